@@ -1,0 +1,1 @@
+"""Everything measured ahead of certifying: calibration files."""

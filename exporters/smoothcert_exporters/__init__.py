@@ -1,0 +1,1 @@
+"""Framework models, and any ONNX file, to ONNX ready to certify."""

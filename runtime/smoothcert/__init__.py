@@ -1,0 +1,64 @@
+"""Certify ONNX classifiers by randomized smoothing.
+
+    from smoothcert import Noise, OrtClassifier, certify
+    certificate = certify(OrtClassifier("model.onnx"), Noise(0.5), image)
+
+Names are imported when first used, so that the command line answers at once.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from .certificate import ABSTAIN, Certificate
+    from .certification import certify, certify_radius, certify_targets, predict
+    from .classifier import OrtClassifier
+    from .confidence import lower_confidence_bound
+    from .errors import SmoothcertError
+    from .evidence import Evidence
+    from .preprocess import Preprocess
+    from .smoothing import Noise, compose
+
+__version__ = "0.1.0"
+
+_HOME = {
+    "ABSTAIN": "certificate",
+    "Certificate": "certificate",
+    "Evidence": "evidence",
+    "Noise": "smoothing",
+    "OrtClassifier": "classifier",
+    "Preprocess": "preprocess",
+    "SmoothcertError": "errors",
+    "certify": "certification",
+    "certify_radius": "certification",
+    "certify_targets": "certification",
+    "compose": "smoothing",
+    "lower_confidence_bound": "confidence",
+    "predict": "certification",
+}
+
+__all__ = [
+    "ABSTAIN",
+    "Certificate",
+    "Evidence",
+    "Noise",
+    "OrtClassifier",
+    "Preprocess",
+    "SmoothcertError",
+    "certify",
+    "certify_radius",
+    "certify_targets",
+    "compose",
+    "lower_confidence_bound",
+    "predict",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOME:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    value = getattr(importlib.import_module(f".{_HOME[name]}", __name__), name)
+    globals()[name] = value
+    return value

@@ -1,0 +1,109 @@
+"""Certify one input from Python: `certify`, `certify_radius`, `certify_targets`, `predict`."""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .algorithms import PILOT, Algorithm, Fixed, Predict, Radius, Target, hopeless
+from .certificate import Certificate
+from .classifier import Classifier, as_classifier
+from .confidence import Bound
+from .errors import require
+from .sampling import Sampler
+from .smoothing import Smoothing
+
+BaseClassifier = Classifier | Callable[[NDArray[np.float32]], Any]
+
+
+def certify(
+    classifier: BaseClassifier,
+    smoothing: Smoothing,
+    x: NDArray[Any],
+    *,
+    n0: int = 100,
+    n: int = 100_000,
+    alpha: float = 0.001,
+    key: int | None = None,
+    index: int = 0,
+    bound: Bound = "one-sided",
+) -> Certificate:
+    """Certify one input by CERTIFY of Cohen et al.
+
+    `x`: one input without batch axis, uint8 (integer noise, radius in [0,1] intensities) or float (its own units). `key`: 64-bit
+    run key, fresh from the operating system by default; with the same key and `index` the same votes come again. With
+    probability at least 1 - alpha, the prediction is ABSTAIN or the smoothed classifier's answer everywhere within the radius.
+
+    >>> import numpy as np
+    >>> from smoothcert import Noise, certify
+    >>> halfspace = lambda batch: (batch.sum(axis=1) > 1).astype(int)
+    >>> c = certify(halfspace, Noise(0.5), np.zeros(4, np.float32), n=10_000, key=1)
+    >>> c.prediction, 0.4 < c.radius < 0.5  # the plane is 1 / sqrt(4) away
+    (0, True)
+    """
+    return run(Fixed(n0, n, alpha, bound), classifier, smoothing, x, key=key, index=index)
+
+
+def certify_radius(
+    classifier: BaseClassifier,
+    smoothing: Smoothing,
+    x: NDArray[Any],
+    *,
+    n0: int = PILOT,
+    n: int = 100_000,
+    alpha: float = 0.001,
+    key: int | None = None,
+    index: int = 0,
+    bound: Bound = "one-sided",
+) -> Certificate:
+    """As `certify`, with a pilot that chooses how many of the n samples are worth drawing. See `Radius`."""
+    return run(Radius(n0, n, alpha, bound), classifier, smoothing, x, key=key, index=index)
+
+
+def certify_targets(
+    classifier: BaseClassifier,
+    smoothing: Smoothing,
+    x: NDArray[Any],
+    radii: Sequence[float],
+    *,
+    n: int = 100_000,
+    alpha: float = 0.001,
+    key: int | None = None,
+    index: int = 0,
+) -> Certificate:
+    """The largest of the ascending `radii` that can be certified with at most n samples, sequentially. See `Target`."""
+    return run(Target(tuple(radii), n, alpha), classifier, smoothing, x, key=key, index=index)
+
+
+def predict(
+    classifier: BaseClassifier,
+    smoothing: Smoothing,
+    x: NDArray[Any],
+    *,
+    n: int = 1000,
+    alpha: float = 0.001,
+    key: int | None = None,
+    index: int = 0,
+) -> Certificate:
+    """The smoothed classifier's answer at x, wrong with probability at most alpha, or ABSTAIN. See `Predict`."""
+    return run(Predict(n, alpha), classifier, smoothing, x, key=key, index=index)
+
+
+def run(
+    algorithm: Algorithm,
+    classifier: BaseClassifier,
+    smoothing: Smoothing,
+    x: NDArray[Any],
+    *,
+    key: int | None = None,
+    index: int = 0,
+) -> Certificate:
+    """Draw and decide for one input by any algorithm. `ValueError` for one that could only abstain."""
+    require(algorithm.reachable(smoothing) > 0, hopeless(algorithm))
+    base = as_classifier(classifier)
+    sampler = Sampler(base, smoothing, base.fit(x), secrets.randbits(64) if key is None else key, index)
+    return algorithm.decide(algorithm.draw(sampler), smoothing)

@@ -1,0 +1,181 @@
+"""The base classifier: an ONNX Runtime session, or any Python callable, as a function from batches to labels."""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections.abc import Callable
+from typing import Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from . import providers as ort
+from .errors import ModelError, SmoothcertError, require
+from .model_file import INPUT, read_model
+from .preprocess import Preprocess, arrange
+
+Labels = NDArray[np.int64]
+
+
+class Classifier(Protocol):
+    """What the sampling loop needs. `labels` may be called from `threads` threads at once."""
+
+    @property
+    def threads(self) -> int:
+        """Host threads that perturb and classify side by side."""
+        ...
+
+    def fit(self, x: NDArray[Any]) -> NDArray[Any]:
+        """One raw input, arranged as the model wants it; `DataError` where it does not fit."""
+        ...
+
+    def batch_size(self, x: NDArray[Any]) -> int:
+        """The one batch size that fitted inputs like x are classified in."""
+        ...
+
+    def labels(self, batch: NDArray[Any], rows: int) -> Labels:
+        """Labels of the first `rows` rows; all of the batch is computed, so that f is one function."""
+        ...
+
+
+class OrtClassifier:
+    """An ONNX classifier on ONNX Runtime.
+
+    `model`: path of an ONNX file, or its bytes. `providers`: `cpu`, `cuda` or `tensorrt`; the session is asked what it
+    really runs on. `threads`: host threads (default: all cores), each running the one-threaded session. `batch_size`:
+    default by input size; the last batch is padded, so that every kernel sees one shape. `output`: name of the scores,
+    probabilities or integer labels where the model has several outputs. `preprocess`: arithmetic and layout that the graph lacks.
+
+    Raises `ModelError` (file, graph, output), `ProviderError` (what was asked for did not start), `ValueError` (arguments).
+    Attributes: `sha256` of the file and its external weights, `shape` of one input (None: free axis), `provider`, `precision`, `threads`.
+    """
+
+    def __init__(
+        self,
+        model: str | os.PathLike[str] | bytes,
+        *,
+        providers: str = "cpu",
+        threads: int | None = None,
+        batch_size: int | None = None,
+        output: str | None = None,
+        preprocess: Preprocess | None = None,
+        tf32: bool = False,
+    ) -> None:
+        require(threads is None or threads > 0, f"threads: expected at least 1, got {threads}")
+        require(batch_size is None or batch_size > 0, f"batch_size: expected at least 1, got {batch_size}")
+        self._file = read_model(model, output)
+        fixed = self._file.batch
+        if batch_size and fixed and batch_size != fixed:
+            raise ModelError(f"batch_size: the model's batch axis is fixed to {fixed}, got {batch_size}; leave it out")
+        self._batch_size = fixed or batch_size
+        self.provider, self.tf32 = providers, tf32
+        self.threads = threads or len(os.sched_getaffinity(0))
+        self.preprocess = preprocess or Preprocess()
+        self.sha256, self.shape, self.precision = self._file.sha256, self._file.shape, self._file.precision
+        self._sessions: dict[np.dtype[Any], Any] = {}
+        self._lock = threading.Lock()
+        self._session(np.dtype(np.float32))  # a model that cannot run says so now, not at the first input
+
+    @property
+    def recipe(self) -> dict[str, Any]:
+        """What determines the certified function, and where it runs, as plain values."""
+        return {
+            "sha256": self.sha256,
+            "output": self._file.output,
+            "precision": self.precision,
+            "provider": self.provider,
+            "tf32": self.tf32,
+            "preprocess": self.preprocess.recipe,
+        }
+
+    def fit(self, x: NDArray[Any]) -> NDArray[Any]:
+        """One raw input (H W, H W C, C H W or a vector; uint8 or float) in the model's shape. `DataError` if it cannot be."""
+        return arrange(np.asarray(x), self.shape, self.preprocess.layout)
+
+    def batch_size(self, x: NDArray[Any]) -> int:
+        """The model's fixed batch size, the one asked for, or about 200 KB (CPU) or 32 MB (GPU) of 16-bit samples."""
+        values = 100_000 if self.provider == "cpu" else 16_000_000
+        return self._batch_size or int(np.clip(values // x.size, 4, 64 if self.provider == "cpu" else 2048))
+
+    def labels(self, batch: NDArray[Any], rows: int) -> Labels:
+        """Labels of the first rows of a batch of perturbed inputs (int16 levels or float32)."""
+        session = self._sessions.get(batch.dtype) or self._session(batch.dtype)
+        try:
+            (scores,) = session.run([self._file.output], {INPUT: batch})
+        except Exception as error:
+            raise ModelError(f"ONNX Runtime failed on a batch of shape {batch.shape}: {_reason(error)}") from None
+        return to_labels(scores, len(batch), rows)
+
+    def _session(self, dtype: np.dtype[Any]) -> Any:
+        with self._lock:
+            if dtype not in self._sessions:
+                content = self._file.with_input(dtype, self.preprocess)
+                try:
+                    self._sessions[dtype] = ort.start(content, self._file.folder, self.provider, self.tf32)
+                except (SmoothcertError, ValueError):
+                    raise
+                except Exception as error:
+                    raise ModelError(f"ONNX Runtime cannot load the model: {_reason(error)}") from None
+            return self._sessions[dtype]
+
+
+class CallableClassifier:
+    """A Python callable as a base classifier: batch -> labels (batch,) or scores (batch, classes).
+
+    It gets float32 batches of shape (batch, *x.shape), 8-bit inputs divided by 255 (unclipped: noise is on them). Called from
+    one thread; the last batch is padded.
+    """
+
+    threads = 1
+
+    def __init__(self, function: Callable[[NDArray[np.float32]], Any], *, batch_size: int | None = None) -> None:
+        self._function, self._batch_size = function, batch_size
+
+    def fit(self, x: NDArray[Any]) -> NDArray[Any]:
+        """x itself, uint8 or float32."""
+        x = np.asarray(x)
+        return arrange(x, x.shape, "flat" if x.ndim == 1 else "auto")
+
+    def batch_size(self, x: NDArray[Any]) -> int:
+        """The one asked for, or about a million values."""
+        return self._batch_size or int(np.clip(1_000_000 // x.size, 1, 4096))
+
+    def labels(self, batch: NDArray[Any], rows: int) -> Labels:
+        """Labels of the first rows."""
+        values = batch.astype(np.float32) / np.float32(255) if batch.dtype == np.int16 else batch
+        return to_labels(np.asarray(self._function(values)), len(batch), rows)
+
+
+def as_classifier(classifier: Classifier | Callable[[NDArray[np.float32]], Any]) -> Classifier:
+    """The classifier itself, or a callable wrapped as one."""
+    return classifier if hasattr(classifier, "labels") else CallableClassifier(classifier)  # type: ignore[arg-type, return-value]
+
+
+def to_labels(scores: NDArray[Any], batch: int, rows: int) -> Labels:
+    """Labels of the first rows of a model's output: integers (batch,) or (batch, 1), or the argmax of scores (batch, classes).
+
+    Ties go to the smaller class. Raises `ModelError` for NaN, negative labels, and outputs of any other shape.
+    """
+    if scores.ndim == 0 or len(scores) != batch:
+        raise ModelError(
+            f"expected one row of output for each of {batch} inputs, got shape {scores.shape}; try --batch-size 1"
+        )
+    table = scores.reshape(batch, -1)[:rows]
+    if np.issubdtype(scores.dtype, np.integer) and table.shape[1] == 1:
+        labels = table[:, 0].astype(np.int64)
+        if (labels < 0).any():
+            raise ModelError(f"expected labels >= 0, got {labels.min()}; shift the model's labels")
+        return labels
+    if table.shape[1] < 2 or max(scores.shape[1:]) != table.shape[1] or scores.dtype.kind not in "fiu":
+        raise ModelError(
+            f"expected scores (batch, classes) or integer labels (batch,), got {scores.dtype} {scores.shape}: not a classifier's output"
+        )
+    if np.isnan(table).any():
+        raise ModelError("the model gave NaN; a base classifier must give a label for every input")
+    return np.argmax(table, axis=1)
+
+
+def _reason(error: Exception) -> str:
+    line = next(iter(str(error).strip().splitlines()), type(error).__name__)
+    return line.split("Status Message: ")[-1].strip()

@@ -1,0 +1,29 @@
+"""What can go wrong, in words: every message says what was expected, what came, and what to do."""
+
+from __future__ import annotations
+
+
+class SmoothcertError(Exception):
+    """A file, model, run folder or machine that cannot do what was asked. Wrong arguments are `ValueError`."""
+
+
+class ModelError(SmoothcertError):
+    """The model file cannot be read, loaded, adapted or run as a classifier."""
+
+
+class DataError(SmoothcertError):
+    """The data set, or one input of it, cannot be read or does not fit the model."""
+
+
+class ProviderError(SmoothcertError):
+    """The execution provider asked for did not start on this machine."""
+
+
+class RunError(SmoothcertError):
+    """The run folder was made by something else, is in use, or is damaged."""
+
+
+def require(condition: bool, message: str) -> None:
+    """Raise `ValueError(message)` unless the condition holds."""
+    if not condition:
+        raise ValueError(message)

@@ -1,0 +1,79 @@
+"""What was sampled, and how it was drawn: expensive, never thrown away."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+Counts = Mapping[int, int]
+
+
+def top(counts: Counts) -> int:
+    """The label with the most votes, the smallest of those that tie."""
+    return min(counts, key=lambda label: (-counts[label], label))
+
+
+def runner_up(counts: Counts, label: int) -> int:
+    """The largest count of any label but this one; 0 where there is none."""
+    return max((count for other, count in counts.items() if other != label), default=0)
+
+
+@dataclass(frozen=True)
+class Look:
+    """A look of a sequential test: `count` of the first `n` votes went to `label`, the class followed then."""
+
+    n: int
+    label: int
+    count: int
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """Votes of the base classifier on perturbed copies of one input.
+
+    `selection` chose the class (empty where one sample does both), `estimation` measured it, `looks` are a
+    sequential test's. The draws are those of (`key`, `index`); `slack` bounds the total variation between their law and
+    the smoothing's, `attack_model` says which attacker the law answers.
+    """
+
+    protocol: str
+    estimation: Counts
+    selection: Counts = field(default_factory=dict)
+    looks: tuple[Look, ...] = ()
+    key: int = 0
+    index: int = 0
+    slack: float = 0.0
+    attack_model: str = "float-unclipped"
+
+    @property
+    def samples(self) -> int:
+        """All votes cast."""
+        return sum(self.selection.values()) + sum(self.estimation.values())
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain values; labels become strings, the key hexadecimal."""
+        return {
+            "protocol": self.protocol,
+            "selection": {str(k): v for k, v in sorted(self.selection.items())},
+            "estimation": {str(k): v for k, v in sorted(self.estimation.items())},
+            "looks": [[look.n, look.label, look.count] for look in self.looks],
+            "key": f"{self.key:016x}",
+            "index": self.index,
+            "slack": self.slack,
+            "attack_model": self.attack_model,
+        }
+
+    @staticmethod
+    def from_json(value: Mapping[str, Any]) -> Evidence:
+        """The evidence that `to_json` wrote; `KeyError`, `TypeError` or `ValueError` for anything else."""
+        return Evidence(
+            protocol=str(value["protocol"]),
+            selection={int(k): int(v) for k, v in value["selection"].items()},
+            estimation={int(k): int(v) for k, v in value["estimation"].items()},
+            looks=tuple(Look(*map(int, look)) for look in value["looks"]),
+            key=int(value["key"], 16),
+            index=int(value["index"]),
+            slack=float(value["slack"]),
+            attack_model=str(value["attack_model"]),
+        )

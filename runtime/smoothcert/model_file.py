@@ -1,0 +1,217 @@
+"""An ONNX file as a classifier: read, checked, fingerprinted, and given the runtime's own input."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx
+from onnx import TensorProto, helper, numpy_helper
+
+from .errors import ModelError
+from .preprocess import Preprocess, Shape
+
+_RANDOM = {
+    "RandomNormal",
+    "RandomNormalLike",
+    "RandomUniform",
+    "RandomUniformLike",
+    "Multinomial",
+    "Bernoulli",
+}
+_NUMERIC = {TensorProto.FLOAT, TensorProto.FLOAT16, TensorProto.DOUBLE, TensorProto.BFLOAT16, TensorProto.UINT8,
+            TensorProto.INT8, TensorProto.INT16, TensorProto.INT32, TensorProto.INT64}  # fmt: skip
+INPUT = "smoothcert_input"
+
+
+@dataclass(frozen=True, eq=False)
+class ModelFile:
+    """A checked classifier graph, weights outside it left where they are.
+
+    `batch` is the fixed batch size or None, `shape` that of one input, `output` the name of the scores or labels.
+    """
+
+    proto: onnx.ModelProto
+    folder: str
+    sha256: str
+    batch: int | None
+    shape: Shape
+    elem_type: int
+    output: str
+
+    @property
+    def precision(self) -> str:
+        """Element types of the weights, such as `float32`."""
+        kinds = {tensor.data_type for tensor in _tensors(self.proto) if tensor.dims}
+        names = {TensorProto.DataType.Name(k).lower() for k in kinds - {TensorProto.INT64, TensorProto.BOOL}}
+        return "+".join(sorted("float32" if n == "float" else n for n in names)) or "float32"
+
+    def with_input(self, dtype: np.dtype[Any], preprocess: Preprocess) -> bytes:
+        """The model behind an input of the given element type, (value * scale - mean) / std computed in the graph.
+
+        int16 is an 8-bit image with noise on it, in levels: scale is 1/255 unless given, and a model that takes 8 bits itself gets
+        the values clipped to 0..255.
+        """
+        model = onnx.ModelProto()
+        model.CopyFrom(self.proto)
+        graph = model.graph
+        inner = _input(graph)
+        levels = dtype == np.int16
+        chain: list[tuple[str, Any]] = []
+        if levels and self.elem_type == TensorProto.UINT8 and preprocess.scale is None:
+            chain += [("Max", np.float32(0)), ("Min", np.float32(255))]
+        elif levels and preprocess.scale is None:
+            chain += [("Div", np.float32(255))]
+        elif preprocess.scale is not None:
+            chain += [("Mul", np.float32(preprocess.scale))]
+        for op, values in (("Sub", preprocess.mean), ("Div", preprocess.std)):
+            if values:
+                chain.append((op, preprocess.channel_values(values, self.shape)))
+        nodes, name = (
+            [helper.make_node("Cast", [INPUT], ["smoothcert_0"], to=TensorProto.FLOAT)],
+            "smoothcert_0",
+        )
+        for i, (op, value) in enumerate(chain, start=1):
+            graph.initializer.append(numpy_helper.from_array(np.asarray(value), f"smoothcert_constant_{i}"))
+            nodes.append(helper.make_node(op, [name, f"smoothcert_constant_{i}"], [f"smoothcert_{i}"]))
+            name = f"smoothcert_{i}"
+        nodes.append(helper.make_node("Cast", [name], [inner.name], to=self.elem_type))
+        outer = helper.make_tensor_value_info(INPUT, helper.np_dtype_to_tensor_dtype(dtype), None)
+        outer.type.tensor_type.shape.CopyFrom(inner.type.tensor_type.shape)
+        rest = [node for node in graph.node]
+        del graph.node[:]
+        graph.node.extend([*nodes, *rest])
+        graph.input.remove(inner)
+        graph.input.append(outer)
+        return model.SerializeToString()
+
+
+def read_model(source: str | os.PathLike[str] | bytes, output: str | None = None) -> ModelFile:
+    """Read and check an ONNX classifier; `output` names the scores or labels where there are several outputs.
+
+    Raises `ModelError` for a file that is missing, truncated, not ONNX, random, or no classifier of one input.
+    """
+    content, folder = _content(source)
+    where = "the model" if isinstance(source, bytes) else str(source)
+    try:
+        proto = onnx.ModelProto.FromString(content)
+    except Exception as error:
+        raise ModelError(
+            f"{where}: expected an ONNX file, got something else or a truncated one ({_line(error)})"
+        ) from None
+    if not proto.graph.node or not proto.graph.output:
+        raise ModelError(f"{where}: expected an ONNX graph with nodes and outputs, got none; export the model again")
+    random = sorted({op for op, training in _operators(proto) if op in _RANDOM or training})
+    if random:
+        raise ModelError(
+            f"{where}: draws random numbers ({', '.join(random)}); the certified function must be one function: export it for inference"
+        )
+    value = _input(proto.graph, where)
+    tensor = value.type.tensor_type
+    if tensor.elem_type not in _NUMERIC or not tensor.HasField("shape") or not tensor.shape.dim:
+        raise ModelError(
+            f"{where}: expected a numeric input with a batch axis, got input {value.name!r} of another kind"
+        )
+    batch, *shape = [d.dim_value if d.HasField("dim_value") and d.dim_value > 0 else None for d in tensor.shape.dim]
+    return ModelFile(
+        proto=proto,
+        folder=folder,
+        sha256=_fingerprint(proto, content, folder, where),
+        batch=batch,
+        shape=tuple(shape),
+        elem_type=tensor.elem_type,
+        output=_output(proto.graph, output, where),
+    )
+
+
+def _content(source: str | os.PathLike[str] | bytes) -> tuple[bytes, str]:
+    if isinstance(source, bytes):
+        return source, ""
+    path = Path(source)
+    try:
+        return path.read_bytes(), str(path.resolve().parent)
+    except OSError as error:
+        raise ModelError(f"{path}: expected a readable ONNX file, got: {error.strerror}") from None
+
+
+def _input(graph: onnx.GraphProto, where: str = "the model") -> onnx.ValueInfoProto:
+    weights = {tensor.name for tensor in graph.initializer}
+    inputs = [value for value in graph.input if value.name not in weights]
+    if len(inputs) != 1:
+        names = ", ".join(value.name for value in inputs) or "none"
+        raise ModelError(f"{where}: expected one input, got {len(inputs)} ({names}); fix the others inside the graph")
+    return inputs[0]
+
+
+def _output(graph: onnx.GraphProto, wanted: str | None, where: str) -> str:
+    names = [value.name for value in graph.output]
+    if wanted is None and len(names) == 1:
+        return names[0]
+    if wanted not in names:
+        got = f"no output {wanted!r}" if wanted else f"{len(names)} outputs"
+        raise ModelError(f"{where}: {got}; pass --output with one of: {', '.join(names)}")
+    return wanted
+
+
+def _graphs(graph: onnx.GraphProto) -> Iterator[onnx.GraphProto]:
+    yield graph
+    for node in graph.node:
+        for attribute in node.attribute:
+            for inner in (*attribute.graphs, *([attribute.g] if attribute.HasField("g") else [])):
+                yield from _graphs(inner)
+
+
+def _operators(proto: onnx.ModelProto) -> Iterator[tuple[str, bool]]:
+    """(operator, whether it runs in training mode) of every node, functions and subgraphs included."""
+    nodes = [node for graph in _graphs(proto.graph) for node in graph.node]
+    nodes += [node for function in proto.functions for node in function.node]
+    constants = {t.name: t for t in proto.graph.initializer}
+    for node in nodes:
+        training = False
+        if node.op_type == "Dropout" and len(node.input) > 2 and node.input[2] in constants:
+            training = bool(numpy_helper.to_array(constants[node.input[2]]))
+        training |= any(a.name == "training_mode" and a.i for a in node.attribute)
+        yield node.op_type, training
+
+
+def _tensors(proto: onnx.ModelProto) -> Iterator[onnx.TensorProto]:
+    for graph in _graphs(proto.graph):
+        yield from graph.initializer
+        for node in graph.node:
+            for attribute in node.attribute:
+                yield from (*attribute.tensors, *([attribute.t] if attribute.HasField("t") else []))
+
+
+def _fingerprint(proto: onnx.ModelProto, content: bytes, folder: str, where: str) -> str:
+    """SHA-256 of the file and of every file of external weights, which must lie in the model's own folder."""
+    digest = hashlib.sha256(content)
+    locations = {
+        entry.value
+        for tensor in _tensors(proto)
+        if tensor.data_location == TensorProto.EXTERNAL
+        for entry in tensor.external_data
+        if entry.key == "location"
+    }
+    for location in sorted(locations):
+        path = Path(folder, location).resolve()
+        if not folder or not path.is_relative_to(folder):
+            raise ModelError(
+                f"{where}: expected external weights inside the model's folder, got {location!r}; move them beside the model"
+            )
+        try:
+            with path.open("rb") as file:
+                digest.update(hashlib.file_digest(file, "sha256").digest())
+        except OSError as error:
+            raise ModelError(
+                f"{where}: external weights {location!r}: {error.strerror}; copy them beside the model"
+            ) from None
+    return digest.hexdigest()
+
+
+def _line(error: Exception) -> str:
+    return next(iter(str(error).strip().splitlines()), type(error).__name__)

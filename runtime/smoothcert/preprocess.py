@@ -1,0 +1,101 @@
+"""From the data's arrays to the model's input: layout on the host, value scaling inside the graph."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .errors import DataError, require
+
+Layout = Literal["auto", "nchw", "nhwc", "flat"]
+LAYOUTS: tuple[Layout, ...] = ("auto", "nchw", "nhwc", "flat")
+Shape = tuple[int | None, ...]  # of one input, without the batch axis; None is a free axis
+
+
+@dataclass(frozen=True)
+class Preprocess:
+    """(value * scale - mean) / std, per channel, for models whose normalisation is not in the graph.
+
+    `scale` None is 1/255 for 8-bit inputs, 1 for float ones. `layout` is the one the model wants; `auto` reads it off the
+    model's input shape. Noise is added before this arithmetic, which belongs to the base classifier.
+    """
+
+    scale: float | None = None
+    mean: tuple[float, ...] = ()
+    std: tuple[float, ...] = ()
+    layout: Layout = "auto"
+
+    def __post_init__(self) -> None:
+        require(self.layout in LAYOUTS, f"layout: expected one of {', '.join(LAYOUTS)}, got {self.layout!r}")
+        require(self.scale is None or self.scale > 0, f"scale: expected a factor > 0, got {self.scale}")
+        require(all(s > 0 for s in self.std), f"std: expected values > 0, got {self.std}")
+
+    @property
+    def recipe(self) -> dict[str, Any]:
+        """Plain values; unset ones left out."""
+        return {k: list(v) if isinstance(v, tuple) else v for k, v in asdict(self).items() if v not in (None, ())}
+
+    def channel_values(self, values: tuple[float, ...], shape: Shape) -> NDArray[np.float32]:
+        """`values` (one, or one a channel) shaped to broadcast over one input of the model."""
+        if len(values) == 1:
+            return np.array(values[0], np.float32)
+        axis = {"nchw": 0, "nhwc": len(shape) - 1}.get(self.layout)
+        if axis is None:
+            axis = 0 if len(shape) == 3 and shape[0] == len(values) else len(shape) - 1
+        require(
+            len(shape) == 3 and shape[axis] in (len(values), None),
+            f"mean/std: expected one value, or one for each channel of the model's input {show(shape)}, got {len(values)}",
+        )
+        return np.array(values, np.float32).reshape([-1 if a == axis else 1 for a in range(3)])
+
+
+def show(shape: Shape) -> str:
+    """`(3, ?, ?)`: a shape for people."""
+    return f"({', '.join('?' if d is None else str(d) for d in shape)})"
+
+
+def _fits(x: NDArray[Any], shape: Shape) -> bool:
+    return x.ndim == len(shape) and all(d in (None, n) for d, n in zip(shape, x.shape, strict=True))
+
+
+def _arrangements(x: NDArray[Any], layout: Layout) -> Iterator[NDArray[Any]]:
+    """Ways to read one input: as it is, with a channel axis added, moved or dropped, flattened."""
+    planar = x.ndim == 3 and x.shape[0] in (1, 3, 4) and x.shape[2] not in (1, 3, 4)
+    if layout in ("auto", "nchw") and x.ndim in (2, 3):
+        yield x[None] if x.ndim == 2 else x if planar else np.moveaxis(x, -1, 0)
+    if layout in ("auto", "nhwc") and x.ndim in (2, 3):
+        yield x[..., None] if x.ndim == 2 else np.moveaxis(x, 0, -1) if planar else x
+    if layout == "auto":
+        yield x
+        yield x.squeeze()
+    if layout == "flat" or x.squeeze().ndim <= 2:  # colour flattens in more than one order: then it must be asked for
+        yield x.reshape(-1)
+
+
+def arrange(x: NDArray[Any], shape: Shape, layout: Layout) -> NDArray[Any]:
+    """One input (H W, H W C, C H W or a vector; uint8 or float) as the model's shape wants it, C-contiguous.
+
+    Raises `DataError` where it does not fit, or where the model's free axes leave the layout open.
+    """
+    if x.dtype != np.uint8:
+        if not np.issubdtype(x.dtype, np.floating):
+            raise DataError(f"expected inputs of type uint8 or float, got {x.dtype}; convert them first")
+        x = x.astype(np.float32)
+        if not np.isfinite(x).all():
+            raise DataError("the input holds NaN or infinite values; clean the data first")
+    if layout == "auto" and x.ndim == 3 and len(shape) == 3 and shape[0] is None and shape[2] is None:
+        raise DataError(f"the model's input {show(shape)} leaves its layout open; pass --layout nchw or --layout nhwc")
+    for candidate in _arrangements(x, layout):
+        if _fits(candidate, shape):
+            return np.ascontiguousarray(candidate)
+    flat = x.reshape(-1)
+    if None not in shape and x.squeeze().ndim <= 2 and flat.size == int(np.prod([d or 0 for d in shape])):
+        return flat.reshape([d or 0 for d in shape])
+    raise DataError(
+        f"expected an input that fits the model's {show(shape)} (layout {layout}), got {x.dtype} {show(x.shape)}; "
+        "resize or convert the data, or see --layout"
+    )

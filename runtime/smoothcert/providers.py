@@ -1,0 +1,93 @@
+"""ONNX Runtime on this machine: which distribution is installed, which providers really start."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import os
+from types import ModuleType
+from typing import Any
+
+from .errors import ProviderError, require
+
+PROVIDERS = {
+    "cpu": ("CPUExecutionProvider",),
+    "cuda": ("CUDAExecutionProvider", "CPUExecutionProvider"),
+    "tensorrt": ("TensorrtExecutionProvider", "CUDAExecutionProvider", "CPUExecutionProvider"),
+}
+_DISTRIBUTIONS = ("onnxruntime", "onnxruntime-gpu")
+
+
+def distributions() -> dict[str, str]:
+    """Installed ONNX Runtime distributions and their versions; more than one break each other."""
+    found = {}
+    for name in _DISTRIBUTIONS:
+        try:
+            found[name] = importlib.metadata.version(name)
+        except importlib.metadata.PackageNotFoundError:
+            continue
+    return found
+
+
+def runtime() -> ModuleType:
+    """The `onnxruntime` module; `ProviderError` when none is installed or two overwrite each other."""
+    found = distributions()
+    if len(found) > 1:
+        raise ProviderError(
+            "expected one ONNX Runtime, found onnxruntime and onnxruntime-gpu, which overwrite each other's files; "
+            "uninstall both, then `pip install smoothcert[cpu]` or `pip install smoothcert[gpu]`"
+        )
+    try:
+        import onnxruntime
+    except ImportError as error:
+        raise ProviderError(
+            f"ONNX Runtime cannot be imported ({error}); `pip install smoothcert[cpu]`, or smoothcert[gpu] with a CUDA GPU"
+        ) from None
+    return onnxruntime  # type: ignore[no-any-return]
+
+
+def options(provider: str, tf32: bool) -> list[tuple[str, dict[str, Any]]]:
+    """Providers and their options, the most wanted first: deterministic kernels, TF32 only if asked for."""
+    require(provider in PROVIDERS, f"provider: expected one of {', '.join(PROVIDERS)}, got {provider!r}")
+    if provider != "cpu" and not tf32:
+        os.environ["NVIDIA_TF32_OVERRIDE"] = "0"  # the only switch that TensorRT heeds; read when CUDA starts
+    cuda = {
+        "use_tf32": str(int(tf32)),
+        "cudnn_conv_algo_search": "HEURISTIC",
+        "cudnn_conv_use_max_workspace": "1",
+    }
+    return [(name, cuda if name.startswith("CUDA") else {}) for name in PROVIDERS[provider]]
+
+
+def start(model: bytes, folder: str, provider: str, tf32: bool) -> Any:
+    """A session whose first provider is the one asked for, or `ProviderError`. One thread: callers bring their own.
+
+    ONNX Runtime lists providers that cannot start and falls back to the CPU with a line on stderr; so the session itself is
+    asked what it runs on.
+    """
+    ort = runtime()
+    wanted = options(provider, tf32)
+    if wanted[0][0] not in ort.get_available_providers():
+        raise ProviderError(
+            f"provider {provider}: expected {wanted[0][0]}, but this ONNX Runtime ({_installed()}) has only "
+            f"{', '.join(ort.get_available_providers())}; `pip install smoothcert[gpu]` in place of [cpu], or --provider cpu"
+        )
+    if provider != "cpu" and hasattr(ort, "preload_dlls"):
+        ort.preload_dlls()
+    settings = ort.SessionOptions()
+    settings.intra_op_num_threads = settings.inter_op_num_threads = 1
+    settings.graph_optimization_level = ort.GraphOptimizationLevel.ORT_ENABLE_ALL
+    settings.use_deterministic_compute = True
+    settings.log_severity_level = 4
+    settings.add_session_config_entry("session.model_external_initializers_file_folder_path", folder)
+    session = ort.InferenceSession(model, settings, providers=wanted)
+    got = session.get_providers()
+    if got[0] != wanted[0][0]:
+        raise ProviderError(
+            f"provider {provider}: {wanted[0][0]} did not start and ONNX Runtime fell back to {got[0]}; "
+            "see `smoothcert doctor`, or use --provider cpu"
+        )
+    return session
+
+
+def _installed() -> str:
+    return ", ".join(f"{name} {version}" for name, version in distributions().items()) or "of unknown origin"

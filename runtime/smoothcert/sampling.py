@@ -1,0 +1,89 @@
+"""The only Monte Carlo loop: smoothing and classifier -> class counts, in memory that does not depend on n."""
+
+from __future__ import annotations
+
+import functools
+import threading
+from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .classifier import Classifier
+from .evidence import Counts, Evidence
+from .noise import Stream
+from .smoothing import Smoothing
+
+SELECTION, ESTIMATION = 0, 1  # stages: samples of different stages are independent
+
+
+@functools.lru_cache(maxsize=4)
+def _pool(threads: int) -> ThreadPoolExecutor:
+    return ThreadPoolExecutor(threads, thread_name_prefix="smoothcert")
+
+
+@dataclass(frozen=True, eq=False)
+class Sampler:
+    """Votes of the base classifier on the smoothed x; sample i of a stage depends on (key, index, stage, i) alone."""
+
+    classifier: Classifier
+    smoothing: Smoothing
+    x: NDArray[Any]
+    key: int
+    index: int
+
+    @property
+    def slack(self) -> float:
+        """Total variation between the law drawn from and the smoothing's."""
+        return self.smoothing.slack(self.x)
+
+    def evidence(self, protocol: str, selection: Counts, estimation: Counts) -> Evidence:
+        """The votes with their address."""
+        return Evidence(
+            protocol=protocol,
+            estimation=dict(estimation),
+            selection=dict(selection),
+            key=self.key,
+            index=self.index,
+            slack=self.slack,
+            attack_model=self.smoothing.attack_model(self.x),
+        )
+
+    def counts(self, stage: int, first: int, last: int) -> Counts:
+        """Votes of samples first..last - 1 of the stage, by label.
+
+        Each thread takes the next batch, perturbs it and classifies it. Batches all have the classifier's one shape; rows of the
+        last one that are past the end are classified and dropped. The classifier's `ModelError` passes through.
+        """
+        size = self.classifier.batch_size(self.x)
+        starts = iter(range(first, last, size))
+        workers = min(self.classifier.threads, -(-(last - first) // size))
+        stop = threading.Event()
+
+        def work() -> Counter[int]:
+            batch = np.zeros((size, *self.x.shape), self.smoothing.dtype(self.x))
+            stream = Stream(self.key, self.index, stage)
+            votes: Counter[int] = Counter()
+            try:
+                for start in starts:
+                    if stop.is_set():
+                        break
+                    rows = min(size, last - start)
+                    self.smoothing.perturb(self.x, stream, start, batch[:rows])
+                    labels, n = np.unique(self.classifier.labels(batch, rows), return_counts=True)
+                    votes.update(dict(zip(labels.tolist(), n.tolist(), strict=True)))
+            except BaseException:
+                stop.set()
+                raise
+            return votes
+
+        if workers <= 1:
+            return work()
+        futures = [_pool(workers).submit(work) for _ in range(workers)]
+        try:
+            return sum((future.result() for future in futures), Counter[int]())
+        finally:
+            stop.set()
