@@ -1,7 +1,8 @@
 """The algorithms, each on one screen: draw the evidence for one input, then decide from the evidence alone.
 
-An algorithm is a value. `draw` is the expensive half and asks a `Sampler` for votes; `decide` is a pure function, so that a ledger can be
-decided again by anyone. theory.md section 8; Cohen, Rosenfeld, Kolter 2019, section 3.2 and appendix C.
+An algorithm is a value. `draw` is the expensive half and asks a `Sampler` for votes; `decide` is a pure function, so
+that a ledger can be decided again by anyone. theory.md section 8; Cohen, Rosenfeld, Kolter 2019, section 3.2 and
+appendix C.
 """
 
 from __future__ import annotations
@@ -45,6 +46,14 @@ class Algorithm(Protocol):
         """Conclude; the same certificate from the same evidence, always."""
         ...
 
+    def consistent(self, evidence: Evidence, smoothing: Smoothing) -> bool:
+        """Whether `draw` could have left this evidence: as many votes, at the looks it takes."""
+        ...
+
+    def samples(self, smoothing: Smoothing) -> tuple[int, int]:
+        """Votes drawn for an input: where all agree, and at most."""
+        ...
+
     def reachable(self, smoothing: Smoothing) -> float:
         """The largest radius that this many samples can certify, all votes agreeing; 0: it can only abstain."""
         ...
@@ -83,6 +92,14 @@ class Fixed:
         reason = "" if radius > 0 else f"no majority: class {prediction} got {votes} of {n} votes"
         return _certificate(self, smoothing, evidence, prediction, radius, p_lower, p_upper, reason)
 
+    def consistent(self, evidence: Evidence, smoothing: Smoothing) -> bool:
+        """n0 and n votes."""
+        return _totals(evidence) == (self.n0, self.n) and not evidence.looks
+
+    def samples(self, smoothing: Smoothing) -> tuple[int, int]:
+        """n0 + n, always."""
+        return self.n0 + self.n, self.n0 + self.n
+
     def reachable(self, smoothing: Smoothing) -> float:
         """Radius when all n votes agree."""
         return smoothing.radius(*margin(self.n, 0, self.n, self.alpha, self.bound))
@@ -92,8 +109,9 @@ class Fixed:
 class Radius:
     """Two stages: n0 pilot votes choose the class and how many of at most n fresh votes are worth drawing.
 
-    The second stage is the smallest sample expected to reach 95 % of the radius that n votes would give; it alone enters
-    the bound, which is looked at once. Abstains after the pilot where n votes would not be expected to certify anything.
+    The second stage is the smallest sample expected to reach 95 % of the radius that n votes would give; it alone
+    enters the bound, which is looked at once. Abstains after the pilot where n votes would not be expected to certify
+    anything.
     """
 
     n0: int = PILOT
@@ -142,6 +160,15 @@ class Radius:
         prediction = top(evidence.selection)
         reason = f"futile: class {prediction} got {evidence.selection[prediction]} of {self.n0} pilot votes"
         return _certificate(self, smoothing, evidence, prediction, 0.0, 0.0, 1.0, reason)
+
+    def consistent(self, evidence: Evidence, smoothing: Smoothing) -> bool:
+        """n0 votes, then what those call for."""
+        pilot, n = _totals(evidence)
+        return pilot == self.n0 and n == self.second_stage(evidence.selection, smoothing) and not evidence.looks
+
+    def samples(self, smoothing: Smoothing) -> tuple[int, int]:
+        """The pilot and the second stage."""
+        return self.n0 + self.second_stage({0: self.n0}, smoothing), self.n0 + self.n
 
     def reachable(self, smoothing: Smoothing) -> float:
         """Radius when all n votes agree."""
@@ -208,6 +235,29 @@ class Target:
         reason = f"{why}: class {last.label} got {last.count} of {last.n} votes, radius {self.radii[0]:g} not shown"
         return _certificate(self, smoothing, evidence, last.label, 0.0, 0.0, 1.0, reason)
 
+    def consistent(self, evidence: Evidence, smoothing: Smoothing) -> bool:
+        """Looks at the first sizes of the schedule, votes that only grow, one class from the first claim on."""
+        test = self.test(smoothing, evidence.slack)
+        looks = evidence.looks
+        if not looks or tuple(look.n for look in looks) != test.looks[: len(looks)]:
+            return False
+        claimed, last = 0, Look(0, ABSTAIN, 0)
+        for look in looks:
+            if claimed and look.label != last.label:
+                return False
+            if look.count > look.n or (
+                look.label == last.label and not 0 <= look.count - last.count <= look.n - last.n
+            ):
+                return False
+            claimed, last = test.claims(look.n, look.count, claimed), look
+        return _totals(evidence) == (0, last.n) and evidence.estimation.get(last.label, 0) == last.count
+
+    def samples(self, smoothing: Smoothing) -> tuple[int, int]:
+        """The first look that unanimous votes end, and n."""
+        test = self.test(smoothing)
+        done = (n for n in test.looks if test.claims(n, n) == len(test.p0s))
+        return next(done, self.n), self.n
+
     def reachable(self, smoothing: Smoothing) -> float:
         """The largest target that unanimous votes would claim."""
         if smoothing.p_star({"noise": self.radii[0]}) == 1:
@@ -244,6 +294,14 @@ class Predict:
         certificate = _certificate(self, smoothing, evidence, prediction, 0.0, 0.0, 1.0, reason)
         return certificate if tie else replace(certificate, prediction=prediction)
 
+    def consistent(self, evidence: Evidence, smoothing: Smoothing) -> bool:
+        """n votes."""
+        return _totals(evidence) == (0, self.n) and not evidence.looks
+
+    def samples(self, smoothing: Smoothing) -> tuple[int, int]:
+        """n, always."""
+        return self.n, self.n
+
     def reachable(self, smoothing: Smoothing) -> float:
         """Infinite where unanimous votes are an answer: a prediction has no radius."""
         return float("inf") if binomial_p_value(self.n, self.n) <= self.alpha else 0.0
@@ -262,6 +320,10 @@ def _require_numbers(protocol: Fixed | Radius | Target | Predict) -> None:
     if isinstance(protocol, Fixed | Radius):
         require(0 < protocol.n0 < 2**31, f"n0: expected at least 1 sample, got {protocol.n0}")
         require(protocol.bound in BOUNDS, f"bound: expected one of {', '.join(BOUNDS)}, got {protocol.bound!r}")
+
+
+def _totals(evidence: Evidence) -> tuple[int, int]:
+    return sum(evidence.selection.values()), sum(evidence.estimation.values())
 
 
 def _margin(evidence: Evidence, label: int, n: int, alpha: float, bound: Bound) -> tuple[float, float]:

@@ -14,9 +14,9 @@ ABSTAIN = -1
 class Certificate:
     """With probability at least 1 - alpha over the sampling, g(x + d) = prediction for every |d| < radius.
 
-    g is the smoothed classifier, never the base classifier. `prediction` is ABSTAIN and `radius` 0 where nothing can be promised, and
-    `reason` says why. A prediction alone (`predict`) has radius 0. In target mode `p_lower` is the largest p_star
-    claimed, and the radius itself is included. `smoothing` and `protocol` echo what was asked for.
+    g is the smoothed classifier, never the base classifier. `prediction` is ABSTAIN and `radius` 0 where nothing can
+    be promised, and `reason` says why. A prediction alone (`predict`) has radius 0. In target mode `p_lower` is the
+    largest p_star claimed, and the radius itself is included. `smoothing` and `protocol` echo what was asked for.
     """
 
     prediction: int

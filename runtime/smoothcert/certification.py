@@ -34,9 +34,10 @@ def certify(
 ) -> Certificate:
     """Certify one input by CERTIFY of Cohen et al.
 
-    `x`: one input without batch axis, uint8 (integer noise, radius in [0,1] intensities) or float (its own units). `key`: 64-bit
-    run key, fresh from the operating system by default; with the same key and `index` the same votes come again. With
-    probability at least 1 - alpha, the prediction is ABSTAIN or the smoothed classifier's answer everywhere within the radius.
+    `x`: one input without batch axis, uint8 (integer noise, radius in [0,1] intensities) or float (its own units).
+    `key`: 64-bit run key, fresh from the operating system by default; with the same key and `index` the same votes
+    come again. With probability at least 1 - alpha, the prediction is ABSTAIN or the smoothed classifier's answer
+    everywhere within the radius.
 
     >>> import numpy as np
     >>> from smoothcert import Noise, certify

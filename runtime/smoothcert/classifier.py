@@ -42,13 +42,15 @@ class Classifier(Protocol):
 class OrtClassifier:
     """An ONNX classifier on ONNX Runtime.
 
-    `model`: path of an ONNX file, or its bytes. `providers`: `cpu`, `cuda` or `tensorrt`; the session is asked what it
-    really runs on. `threads`: host threads (default: all cores), each running the one-threaded session. `batch_size`:
-    default by input size; the last batch is padded, so that every kernel sees one shape. `output`: name of the scores,
-    probabilities or integer labels where the model has several outputs. `preprocess`: arithmetic and layout that the graph lacks.
+    `model`: path of an ONNX file, or its bytes. `providers`: `cpu`, `cuda` or `tensorrt`; the session is asked what
+    it really runs on. `threads`: host threads (default: all cores), each running the one-threaded session.
+    `batch_size`: default by input size; the last batch is padded, so that every kernel sees one shape. `output`: name
+    of the scores, probabilities or integer labels where the model has several outputs. `preprocess`: arithmetic and
+    layout that the graph lacks.
 
-    Raises `ModelError` (file, graph, output), `ProviderError` (what was asked for did not start), `ValueError` (arguments).
-    Attributes: `sha256` of the file and its external weights, `shape` of one input (None: free axis), `provider`, `precision`, `threads`.
+    Raises `ModelError` (file, graph, output), `ProviderError` (what was asked for did not start), `ValueError`
+    (arguments). Attributes: `sha256` of the file and its external weights, `shape` of one input (None: free axis),
+    `classes` (None: the graph does not say), `provider`, `precision`, `threads`.
     """
 
     def __init__(
@@ -75,7 +77,15 @@ class OrtClassifier:
         self.sha256, self.shape, self.precision = self._file.sha256, self._file.shape, self._file.precision
         self._sessions: dict[np.dtype[Any], Any] = {}
         self._lock = threading.Lock()
-        self._session(np.dtype(np.float32))  # a model that cannot run says so now, not at the first input
+        (scores,) = (o for o in self._session(np.dtype(np.float32)).get_outputs() if o.name == self._file.output)
+        free = len(scores.shape) != 2 or not isinstance(scores.shape[1], int) or scores.shape[1] < 2
+        self.classes: int | None = None if free else scores.shape[1]
+
+    @property
+    def channels(self) -> int | None:
+        """1 or 3 where the model's input says so: how image files are to be read."""
+        ends = (self.shape[0], self.shape[2]) if len(self.shape) == 3 else ()
+        return next((c for c in ends if c in (1, 3)), 1 if len(self.shape) in (1, 2) else None)
 
     @property
     def recipe(self) -> dict[str, Any]:
@@ -90,7 +100,7 @@ class OrtClassifier:
         }
 
     def fit(self, x: NDArray[Any]) -> NDArray[Any]:
-        """One raw input (H W, H W C, C H W or a vector; uint8 or float) in the model's shape. `DataError` if it cannot be."""
+        """One raw input (H W, H W C, C H W or a vector; uint8 or float) in the model's shape, or `DataError`."""
         return arrange(np.asarray(x), self.shape, self.preprocess.layout)
 
     def batch_size(self, x: NDArray[Any]) -> int:
@@ -123,8 +133,8 @@ class OrtClassifier:
 class CallableClassifier:
     """A Python callable as a base classifier: batch -> labels (batch,) or scores (batch, classes).
 
-    It gets float32 batches of shape (batch, *x.shape), 8-bit inputs divided by 255 (unclipped: noise is on them). Called from
-    one thread; the last batch is padded.
+    It gets float32 batches of shape (batch, *x.shape), 8-bit inputs divided by 255 (unclipped: noise is on them).
+    Called from one thread; the last batch is padded.
     """
 
     threads = 1
@@ -149,11 +159,11 @@ class CallableClassifier:
 
 def as_classifier(classifier: Classifier | Callable[[NDArray[np.float32]], Any]) -> Classifier:
     """The classifier itself, or a callable wrapped as one."""
-    return classifier if hasattr(classifier, "labels") else CallableClassifier(classifier)  # type: ignore[arg-type, return-value]
+    return classifier if hasattr(classifier, "labels") else CallableClassifier(classifier)  # type: ignore[return-value]
 
 
 def to_labels(scores: NDArray[Any], batch: int, rows: int) -> Labels:
-    """Labels of the first rows of a model's output: integers (batch,) or (batch, 1), or the argmax of scores (batch, classes).
+    """Labels of the first rows of an output: integers (batch,) or (batch, 1), or argmax of scores (batch, classes).
 
     Ties go to the smaller class. Raises `ModelError` for NaN, negative labels, and outputs of any other shape.
     """
@@ -169,11 +179,12 @@ def to_labels(scores: NDArray[Any], batch: int, rows: int) -> Labels:
         return labels
     if table.shape[1] < 2 or max(scores.shape[1:]) != table.shape[1] or scores.dtype.kind not in "fiu":
         raise ModelError(
-            f"expected scores (batch, classes) or integer labels (batch,), got {scores.dtype} {scores.shape}: not a classifier's output"
+            f"expected scores (batch, classes) or integer labels (batch,), got {scores.dtype} {scores.shape}: "
+            "not a classifier's output"
         )
     if np.isnan(table).any():
         raise ModelError("the model gave NaN; a base classifier must give a label for every input")
-    return np.argmax(table, axis=1)
+    return np.asarray(np.argmax(table, axis=1), np.int64)
 
 
 def _reason(error: Exception) -> str:

@@ -47,9 +47,9 @@ def upper_confidence_bound(k: int, n: int, alpha: float) -> float:
 def margin(k: int, runner_up: int, n: int, alpha: float, bound: Bound) -> tuple[float, float]:
     """(p_lower, p_upper): the class's probability and the largest of any other class, both right with 1 - alpha.
 
-    `one-sided` puts all of alpha on p_lower and takes p_upper = 1 - p_lower. `two-sided` splits it .8 / .2 and bounds the
-    largest other count of the same sample: the true runner-up's count is no larger, so no factor for the number of
-    classes is due; the class itself must come from another sample.
+    `one-sided` puts all of alpha on p_lower and takes p_upper = 1 - p_lower. `two-sided` splits it .8 / .2 and bounds
+    the largest other count of the same sample: the true runner-up's count is no larger, so no factor for the number
+    of classes is due; the class itself must come from another sample.
     """
     require(bound in BOUNDS, f"bound: expected one of {', '.join(BOUNDS)}, got {bound!r}")
     if bound == "one-sided":

@@ -54,8 +54,8 @@ class ModelFile:
     def with_input(self, dtype: np.dtype[Any], preprocess: Preprocess) -> bytes:
         """The model behind an input of the given element type, (value * scale - mean) / std computed in the graph.
 
-        int16 is an 8-bit image with noise on it, in levels: scale is 1/255 unless given, and a model that takes 8 bits itself gets
-        the values clipped to 0..255.
+        int16 is an 8-bit image with noise on it, in levels: scale is 1/255 unless given, and a model that takes 8
+        bits itself gets the values clipped to 0..255.
         """
         model = onnx.ModelProto()
         model.CopyFrom(self.proto)
@@ -83,12 +83,12 @@ class ModelFile:
         nodes.append(helper.make_node("Cast", [name], [inner.name], to=self.elem_type))
         outer = helper.make_tensor_value_info(INPUT, helper.np_dtype_to_tensor_dtype(dtype), None)
         outer.type.tensor_type.shape.CopyFrom(inner.type.tensor_type.shape)
-        rest = [node for node in graph.node]
+        rest = list(graph.node)
         del graph.node[:]
         graph.node.extend([*nodes, *rest])
         graph.input.remove(inner)
         graph.input.append(outer)
-        return model.SerializeToString()
+        return bytes(model.SerializeToString())
 
 
 def read_model(source: str | os.PathLike[str] | bytes, output: str | None = None) -> ModelFile:
@@ -109,7 +109,8 @@ def read_model(source: str | os.PathLike[str] | bytes, output: str | None = None
     random = sorted({op for op, training in _operators(proto) if op in _RANDOM or training})
     if random:
         raise ModelError(
-            f"{where}: draws random numbers ({', '.join(random)}); the certified function must be one function: export it for inference"
+            f"{where}: draws random numbers ({', '.join(random)}); the certified function must be one function: "
+            "export it for inference"
         )
     value = _input(proto.graph, where)
     tensor = value.type.tensor_type
@@ -141,7 +142,7 @@ def _content(source: str | os.PathLike[str] | bytes) -> tuple[bytes, str]:
 
 def _input(graph: onnx.GraphProto, where: str = "the model") -> onnx.ValueInfoProto:
     weights = {tensor.name for tensor in graph.initializer}
-    inputs = [value for value in graph.input if value.name not in weights]
+    inputs: list[onnx.ValueInfoProto] = [value for value in graph.input if value.name not in weights]
     if len(inputs) != 1:
         names = ", ".join(value.name for value in inputs) or "none"
         raise ModelError(f"{where}: expected one input, got {len(inputs)} ({names}); fix the others inside the graph")
@@ -149,10 +150,10 @@ def _input(graph: onnx.GraphProto, where: str = "the model") -> onnx.ValueInfoPr
 
 
 def _output(graph: onnx.GraphProto, wanted: str | None, where: str) -> str:
-    names = [value.name for value in graph.output]
+    names: list[str] = [value.name for value in graph.output]
     if wanted is None and len(names) == 1:
         return names[0]
-    if wanted not in names:
+    if wanted is None or wanted not in names:
         got = f"no output {wanted!r}" if wanted else f"{len(names)} outputs"
         raise ModelError(f"{where}: {got}; pass --output with one of: {', '.join(names)}")
     return wanted
@@ -201,7 +202,8 @@ def _fingerprint(proto: onnx.ModelProto, content: bytes, folder: str, where: str
         path = Path(folder, location).resolve()
         if not folder or not path.is_relative_to(folder):
             raise ModelError(
-                f"{where}: expected external weights inside the model's folder, got {location!r}; move them beside the model"
+                f"{where}: expected external weights inside the model's folder, got {location!r}; "
+                "move them beside the model"
             )
         try:
             with path.open("rb") as file:

@@ -103,8 +103,8 @@ def float_normal(stream: Stream, first: int, out: NDArray[np.float32]) -> None:
 class IntegerNormal:
     """round(std N(0, 1)) by table: 16 random bits decide most draws, 64 bits decide the rest.
 
-    `values[u]` is the draw of 16 bits u, or a code below -`reach` where the bucket of u holds a threshold; then 48 more bits
-    are drawn and compared with the cumulative `thresholds`, in units of 2^-64.
+    `values[u]` is the draw of 16 bits u, or a code below -`reach` where the bucket of u holds a threshold; then 48
+    more bits are drawn and compared with the cumulative `thresholds`, in units of 2^-64.
     """
 
     std: float
@@ -137,7 +137,7 @@ class IntegerNormal:
 
 
 def _cell_probabilities(std: float, reach: int) -> NDArray[np.float64]:
-    """P(round(std N(0, 1)) = k) for k = 0..reach, each to a few units in the last place: Gauss-Legendre on each cell."""
+    """P(round(std N(0, 1)) = k), k = 0..reach, to a few units in the last place: Gauss-Legendre on each cell."""
     nodes, weights = np.polynomial.legendre.leggauss(16)
     panels = max(1, int(np.ceil(2 / std)))
     edges = (np.arange(panels) + 0.5) / panels - 0.5

@@ -20,8 +20,8 @@ Shape = tuple[int | None, ...]  # of one input, without the batch axis; None is 
 class Preprocess:
     """(value * scale - mean) / std, per channel, for models whose normalisation is not in the graph.
 
-    `scale` None is 1/255 for 8-bit inputs, 1 for float ones. `layout` is the one the model wants; `auto` reads it off the
-    model's input shape. Noise is added before this arithmetic, which belongs to the base classifier.
+    `scale` None is 1/255 for 8-bit inputs, 1 for float ones. `layout` is the one the model wants; `auto` reads it off
+    the model's input shape. Noise is added before this arithmetic, which belongs to the base classifier.
     """
 
     scale: float | None = None
@@ -48,7 +48,7 @@ class Preprocess:
             axis = 0 if len(shape) == 3 and shape[0] == len(values) else len(shape) - 1
         require(
             len(shape) == 3 and shape[axis] in (len(values), None),
-            f"mean/std: expected one value, or one for each channel of the model's input {show(shape)}, got {len(values)}",
+            f"mean/std: expected one value, or one a channel of the model's input {show(shape)}, got {len(values)}",
         )
         return np.array(values, np.float32).reshape([-1 if a == axis else 1 for a in range(3)])
 

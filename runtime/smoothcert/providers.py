@@ -40,7 +40,7 @@ def runtime() -> ModuleType:
         import onnxruntime
     except ImportError as error:
         raise ProviderError(
-            f"ONNX Runtime cannot be imported ({error}); `pip install smoothcert[cpu]`, or smoothcert[gpu] with a CUDA GPU"
+            f"ONNX Runtime cannot be imported ({error}); `pip install smoothcert[cpu]`, or [gpu] with a CUDA GPU"
         ) from None
     return onnxruntime  # type: ignore[no-any-return]
 
@@ -61,15 +61,15 @@ def options(provider: str, tf32: bool) -> list[tuple[str, dict[str, Any]]]:
 def start(model: bytes, folder: str, provider: str, tf32: bool) -> Any:
     """A session whose first provider is the one asked for, or `ProviderError`. One thread: callers bring their own.
 
-    ONNX Runtime lists providers that cannot start and falls back to the CPU with a line on stderr; so the session itself is
-    asked what it runs on.
+    ONNX Runtime lists providers that cannot start and falls back to the CPU with a line on stderr; so the session
+    itself is asked what it runs on.
     """
     ort = runtime()
     wanted = options(provider, tf32)
     if wanted[0][0] not in ort.get_available_providers():
         raise ProviderError(
             f"provider {provider}: expected {wanted[0][0]}, but this ONNX Runtime ({_installed()}) has only "
-            f"{', '.join(ort.get_available_providers())}; `pip install smoothcert[gpu]` in place of [cpu], or --provider cpu"
+            f"{', '.join(ort.get_available_providers())}; `pip install smoothcert[gpu]` in place of [cpu], or take cpu"
         )
     if provider != "cpu" and hasattr(ort, "preload_dlls"):
         ort.preload_dlls()

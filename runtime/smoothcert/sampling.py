@@ -55,8 +55,9 @@ class Sampler:
     def counts(self, stage: int, first: int, last: int) -> Counts:
         """Votes of samples first..last - 1 of the stage, by label.
 
-        Each thread takes the next batch, perturbs it and classifies it. Batches all have the classifier's one shape; rows of the
-        last one that are past the end are classified and dropped. The classifier's `ModelError` passes through.
+        Each thread takes the next batch, perturbs it and classifies it. Batches all have the classifier's one shape;
+        rows of the last one that are past the end are classified and dropped. The classifier's `ModelError` passes
+        through.
         """
         size = self.classifier.batch_size(self.x)
         starts = iter(range(first, last, size))

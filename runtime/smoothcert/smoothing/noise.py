@@ -21,9 +21,9 @@ class Noise:
     """x + eta, eta ~ N(0, sigma^2 I): certifies an l2 ball.
 
     8-bit inputs get integer noise, round(255 sigma N(0, 1)) intensity levels, and sigma and the radius are in [0,1]
-    intensities; rounding commutes with integer shifts, so that this is Gaussian smoothing of the classifier behind an 8-bit
-    quantiser (theory.md section 10). Float inputs get float32 noise; sigma and the radius are in the input's own units, and the
-    certificate then holds up to floating-point effects, as `attack_model` says.
+    intensities; rounding commutes with integer shifts, so that this is Gaussian smoothing of the classifier behind an
+    8-bit quantiser (theory.md section 10). Float inputs get float32 noise; sigma and the radius are in the input's
+    own units, and the certificate then holds up to floating-point effects, as `attack_model` says.
     """
 
     name: ClassVar[str] = "noise"
@@ -42,7 +42,7 @@ class Noise:
         return {self.name: self.sigma}
 
     def p_star(self, attack: Mapping[str, float]) -> float:
-        """Probability the top class needs at the input to survive a shift of l2 norm attack["noise"]: Phi(norm / sigma)."""
+        """Top-class probability needed to survive a shift of l2 norm attack["noise"]: Phi(norm / sigma)."""
         require(
             set(attack) == {self.name},
             f"attack: expected a value for 'noise' (what is smoothed) alone, got {', '.join(attack) or 'nothing'}",

@@ -1,0 +1,1 @@
+"""Benchmarks of smoothcert; `python -m benchmarks` runs them all. See README.md."""

@@ -1,0 +1,221 @@
+"""Data sets: index -> raw input and label. NumPy archives, image folders, CSV manifests; nothing is ever unpickled."""
+
+from __future__ import annotations
+
+import csv
+import hashlib
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .errors import DataError, require
+
+_IMAGES = {".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".webp", ".ppm", ".pgm"}
+_ENDS = {b"\x89PNG": b"IEND", b"\xff\xd8\xff": b"\xff\xd9"}  # decoders return what is there of a truncated file
+
+
+@dataclass(frozen=True, eq=False)
+class Example:
+    """One input as it came: `x` uint8 or float, no batch axis; `label` None where unknown."""
+
+    index: int
+    name: str
+    label: int | None
+    x: NDArray[Any]
+
+    @property
+    def sha256(self) -> str:
+        """Fingerprint of type, shape and values."""
+        head = f"{self.x.dtype.str} {self.x.shape} ".encode()
+        return hashlib.sha256(head + np.ascontiguousarray(self.x).tobytes()).hexdigest()
+
+
+class Dataset(Protocol):
+    """Inputs by index, 0 to len - 1."""
+
+    def __len__(self) -> int: ...
+
+    @property
+    def sha256(self) -> str:
+        """Fingerprint of the data set: the archive's bytes, or the list of names, labels and file sizes."""
+        ...
+
+    def name(self, index: int) -> str:
+        """Where the input stands: a path, or an index."""
+        ...
+
+    def label(self, index: int) -> int | None:
+        """Its label, None where unknown."""
+        ...
+
+    def load(self, index: int) -> Example:
+        """The input; `DataError` where it cannot be read."""
+        ...
+
+
+@dataclass(frozen=True, eq=False)
+class Archive:
+    """A NumPy .npz with `x` (inputs, ...) and optional `y` (inputs,)."""
+
+    path: Path
+    x: NDArray[Any]
+    y: NDArray[Any] | None
+
+    def __len__(self) -> int:
+        return len(self.x)
+
+    @cached_property
+    def sha256(self) -> str:
+        """SHA-256 of the file."""
+        with self.path.open("rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
+
+    def name(self, index: int) -> str:
+        """`archive.npz[index]`."""
+        return f"{self.path.name}[{index}]"
+
+    def label(self, index: int) -> int | None:
+        """y[index]."""
+        return None if self.y is None else int(self.y[index])
+
+    def load(self, index: int) -> Example:
+        """x[index]."""
+        return Example(index, self.name(index), self.label(index), self.x[index])
+
+
+@dataclass(frozen=True, eq=False)
+class ImageFiles:
+    """Image files with labels, read as RGB, or as grey where the model has one channel."""
+
+    root: Path
+    files: tuple[tuple[str, int | None], ...]
+    channels: int | None = None
+
+    def __len__(self) -> int:
+        return len(self.files)
+
+    @cached_property
+    def sha256(self) -> str:
+        """SHA-256 of the names, labels and sizes."""
+        sizes = ((self.root / name).stat().st_size if (self.root / name).exists() else -1 for name, _ in self.files)
+        listing = "".join(f"{name}\0{label}\0{size}\n" for (name, label), size in zip(self.files, sizes, strict=True))
+        return hashlib.sha256(listing.encode()).hexdigest()
+
+    def name(self, index: int) -> str:
+        """Path below the data set's folder."""
+        return self.files[index][0]
+
+    def label(self, index: int) -> int | None:
+        """The class of its folder, or its manifest entry."""
+        return self.files[index][1]
+
+    def load(self, index: int) -> Example:
+        """The decoded image, H W (grey) or H W 3 (RGB), uint8."""
+        return Example(index, self.name(index), self.label(index), self._decode(self.root / self.name(index)))
+
+    def _decode(self, path: Path) -> NDArray[np.uint8]:
+        import cv2
+
+        try:
+            content = path.read_bytes()
+        except OSError as error:
+            raise DataError(f"{path}: {error.strerror}") from None
+        whole = all(not content.startswith(head) or tail in content[-64:] for head, tail in _ENDS.items())
+        flag = cv2.IMREAD_GRAYSCALE if self.channels == 1 else cv2.IMREAD_COLOR
+        try:
+            image = cv2.imdecode(np.frombuffer(content, np.uint8), flag) if content and whole else None
+        except cv2.error:
+            image = None
+        if image is None:
+            raise DataError(f"{path}: expected an image, got a corrupt or truncated file")
+        return np.asarray(image if image.ndim == 2 else cv2.cvtColor(image, cv2.COLOR_BGR2RGB), np.uint8)
+
+
+def open_dataset(path: Path, channels: int | None = None) -> Dataset:
+    """The data set at `path`: .npz archive, image folder (class subfolders, or flat and unlabelled), or .csv manifest.
+
+    `channels`: of the model, 1 reads images as grey. Raises `DataError` for what cannot be read, is empty or
+    mislabelled.
+    """
+    if path.is_dir():
+        data: Dataset = _folder(path, channels)
+    elif path.suffix == ".npz":
+        data = _archive(path)
+    elif path.suffix == ".csv":
+        data = _manifest(path, channels)
+    else:
+        got = "nothing there" if not path.exists() else "another kind of file"
+        raise DataError(f"{path}: expected an .npz archive, a folder of images or a .csv manifest, got {got}")
+    if not len(data):
+        raise DataError(f"{path}: expected at least one input, got an empty data set")
+    for index in range(len(data)):
+        label = data.label(index)
+        if label is not None and label < 0:
+            raise DataError(f"{data.name(index)}: expected a label >= 0, got {label}")
+    return data
+
+
+def selection(size: int, *, skip: int = 0, limit: int | None = None, shard: str = "1/1") -> range:
+    """Indices of `limit` inputs after the first `skip`, every k-th of them from the i-th on for shard `i/k`."""
+    require(skip >= 0 and (limit is None or limit > 0), f"expected skip >= 0 and limit > 0, got {skip} and {limit}")
+    i, _, k = shard.partition("/")
+    require(
+        i.isdigit() and k.isdigit() and 1 <= int(i) <= int(k), f"shard: expected i/k with 1 <= i <= k, got {shard!r}"
+    )
+    return range(size)[skip:][:limit][int(i) - 1 :: int(k)]
+
+
+def _archive(path: Path) -> Archive:
+    try:
+        with np.load(path, allow_pickle=False) as archive:
+            arrays = {name: archive[name] for name in ("x", "y") if name in archive.files}
+            names = ", ".join(archive.files)
+    except OSError as error:
+        raise DataError(f"{path}: {error.strerror or 'cannot be read'}") from None
+    except Exception as error:  # zip, zlib and header errors of many kinds
+        why = "pickled objects, which are never unpickled" if "pickle" in str(error) else "a corrupt or truncated file"
+        raise DataError(f"{path}: expected an .npz of plain arrays, got {why}") from None
+    if "x" not in arrays:
+        raise DataError(f"{path}: expected an array x (inputs, ...) and optionally y, got: {names or 'no arrays'}")
+    x, y = arrays["x"], arrays.get("y")
+    if x.ndim < 2:
+        raise DataError(f"{path}: expected x of shape (inputs, ...), got {x.shape}")
+    if y is not None and (y.shape != x.shape[:1] or not np.issubdtype(y.dtype, np.integer)):
+        raise DataError(f"{path}: expected integer labels y of shape ({len(x)},), got {y.dtype} {y.shape}")
+    return Archive(path, x, y)
+
+
+def _images(folder: Path) -> list[Path]:
+    return sorted(path for path in folder.rglob("*") if path.suffix.lower() in _IMAGES and path.is_file())
+
+
+def _folder(path: Path, channels: int | None) -> ImageFiles:
+    classes = sorted(child.name for child in path.iterdir() if child.is_dir() and not child.name.startswith("."))
+    labels = {name: int(name) if all(c.isdigit() for c in classes) else i for i, name in enumerate(classes)}
+    files: Iterator[tuple[str, int | None]]
+    if classes:
+        files = ((str(f.relative_to(path)), labels[name]) for name in classes for f in _images(path / name))
+    else:
+        files = ((str(f.relative_to(path)), None) for f in _images(path))
+    return ImageFiles(path, tuple(files), channels)
+
+
+def _manifest(path: Path, channels: int | None) -> ImageFiles:
+    files: list[tuple[str, int | None]] = []
+    try:
+        with path.open(newline="", encoding="utf-8-sig") as file:
+            for number, row in enumerate(csv.reader(file), start=1):
+                if not row or (number == 1 and row[0].strip() == "path"):
+                    continue
+                label = row[1].strip() if len(row) > 1 else ""
+                if label and not label.lstrip("-").isdigit():
+                    raise DataError(f"{path}, line {number}: expected path,label with an integer label, got {label!r}")
+                files.append((row[0].strip(), int(label) if label else None))
+    except (OSError, UnicodeDecodeError, csv.Error) as error:
+        raise DataError(f"{path}: expected a CSV manifest with lines path,label, got: {error}") from None
+    return ImageFiles(path.parent, tuple(files), channels)

@@ -1,0 +1,164 @@
+"""A run: what is certified, how, over which inputs; resumed where it stopped."""
+
+from __future__ import annotations
+
+import platform
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from . import __version__
+from .algorithms import Algorithm, Fixed, Predict, Radius, Target
+from .certificate import Certificate
+from .classifier import OrtClassifier
+from .datasets import Dataset, Example, selection
+from .errors import DataError, ModelError, RunError, require
+from .providers import distributions
+from .runs import Entry, Ledger, Recipe, RunFolder, run_key
+from .sampling import Sampler
+from .smoothing import PARTS, Smoothing, compose
+
+ALGORITHMS: dict[str, Callable[..., Algorithm]] = {
+    "fixed": Fixed,
+    "radius": Radius,
+    "target": Target,
+    "predict": Predict,
+}
+_PROBE = 2  # the stage of the votes that preflight times and throws away
+
+
+@dataclass(frozen=True)
+class Job:
+    """One model, one data set, one question."""
+
+    model_path: Path
+    classifier: OrtClassifier
+    data_path: Path
+    data: Dataset
+    smoothing: Smoothing
+    algorithm: Algorithm
+    skip: int = 0
+    limit: int | None = None
+    shard: str = "1/1"
+    nonce: str = ""
+    indices: range = field(init=False)
+
+    def __post_init__(self) -> None:
+        indices = selection(len(self.data), skip=self.skip, limit=self.limit, shard=self.shard)
+        if not indices:
+            raise DataError(f"{self.data_path}: --skip, --limit and --shard leave none of its {len(self.data)} inputs")
+        whole = self.shard == "1/1"
+        require(whole or bool(self.nonce), "--shard: expected a --nonce too, any text, the same for every shard")
+        object.__setattr__(self, "indices", indices)
+
+    @property
+    def recipe(self) -> Recipe:
+        """The resolved configuration, as `recipe.toml` holds it."""
+        channels = {} if self.classifier.channels is None else {"channels": self.classifier.channels}
+        chosen = {"skip": self.skip, "shard": self.shard} | ({} if self.limit is None else {"limit": self.limit})
+        return {
+            "smoothcert": __version__,
+            "nonce": self.nonce,
+            "model": {"path": str(self.model_path.resolve()), **self.classifier.recipe},
+            "data": {
+                "path": str(self.data_path.resolve()),
+                "sha256": self.data.sha256,
+                "inputs": len(self.data),
+                **channels,
+            },
+            "smoothing": self.smoothing.recipe,
+            "algorithm": self.algorithm.recipe,
+            "selection": chosen,
+            "host": {
+                "threads": self.classifier.threads,
+                "python": platform.python_version(),
+                "numpy": np.__version__,
+                "platform": platform.platform(),
+                **distributions(),
+            },
+        }
+
+    @property
+    def folder_name(self) -> Path:
+        """runs/MODEL-DATA-SMOOTHING-MODE, with the shard: the same command finds its run again."""
+        smooth = "-".join(f"{name}{scale:g}" for name, scale in self.smoothing.recipe.items())
+        name = f"{self.model_path.stem}-{self.data_path.stem}-{smooth}-{self.algorithm.recipe['mode']}"
+        return Path("runs", name + ("" if self.shard == "1/1" else "-" + self.shard.replace("/", "of")))
+
+    def preflight(self) -> tuple[int, float]:
+        """(batch size, samples a second) on the first input that can be read.
+
+        Raises `DataError` or `ModelError` where that input does not fit the model, before anything is written; a label
+        that the model has no class for is refused for every input.
+        """
+        classes = self.classifier.classes
+        for index in self.indices if classes else ():
+            label = self.data.label(index)
+            if label is not None and classes is not None and label >= classes:
+                raise DataError(
+                    f"{self.data.name(index)}: expected a label below the model's {classes} classes, got {label}"
+                )
+        x = self.classifier.fit(self._first().x)
+        sampler = Sampler(self.classifier, self.smoothing, x, key=0, index=0)
+        size = self.classifier.batch_size(x)
+        done, start = 0, time.perf_counter()
+        while (spent := time.perf_counter() - start) < 0.2 or not done:
+            sampler.counts(_PROBE, done, done + size * self.classifier.threads)
+            done += size * self.classifier.threads
+        return size, done / spent
+
+    def _first(self) -> Example:
+        for index in self.indices:
+            try:
+                return self.data.load(index)
+            except DataError as error:
+                failure = error
+        raise failure
+
+    def run(self, folder: RunFolder) -> Iterator[Entry]:
+        """Certify what the folder's ledger does not hold yet, yielding each entry once it is on disk."""
+        key = run_key(folder.begin(self.recipe))
+        with folder.ledger() as ledger:
+            done = {entry["index"] for entry in folder.entries()}
+            for index in self.indices:
+                if index not in done:
+                    yield self._certify(index, key, ledger)
+
+    def _certify(self, index: int, key: int, ledger: Ledger) -> Entry:
+        start = time.perf_counter()
+        entry: Entry = {"index": index, "name": self.data.name(index), "label": self.data.label(index)}
+        try:
+            example = self.data.load(index)
+            entry["input"] = example.sha256
+            certificate = self.certify(example, key)
+            entry |= {"certificate": certificate.to_json(), "evidence": certificate.evidence.to_json()}
+        except (DataError, ModelError) as error:
+            entry["error"] = str(error)
+        entry["seconds"] = round(time.perf_counter() - start, 4)
+        ledger.append(entry)
+        return entry
+
+    def certify(self, example: Example, key: int) -> Certificate:
+        """The certificate of one input under the run key."""
+        x = self.classifier.fit(example.x)
+        sampler = Sampler(self.classifier, self.smoothing, x, key, example.index)
+        return self.algorithm.decide(self.algorithm.draw(sampler), self.smoothing)
+
+
+def smoothing_of(recipe: Recipe) -> Smoothing:
+    """The smoothing that a recipe describes."""
+    return compose(*(PARTS[name](scale) for name, scale in recipe["smoothing"].items()))
+
+
+def algorithm_of(recipe: Recipe) -> Algorithm:
+    """The algorithm that a recipe describes; `RunError` for one this version does not know."""
+    numbers: dict[str, Any] = dict(recipe["algorithm"])
+    try:
+        mode = ALGORITHMS[numbers.pop("mode")]
+        return mode(**{k: tuple(v) if isinstance(v, list) else v for k, v in numbers.items()})
+    except (KeyError, TypeError):
+        raise RunError(f"expected an algorithm of {', '.join(ALGORITHMS)}, got {recipe['algorithm']}") from None

@@ -1,0 +1,50 @@
+"""A summary for a terminal, and the field's tab-separated log."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+from ..certificate import ABSTAIN
+from ..runs import Entry, Recipe
+from .summary import Summary
+
+
+def floor_text(radius: float, digits: int = 3) -> str:
+    """The radius in decimals, rounded down: never more than was certified."""
+    text = f"{math.floor(radius * 10**digits) / 10**digits:.{digits}f}"
+    return text if float(text) <= radius else f"{math.floor(radius * 10**digits - 1) / 10**digits:.{digits}f}"
+
+
+def table(recipe: Recipe, summary: Summary) -> Iterable[Any]:
+    """Rich renderables: the table of certified accuracy, then a line for each other number."""
+    from rich.table import Table
+
+    what = "certified accuracy" if summary.labelled else "certified share (no labels)"
+    confidence = 1 - recipe["algorithm"]["alpha"]
+    smooth = ", ".join(f"{name} = {scale:g}" for name, scale in recipe["smoothing"].items())
+    rows = Table(title=f"{smooth}, {recipe['algorithm']['mode']} mode, {summary.inputs} inputs", title_justify="left")
+    for name in ("radius", what, f"at least ({confidence:.1%} confidence)"):
+        rows.add_column(name, justify="right")
+    for r, share in summary.accuracy.items():
+        rows.add_row(f"{r:g}", f"{share:.1%}", f"{summary.at_least[r]:.1%}")
+    yield rows
+    abstained = sum(summary.abstained.values())
+    why = ", ".join(f"{count} {reason}" for reason, count in summary.abstained.most_common())
+    yield f"abstained {abstained / max(summary.inputs, 1):.1%}" + (f" ({why})" if why else "")
+    if summary.failed:
+        yield f"failed {summary.failed} inputs: see the ledger"
+    yield f"mean certified radius (ACR) {floor_text(summary.mean_radius)}"
+    yield f"per input {summary.samples:,.0f} samples, {summary.seconds:.2f} s"
+
+
+def tsv(entries: Sequence[Entry]) -> Iterable[str]:
+    """The field's log: idx, label, predict, radius, correct, time (seconds); a label that is not known is empty."""
+    yield "idx\tlabel\tpredict\tradius\tcorrect\ttime"
+    for entry in sorted(entries, key=lambda e: int(e["index"])):
+        certificate = entry.get("certificate", {"prediction": ABSTAIN, "radius": 0.0})
+        label = "" if entry["label"] is None else entry["label"]
+        correct = "" if entry["label"] is None else int(certificate["prediction"] == entry["label"])
+        radius = floor_text(certificate["radius"], 6)
+        yield f"{entry['index']}\t{label}\t{certificate['prediction']}\t{radius}\t{correct}\t{entry['seconds']:.3f}"

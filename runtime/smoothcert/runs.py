@@ -1,0 +1,177 @@
+"""The run folder: `recipe.toml`, written first, and `ledger.jsonl`, one fsynced line for each input.
+
+Killing a run at any instant loses at most the input in flight. Format: docs/runs.md.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import hashlib
+import json
+import os
+import tomllib
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import tomli_w
+
+from .errors import RunError
+
+Recipe = dict[str, Any]
+Entry = dict[str, Any]
+
+RECIPE, LEDGER = "recipe.toml", "ledger.jsonl"
+_ELSEWHERE = {"path"}  # may differ when a run is resumed or merged: the hashes decide
+_FREE = {"host"}
+
+
+def run_key(recipe: Recipe) -> int:
+    """64 bits of SHA-256 of all that determines the votes: model, data, smoothing, algorithm and nonce.
+
+    The nonce is written down before sampling, so that nobody can shop for a seed. Provider, threads, batch size and
+    shard do not enter: the same draws everywhere.
+    """
+    model = {name: recipe["model"][name] for name in ("sha256", "output", "preprocess")}
+    parts = [model, recipe["data"]["sha256"], recipe["smoothing"], recipe["algorithm"], recipe["nonce"]]
+    text = json.dumps(parts, sort_keys=True, separators=(",", ":"))
+    return int.from_bytes(hashlib.sha256(text.encode()).digest()[:8], "big")
+
+
+def differences(old: Recipe, new: Recipe, free: frozenset[str] = frozenset()) -> list[str]:
+    """`name: old there, new here` for every setting that differs and matters; `free` names dotted settings that may."""
+
+    def flat(values: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
+        for name, value in values.items():
+            if name in _ELSEWHERE or prefix + name in free | _FREE:
+                continue
+            if isinstance(value, Mapping):
+                yield from flat(value, f"{prefix}{name}.")
+            else:
+                yield prefix + name, value
+
+    a, b = dict(flat(old)), dict(flat(new))
+    return [
+        f"{name} is {a.get(name, 'unset')} there, {b.get(name, 'unset')} here"
+        for name in sorted(a.keys() | b.keys())
+        if a.get(name) != b.get(name)
+    ]
+
+
+@dataclass(frozen=True)
+class RunFolder:
+    """A run on disk."""
+
+    path: Path
+
+    def begin(self, recipe: Recipe) -> Recipe:
+        """Write the recipe, or return the one that is there if it is the same run. `RunError` if it is another.
+
+        A recipe that is there keeps its nonce unless the new one brings its own.
+        """
+        if (self.path / RECIPE).exists():
+            there = self.recipe()
+            nonce = recipe["nonce"] or there["nonce"]
+            if wrong := differences(there, recipe | {"nonce": nonce}):
+                raise RunError(f"{self.path} holds another run: {'; '.join(wrong)}; choose another --run folder")
+            return there
+        if (self.path / LEDGER).exists():
+            raise RunError(f"{self.path} holds a ledger without its recipe; choose another --run folder")
+        recipe = recipe | {"nonce": recipe["nonce"] or os.urandom(16).hex()}
+        write_atomically(self.path / RECIPE, tomli_w.dumps(recipe).encode())
+        return recipe
+
+    def recipe(self) -> Recipe:
+        """The recipe; `RunError` where there is none."""
+        try:
+            return tomllib.loads((self.path / RECIPE).read_text())
+        except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+            raise RunError(f"{self.path}: expected a run folder with a {RECIPE}, got: {error}") from None
+
+    def entries(self) -> list[Entry]:
+        """Every whole line of the ledger, in order; a torn last line, left by a kill, does not count."""
+        path = self.path / LEDGER
+        if not path.exists():
+            return []
+        lines = path.read_bytes().split(b"\n")[:-1]
+        entries = []
+        for number, line in enumerate(lines, start=1):
+            try:
+                entry = json.loads(line)
+                int(entry["index"])
+            except (ValueError, KeyError, TypeError):
+                raise RunError(f"{path}, line {number}: expected a ledger entry, got a damaged line") from None
+            entries.append(entry)
+        return entries
+
+    @contextmanager
+    def ledger(self) -> Iterator[Ledger]:
+        """The ledger, open for appending by this process alone. `RunError` while another holds it."""
+        descriptor = os.open(self.path / LEDGER, os.O_RDWR | os.O_APPEND | os.O_CREAT, 0o644)
+        try:
+            try:
+                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except OSError:
+                raise RunError(
+                    f"{self.path} is in use by another process; wait for it, or choose another --run"
+                ) from None
+            content = (self.path / LEDGER).read_bytes()
+            os.ftruncate(descriptor, content.rfind(b"\n") + 1)
+            yield Ledger(descriptor)
+        finally:
+            os.close(descriptor)
+
+
+@dataclass(frozen=True)
+class Ledger:
+    """Whole lines, on disk when `append` returns."""
+
+    descriptor: int
+
+    def append(self, entry: Entry) -> None:
+        """Add a line, or, where the disk is full, leave the ledger as it was and raise `OSError`."""
+        end = os.fstat(self.descriptor).st_size
+        line = (json.dumps(entry, separators=(",", ":")) + "\n").encode()
+        try:
+            while line:
+                line = line[os.write(self.descriptor, line) :]
+            os.fsync(self.descriptor)
+        except OSError:
+            os.ftruncate(self.descriptor, end)
+            raise
+
+
+def write_atomically(path: Path, content: bytes) -> None:
+    """Write a file so that it is whole or not there."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    partial = path.with_name(path.name + ".partial")
+    with partial.open("wb") as file:
+        file.write(content)
+        file.flush()
+        os.fsync(file.fileno())
+    partial.replace(path)
+
+
+def merge(out: RunFolder, shards: list[RunFolder]) -> int:
+    """Merge the ledgers of shards of one run, sorted by input. Returns the number of entries.
+
+    `RunError` where the recipes differ in more than the shard, or two shards hold the same input.
+    """
+    if (out.path / RECIPE).exists():
+        raise RunError(f"{out.path} already holds a run; choose another folder for the merged one")
+    recipe = shards[0].recipe()
+    entries: dict[int, Entry] = {}
+    for shard in shards:
+        if wrong := differences(recipe, shard.recipe(), frozenset({"selection.shard"})):
+            raise RunError(f"{shard.path} is no shard of {shards[0].path}: {'; '.join(wrong)}")
+        for entry in shard.entries():
+            if entry["index"] in entries:
+                raise RunError(f"{shard.path}: input {entry['index']} is in another shard too; merge each shard once")
+            entries[entry["index"]] = entry
+    recipe["selection"]["shard"] = "1/1"
+    lines = (json.dumps(entries[index], separators=(",", ":")) + "\n" for index in sorted(entries))
+    write_atomically(out.path / LEDGER, "".join(lines).encode())
+    write_atomically(out.path / RECIPE, tomli_w.dumps(recipe).encode())
+    return len(entries)

@@ -1,0 +1,146 @@
+"""What the command line prints: preflight, progress, report, the state of the machine."""
+
+from __future__ import annotations
+
+import platform
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from .algorithms import hopeless
+from .certificate import ABSTAIN
+from .errors import SmoothcertError, require
+from .report import floor_text, summarise, table
+from .runs import Entry, Recipe, RunFolder
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from .job import Job
+
+DATA_FOLDER = Path(__file__).parent / "data"
+
+
+def _console() -> Console:
+    from rich.console import Console
+
+    return Console(highlight=False, soft_wrap=True)
+
+
+def print_report(recipe: Recipe, entries: Sequence[Entry], radii: Sequence[float] = ()) -> None:
+    """The table and the lines under it."""
+    console = _console()
+    for part in table(recipe, summarise(recipe, entries, radii)):
+        console.print(part)
+
+
+def preflight_text(job: Job) -> str:
+    """The preflight line; `ValueError` for a run that could only abstain."""
+    reach = job.algorithm.reachable(job.smoothing)
+    require(reach > 0, hopeless(job.algorithm))
+    batch, rate = job.preflight()
+    least, most = job.algorithm.samples(job.smoothing)
+    samples = f"{most:,}" if least == most else f"{least:,} to {most:,}"
+    reached = "predictions only" if reach == float("inf") else f"radius up to {floor_text(reach)}"
+    c = job.classifier
+    return (
+        f"preflight: {len(job.indices)} inputs, {samples} samples each, {reached}; "
+        f"{rate:,.0f} samples/s on {c.provider} "
+        f"({c.precision}, {c.threads} threads, batch {batch}): {_duration(len(job.indices) * least / rate)}"
+        + ("" if least == most else f" to {_duration(len(job.indices) * most / rate)}")
+    )
+
+
+def show_run(job: Job, folder: RunFolder, *, quiet: bool) -> str:
+    """Run the job with its preflight, progress and report. Returns a line on failed inputs, or nothing."""
+    console = _console()
+    console.print(preflight_text(job))
+    console.print(f"run folder: {folder.path}")
+    before = len(folder.entries())
+    with _progress(console, len(job.indices), quiet) as progress:
+        task = progress.add_task("certifying", total=len(job.indices), completed=before)
+        for entry in job.run(folder):
+            progress.advance(task)
+            if not quiet and not console.is_terminal:
+                console.print(entry_text(entry))
+    entries = folder.entries()
+    if before:
+        console.print(f"resumed: {before} of {len(entries)} inputs were there already")
+    print_report(folder.recipe(), entries)
+    failed = [entry for entry in entries if "error" in entry]
+    return f"{len(failed)} of {len(entries)} inputs failed, the first: {failed[0]['error']}" if failed else ""
+
+
+def _progress(console: Console, total: int, quiet: bool) -> Any:
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+    columns = TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn()
+    return Progress(*columns, console=console, disable=quiet or not console.is_terminal, transient=True)
+
+
+def entry_text(entry: Entry) -> str:
+    """One input in a line: `12 label 3 predicts 3 radius 0.812 (1.2 s)`, with the reason where it abstained."""
+    head = str(entry["index"]) + ("" if entry["label"] is None else f" label {entry['label']}")
+    if "error" in entry:
+        return f"{head} failed: {entry['error']}"
+    certificate = entry["certificate"]
+    if certificate["prediction"] == ABSTAIN:
+        return f"{head} abstains, {certificate['reason']} ({entry['seconds']:.2f} s)"
+    radius = f" radius {floor_text(certificate['radius'])}" if certificate["radius"] else ""
+    return f"{head} predicts {certificate['prediction']}{radius} ({entry['seconds']:.2f} s)"
+
+
+def _duration(seconds: float) -> str:
+    if seconds < 90:
+        return f"{seconds:.0f} s"
+    return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"
+
+
+def print_doctor() -> bool:
+    """Print the state of this machine; whether a model can run on it."""
+    import cv2
+    import numpy
+    import onnx
+    import scipy
+
+    from . import __version__, providers
+
+    print(f"smoothcert {__version__}, Python {platform.python_version()}, {platform.platform()}")
+    print(f"numpy {numpy.__version__}, scipy {scipy.__version__}, onnx {onnx.__version__}, opencv {cv2.__version__}")
+    found = providers.distributions()
+    print("ONNX Runtime: " + (", ".join(f"{name} {version}" for name, version in found.items()) or "none installed"))
+    started = [name for name in providers.PROVIDERS if _starts(name)]
+    print(
+        f"throughput: {_throughput(started[-1]):,.0f} noisy 32x32 digits a second on {started[-1]}"
+        if started
+        else "no provider starts"
+    )
+    return bool(started)
+
+
+def _starts(provider: str) -> bool:
+    from .classifier import OrtClassifier
+
+    try:
+        OrtClassifier(DATA_FOLDER / "digits.onnx", providers=provider)
+    except SmoothcertError as error:
+        print(f"provider {provider}: no. {error}")
+        return False
+    print(f"provider {provider}: starts")
+    return True
+
+
+def _throughput(provider: str) -> float:
+    from .classifier import OrtClassifier
+    from .datasets import open_dataset
+    from .sampling import ESTIMATION, Sampler
+    from .smoothing import Noise
+
+    classifier = OrtClassifier(DATA_FOLDER / "digits.onnx", providers=provider)
+    x = classifier.fit(open_dataset(DATA_FOLDER / "digits.npz").load(0).x)
+    sampler = Sampler(classifier, Noise(0.5), x, key=0, index=0)
+    sampler.counts(ESTIMATION, 0, 1000)
+    start = time.perf_counter()
+    sampler.counts(ESTIMATION, 0, 20_000)
+    return 20_000 / (time.perf_counter() - start)

@@ -1,0 +1,104 @@
+"""Check a run by its evidence: hashes, addresses, vote totals, and every certificate decided again."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from .algorithms import Algorithm
+from .datasets import Dataset, open_dataset, selection
+from .errors import DataError, ModelError
+from .evidence import Evidence
+from .job import algorithm_of, smoothing_of
+from .model_file import read_model
+from .runs import Entry, Recipe, RunFolder, run_key
+from .smoothing import Smoothing
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """`wrong`: what does not hold, a line each. `unchecked`: what could not be looked at, and why."""
+
+    entries: int
+    wrong: tuple[str, ...]
+    unchecked: tuple[str, ...]
+
+
+def verify(folder: RunFolder, model: Path | None = None, data: Path | None = None) -> Verdict:
+    """Check the whole run; `model` and `data` where they are no longer where the recipe says."""
+    recipe, entries = folder.recipe(), folder.entries()
+    wrong: list[str] = []
+    unchecked: list[str] = []
+    _check_model(recipe, model or Path(recipe["model"]["path"]), wrong, unchecked)
+    inputs = _check_data(recipe, data or Path(recipe["data"]["path"]), wrong, unchecked)
+    algorithm, smoothing, key = algorithm_of(recipe), smoothing_of(recipe), run_key(recipe)
+    chosen = selection(recipe["data"]["inputs"], **recipe["selection"])
+    seen: set[int] = set()
+    for entry in entries:
+        problems = _problems(entry, algorithm, smoothing, key)
+        if entry["index"] in seen or entry["index"] not in chosen:
+            problems.append("not an input of this run, or in the ledger twice")
+        seen.add(entry["index"])
+        if inputs is not None and "input" in entry:
+            problems += _input_problems(entry, inputs)
+        wrong += [f"input {entry['index']}: {problem}" for problem in problems]
+    if missing := len(chosen) - len(seen & set(chosen)):
+        unchecked.append(f"the run is not finished: {missing} of {len(chosen)} inputs are not in the ledger")
+    return Verdict(len(entries), tuple(wrong), tuple(unchecked))
+
+
+def _check_model(recipe: Recipe, path: Path, wrong: list[str], unchecked: list[str]) -> None:
+    if not path.exists():
+        unchecked.append(f"model: {path} is not there; pass --model")
+        return
+    try:
+        got = read_model(path, recipe["model"]["output"]).sha256
+    except ModelError as error:
+        wrong.append(f"model: {error}")
+        return
+    if got != recipe["model"]["sha256"]:
+        wrong.append(f"model: expected SHA-256 {recipe['model']['sha256']}, got {got} for {path}")
+
+
+def _check_data(recipe: Recipe, path: Path, wrong: list[str], unchecked: list[str]) -> Dataset | None:
+    if not path.exists():
+        unchecked.append(f"data: {path} is not there; pass --data")
+        return None
+    try:
+        data = open_dataset(path, recipe["data"].get("channels"))
+    except DataError as error:
+        wrong.append(f"data: {error}")
+        return None
+    if data.sha256 != recipe["data"]["sha256"]:
+        wrong.append(f"data: expected SHA-256 {recipe['data']['sha256']}, got {data.sha256} for {path}")
+        return None
+    return data
+
+
+def _problems(entry: Entry, algorithm: Algorithm, smoothing: Smoothing, key: int) -> list[str]:
+    if "error" in entry:
+        return []
+    try:
+        evidence = Evidence.from_json(entry["evidence"])
+    except (KeyError, TypeError, ValueError):
+        return ["the evidence cannot be read"]
+    if (evidence.key, evidence.index) != (key, entry["index"]):
+        return ["the votes were not drawn under this run's key"]
+    if not algorithm.consistent(evidence, smoothing):
+        return ["the votes are not as many as the algorithm draws"]
+    decided = algorithm.decide(evidence, smoothing).to_json()
+    return [
+        f"{name} is {entry['certificate'].get(name)} in the ledger, {value} by the evidence"
+        for name, value in decided.items()
+        if entry["certificate"].get(name) != value
+    ]
+
+
+def _input_problems(entry: Entry, data: Dataset) -> list[str]:
+    try:
+        example = data.load(entry["index"])
+    except DataError as error:
+        return [str(error)]
+    if example.sha256 != entry["input"]:
+        return [f"expected an input with SHA-256 {entry['input']}, got {example.sha256}"]
+    return [] if example.label == entry["label"] else [f"label is {entry['label']} there, {example.label} in the data"]
