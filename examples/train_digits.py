@@ -148,6 +148,7 @@ def export(net: DigitNet, path: Path) -> None:
         dynamic_shapes=({0: torch.export.Dim("N")},),
         opset_version=18,
         dynamo=True,
+        verbose=False,
     )
     assert program is not None  # it is None only for the old exporter
     traced = program.model_proto

@@ -13,6 +13,8 @@ from .errors import RunError, SmoothcertError
 if TYPE_CHECKING:
     from .algorithms import Algorithm
 
+_INTERRUPTED = 130  # what Typer makes of Ctrl-C
+
 app = typer.Typer(
     help="Certify ONNX classifiers against perturbations of their input, by randomized smoothing.",
     no_args_is_help=True,
@@ -31,7 +33,7 @@ Smooth = Annotated[
     typer.Option(
         "--smooth",
         metavar="NAME=SCALE",
-        help="Part of the smoothing. noise: standard deviation, in [0,1] intensities for 8-bit data, else in their units.",
+        help="Part of the smoothing. noise: standard deviation, in [0,1] for 8-bit data, else in their units.",
     ),
 ]
 N = Annotated[int, typer.Option("--n", help="Samples an input: exactly (fixed, predict), at most (radius, target).")]
@@ -71,6 +73,8 @@ def main() -> None:
     """Entry point: user errors become one line on stderr and exit code 2."""
     try:
         code = app(standalone_mode=False)
+        if code == _INTERRUPTED:
+            raise KeyboardInterrupt
     except (KeyboardInterrupt, typer.Abort):
         _fail("interrupted; all finished inputs are in the run folder, and the same command continues the run")
     except (SmoothcertError, ValueError) as error:
@@ -83,7 +87,7 @@ def main() -> None:
     except Exception as error:
         if not hasattr(error, "format_message"):
             raise
-        _fail(f"{error.format_message()} See smoothcert --help.")
+        _fail(f"{error.format_message().rstrip('.')}; see smoothcert --help")
     sys.exit(code if isinstance(code, int) else 0)
 
 

@@ -172,7 +172,7 @@ def selection(size: int, *, skip: int = 0, limit: int | None = None, shard: str 
 
 def _archive(path: Path) -> Archive:
     try:
-        with np.load(path, allow_pickle=False) as archive:
+        with path.open("rb") as file, np.load(file, allow_pickle=False) as archive:
             arrays = {name: archive[name] for name in ("x", "y") if name in archive.files}
             names = ", ".join(archive.files)
     except OSError as error:

@@ -125,9 +125,9 @@ def _starts(provider: str) -> bool:
     try:
         OrtClassifier(DATA_FOLDER / "digits.onnx", providers=provider)
     except SmoothcertError as error:
-        print(f"provider {provider}: no. {error}")
+        print(f"no: {error}")
         return False
-    print(f"provider {provider}: starts")
+    print(f"provider {provider} starts")
     return True
 
 

@@ -38,9 +38,9 @@ def verify(folder: RunFolder, model: Path | None = None, data: Path | None = Non
         problems = _problems(entry, algorithm, smoothing, key)
         if entry["index"] in seen or entry["index"] not in chosen:
             problems.append("not an input of this run, or in the ledger twice")
+        elif inputs is not None and "input" in entry:
+            problems += _input_problems(entry, inputs, smoothing)
         seen.add(entry["index"])
-        if inputs is not None and "input" in entry:
-            problems += _input_problems(entry, inputs)
         wrong += [f"input {entry['index']}: {problem}" for problem in problems]
     if missing := len(chosen) - len(seen & set(chosen)):
         unchecked.append(f"the run is not finished: {missing} of {len(chosen)} inputs are not in the ledger")
@@ -94,11 +94,15 @@ def _problems(entry: Entry, algorithm: Algorithm, smoothing: Smoothing, key: int
     ]
 
 
-def _input_problems(entry: Entry, data: Dataset) -> list[str]:
+def _input_problems(entry: Entry, data: Dataset, smoothing: Smoothing) -> list[str]:
     try:
         example = data.load(entry["index"])
     except DataError as error:
         return [str(error)]
     if example.sha256 != entry["input"]:
         return [f"expected an input with SHA-256 {entry['input']}, got {example.sha256}"]
+    evidence = entry.get("evidence", {})
+    drawn = {"slack": smoothing.slack(example.x), "attack_model": smoothing.attack_model(example.x)}
+    if "error" not in entry and any(evidence.get(name) != value for name, value in drawn.items()):
+        return [f"expected evidence with {drawn} for this input, got others"]
     return [] if example.label == entry["label"] else [f"label is {entry['label']} there, {example.label} in the data"]

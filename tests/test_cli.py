@@ -1,0 +1,278 @@
+"""The command line as a user meets it: the main job, its output, and one clear line for everything that is wrong."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import onnx
+import pytest
+from onnx import TensorProto, helper, numpy_helper
+
+import smoothcert
+from smoothcert.runs import RunFolder
+
+from . import models
+from .conftest import IMAGES, MODEL, Result
+
+Cli = Callable[..., Result]
+SMOOTH = ("--smooth", "noise=0.5")
+
+
+def test_demo_certifies_the_digits_and_verifies(cli: Cli) -> None:
+    result = cli("demo", "--run", "demo")
+    assert result.code == 0
+    assert "preflight: 100 inputs" in result.out
+    assert "certified accuracy" in result.out
+    assert cli("verify", "demo").out == "demo: 100 entries, 0 problems\n"
+    assert cli("report", "demo", "--fail-under", "0.5=0.9").code == 0
+
+
+def test_the_embedded_model_keeps_its_promises(cli: Cli) -> None:
+    """Over 95 % clean accuracy; over 90 % certified correct at 0.5 under sigma 0.5; small enough to ship."""
+    with np.load(IMAGES) as archive:
+        x, y = archive["x"], archive["y"]
+    assert x.shape[1:] == (32, 32)
+    assert x.dtype == np.uint8
+    assert len(x) >= 200
+    assert MODEL.stat().st_size < 500_000
+    classifier = smoothcert.OrtClassifier(MODEL)
+    clean = classifier.labels(x.astype(np.int16)[:, None], len(x))
+    assert (clean == y).mean() > 0.95
+    run = (
+        "certify",
+        MODEL,
+        IMAGES,
+        *SMOOTH,
+        "--mode",
+        "target",
+        "--radii",
+        "0.5",
+        "--n",
+        5000,
+        "--quiet",
+        "--run",
+        "r",
+    )
+    assert cli(*run).code == 0
+    result = cli("report", "r", "--fail-under", "0.5=0.9")
+    assert (result.code, result.err) == (0, "")
+
+
+def test_default_folder_is_found_again(cli: Cli, few_digits: Path) -> None:
+    run = ("certify", MODEL, "six.npz", *SMOOTH, "--n", 500, "--quiet")
+    first, second = cli(*run), cli(*run)
+    assert "run folder: runs/digits-six-noise0.5-fixed" in first.out
+    assert "6 of 6 inputs were there already" in second.out
+
+
+def test_lines_say_prediction_radius_and_why_it_abstains(cli: Cli, few_digits: Path) -> None:
+    result = cli("certify", MODEL, "six.npz", "--smooth", "noise=2.5", "--n", 500)
+    assert result.code == 0
+    lines = [line for line in result.out.splitlines() if line[:1].isdigit()]
+    assert len(lines) == 6
+    assert any("abstains, no majority: class " in line and " of 500 votes" in line for line in lines)
+    missed = cli("certify", MODEL, "six.npz", "--smooth", "noise=2.5", "--mode", "target", "--radii", "1", "--n", 500)
+    assert "abstains, futile: class" in missed.out or "abstains, target missed: class" in missed.out
+
+
+def test_predict_answers_or_abstains(cli: Cli, few_digits: Path) -> None:
+    result = cli("predict", MODEL, "six.npz", *SMOOTH, "--n", 200)
+    with np.load("six.npz") as archive:
+        labels = archive["y"]
+    predicted = [line for line in result.out.splitlines() if " predicts " in line]
+    assert result.code == 0
+    assert [int(line.split(" predicts ")[1].split()[0]) for line in predicted] == labels.tolist()
+
+
+def test_report_tsv_has_the_fields_columns(cli: Cli, few_digits: Path) -> None:
+    assert cli("certify", MODEL, "six.npz", *SMOOTH, "--n", 500, "--quiet", "--run", "r").code == 0
+    lines = cli("report", "r", "--tsv").out.splitlines()
+    assert lines[0] == "idx\tlabel\tpredict\tradius\tcorrect\ttime"
+    entries = RunFolder(Path("r")).entries()
+    for line, entry in zip(lines[1:], entries, strict=True):
+        index, label, predict, radius, correct, _ = line.split("\t")
+        certificate = entry["certificate"]
+        assert (int(index), int(label), int(predict)) == (entry["index"], entry["label"], certificate["prediction"])
+        assert certificate["radius"] - 1e-6 <= float(radius) <= certificate["radius"]
+        assert int(correct) == (label == predict)
+
+
+@pytest.mark.parametrize(("goal", "code"), [("0.5=0.5", 0), ("0.5=1.01", 1), ("9=0.1", 1)])
+def test_fail_under(cli: Cli, few_digits: Path, goal: str, code: int) -> None:
+    assert cli("certify", MODEL, "six.npz", *SMOOTH, "--n", 1000, "--quiet", "--run", "r").code == 0
+    result = cli("report", "r", "--fail-under", goal)
+    assert result.code == code
+    assert ("under" in result.err) == bool(code)
+
+
+def test_image_folder_and_manifest_agree_with_the_archive(cli: Cli, few_digits: Path) -> None:
+    with np.load("six.npz") as archive:
+        x, y = archive["x"], archive["y"]
+    rows = ["path,label"]
+    for i, (image, label) in enumerate(zip(x, y, strict=True)):
+        path = Path("folder", str(label), f"{i}.png")
+        path.parent.mkdir(parents=True, exist_ok=True)
+        cv2.imwrite(str(path), image)
+        rows.append(f"{path},{label}")
+    Path("list.csv").write_text("\n".join(rows))
+    for data in ("six.npz", "folder", "list.csv"):
+        assert cli("certify", MODEL, data, *SMOOTH, "--n", 500, "--quiet", "--run", f"r-{data}").code == 0
+    seen = {}
+    for data in ("six.npz", "folder", "list.csv"):
+        entries = RunFolder(Path(f"r-{data}")).entries()
+        seen[data] = sorted((e["input"], e["label"], e["certificate"]["prediction"]) for e in entries)
+    assert seen["six.npz"] == seen["folder"] == seen["list.csv"]
+
+
+def test_a_corrupt_image_is_recorded_and_the_run_goes_on(cli: Cli, few_digits: Path) -> None:
+    with np.load("six.npz") as archive:
+        for i, image in enumerate(archive["x"]):
+            Path("folder").mkdir(exist_ok=True)
+            cv2.imwrite(f"folder/{i}.png", image)
+    Path("folder/2.png").write_bytes(Path("folder/2.png").read_bytes()[:60])
+    result = cli("certify", MODEL, "folder", *SMOOTH, "--n", 500, "--quiet", "--run", "r")
+    assert result.code == 2
+    assert "1 of 6 inputs failed, the first: folder/2.png: expected an image" in result.err
+    assert result.err.count("\n") == 1
+    entries = RunFolder(Path("r")).entries()
+    assert [("error" in entry) for entry in entries] == [False, False, True, False, False, False]
+    assert cli("verify", "r").code == 0
+    assert cli("report", "r", "--tsv").out.splitlines()[3].startswith("2\t\t-1\t0.000000\t")
+
+
+def test_nan_for_one_input_is_recorded_and_the_run_goes_on(cli: Cli) -> None:
+    """log of a value that noise makes negative: NaN for the dark input alone."""
+    Path("log.onnx").write_bytes(models.gives_nan())
+    np.savez("d.npz", x=np.array([[9, 9, 9, 8], [0, 9, 9, 9], [7, 9, 9, 9]], np.float32))
+    result = cli("certify", "log.onnx", "d.npz", *SMOOTH, "--n", 500, "--quiet", "--run", "r")
+    assert result.code == 2
+    assert "1 of 3 inputs failed, the first: the model gave NaN" in result.err
+    assert ["error" in entry for entry in RunFolder(Path("r")).entries()] == [False, True, False]
+
+
+def custom_operator() -> bytes:
+    node = helper.make_node("Fancy", ["x"], ["y"], domain="my.ops")
+    inputs, outputs = [models.value("x", 1, ("N", 4))], [models.value("y", 1, ("N", 3))]
+    graph = helper.make_graph([node], "g", inputs, outputs)
+    opsets = [helper.make_opsetid("", 18), helper.make_opsetid("my.ops", 1)]
+    return helper.make_model(graph, opset_imports=opsets, ir_version=8).SerializeToString()
+
+
+def outside_weights() -> bytes:
+    proto = onnx.ModelProto.FromString(models.half_space((4,), [1, 0, 0, 0], 0.0))
+    tensor = proto.graph.initializer[0]
+    tensor.ClearField("raw_data")
+    tensor.data_location = TensorProto.EXTERNAL
+    tensor.external_data.add(key="location", value="../secret.bin")
+    return proto.SerializeToString()
+
+
+GOOD = models.half_space((4,), [1, 0, 0, 0], 0.0)
+VECTORS = {"x": np.zeros((3, 4), np.float32), "y": np.array([0, 1, 0])}
+WIDE = models.linear((4,), numpy_helper.to_array(numpy_helper.from_array(np.eye(4))), np.zeros(4))
+
+BAD: dict[str, tuple[bytes | None, dict[str, Any] | None, tuple[Any, ...], str]] = {
+    "missing model": (None, VECTORS, (), "m.onnx: expected a readable ONNX file, got: No such file"),
+    "truncated model": (MODEL.read_bytes()[:-5000], VECTORS, (), "truncated"),
+    "no model at all": (b"not an ONNX file", VECTORS, (), "expected an ONNX"),
+    "empty model": (b"", VECTORS, (), "expected an ONNX graph"),
+    "weights elsewhere": (outside_weights(), VECTORS, (), "inside the model's folder, got '../secret.bin'"),
+    "custom operator": (custom_operator(), VECTORS, (), "Fancy"),
+    "random operator": (models.random_operator(), VECTORS, (), "RandomNormalLike"),
+    "two inputs": (models.two_inputs(), VECTORS, (), "got 2 (image, mask)"),
+    "regression": (models.regression(), VECTORS, (), "not a classifier's output"),
+    "NaN for every input": (models.gives_nan(), VECTORS, (), "the model gave NaN"),
+    "wrong shape": (GOOD, {"x": np.zeros((3, 5), np.float32)}, (), "fits the model's (4)"),
+    "wrong image shape": (MODEL.read_bytes(), {"x": np.zeros((3, 28, 28), np.uint8)}, (), "(1, 32, 32) (layout auto), got uint8 (28, 28)"),
+    "wrong type": (GOOD, {"x": np.zeros((3, 4), np.int64)}, (), "uint8 or float, got int64"),
+    "NaN in the data": (GOOD, {"x": np.full((3, 4), np.nan)}, (), "NaN"),
+    "empty data": (GOOD, {"x": np.zeros((0, 4), np.float32)}, (), "empty data set"),
+    "label out of range": (GOOD, VECTORS | {"y": np.array([0, 1, 2])}, (), "d.npz[2]: expected a label below the model's 2 classes, got 2"),
+    "pickled": (GOOD, {"x": np.array([{}, {}], object)}, (), "never unpickled"),
+    "missing data": (GOOD, None, (), "d.npz"),
+    "nothing selected": (GOOD, VECTORS, ("--skip", 3), "leave none of its 3 inputs"),
+    "no CUDA": (GOOD, VECTORS, ("--provider", "cuda"), "CUDAExecutionProvider"),
+    "unknown provider": (GOOD, VECTORS, ("--provider", "tpu"), "expected one of cpu, cuda, tensorrt, got 'tpu'"),
+    "unknown output": (GOOD, VECTORS, ("--output", "boxes"), "no output 'boxes'; pass --output with one of: logits"),
+    "unknown part": (GOOD, VECTORS, ("--smooth", "fog=1"), "NAME one of noise, got 'fog=1'"),
+    "no scale": (GOOD, VECTORS, ("--smooth", "noise"), "noise=SCALE with a number"),
+    "negative scale": (GOOD, VECTORS, ("--smooth", "noise=-1"), "sigma > 0, got -1"),
+    "two noises": (GOOD, VECTORS, ("--smooth", "noise=0.5", "--smooth", "noise=1"), "no theorem"),
+    "alpha": (GOOD, VECTORS, ("--alpha", 0), "between 0 and 0.5, got 0"),
+    "hopeless n": (GOOD, VECTORS, ("--n", 9), "could only abstain"),
+    "zero n": (GOOD, VECTORS, ("--n", 0), "expected at least 1 sample"),
+    "mode": (GOOD, VECTORS, ("--mode", "quick"), "expected fixed, radius or target, got 'quick'"),
+    "bound": (GOOD, VECTORS, ("--bound", "both"), "expected one of one-sided, two-sided, got 'both'"),
+    "no radii": (GOOD, VECTORS, ("--mode", "target"), "expected ascending radii > 0, got none"),
+    "radii that fall": (GOOD, VECTORS, ("--mode", "target", "--radii", "1,0.5"), "expected ascending radii"),
+    "radii out of reach": (GOOD, VECTORS, ("--mode", "target", "--radii", "9"), "could only abstain"),
+    "radii of words": (GOOD, VECTORS, ("--mode", "target", "--radii", "big"), "numbers separated by commas, got 'big'"),
+    "radii without target": (GOOD, VECTORS, ("--radii", "1"), "--mode target alone"),
+    "layout": (GOOD, VECTORS, ("--layout", "nwhc"), "expected one of auto, nchw, nhwc, flat, got 'nwhc'"),
+    "channels": (MODEL.read_bytes(), {"x": np.zeros((3, 32, 32), np.uint8)}, ("--mean", "1,2,3"), "got 3"),
+    "number": (GOOD, VECTORS, ("--n", "many"), "Invalid value for '--n'"),
+    "option": (GOOD, VECTORS, ("--sigma", 1), "--sigma"),
+    "batch size": (GOOD, VECTORS, ("--batch-size", 0), "batch_size: expected at least 1"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("case", BAD)
+def test_bad_input_is_one_line_and_exit_code_2(cli: Cli, case: str) -> None:
+    model, arrays, options, message = BAD[case]
+    if model is not None:
+        Path("m.onnx").write_bytes(model)
+    if arrays is not None:
+        np.savez("d.npz", **arrays)
+    smooth = () if "--smooth" in options else SMOOTH
+    result = cli(
+        "certify", "m.onnx", "d.npz", *smooth, *(() if "--n" in options else ("--n", 500)), *options, "--run", "r"
+    )
+    assert message in result.err
+    assert (result.code, result.err.count("\n")) == (2, 1), result.err
+    assert "Traceback" not in result.err
+    assert not Path("r").exists()
+
+
+def test_several_outputs_are_named(cli: Cli) -> None:
+    Path("m.onnx").write_bytes(models.linear((4,), np.eye(4), np.zeros(4), outputs=("labels", "probabilities")))
+    np.savez("d.npz", x=np.eye(4, dtype=np.float32))
+    result = cli("certify", "m.onnx", "d.npz", *SMOOTH)
+    assert "2 outputs; pass --output with one of: labels, probabilities" in result.err
+    for output in ("labels", "probabilities"):
+        run = ("certify", "m.onnx", "d.npz", *SMOOTH, "--output", output, "--n", 2000, "--quiet", "--run", output)
+        assert cli(*run).code == 0
+        predictions = [e["certificate"]["prediction"] for e in RunFolder(Path(output)).entries()]
+        assert predictions == [0, 1, 2, 3]
+
+
+def test_doctor_names_what_starts(cli: Cli) -> None:
+    result = cli("doctor")
+    assert result.code == 0
+    assert "provider cpu starts" in result.out
+    assert "digits a second on" in result.out
+    assert f"smoothcert {smoothcert.__version__}" in result.out
+
+
+def test_help_and_version(cli: Cli) -> None:
+    for arguments in (("--help",), ("certify", "--help"), ()):
+        result = cli(*arguments)
+        assert "Usage" in result.out + result.err
+    assert cli("--version").out.strip() == smoothcert.__version__
+
+
+def test_help_imports_nothing_heavy() -> None:
+    code = (
+        "import sys; sys.argv = ['smoothcert', '--help']\n"
+        "from smoothcert.cli import main\n"
+        "try: main()\n"
+        "except SystemExit: pass\n"
+        "heavy = {'numpy', 'scipy', 'onnx', 'onnxruntime', 'cv2', 'torch'} & set(sys.modules)\n"
+        "assert not heavy, heavy"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True, stdout=subprocess.DEVNULL)

@@ -1,0 +1,332 @@
+"""The run folder: what a killed, resumed, sharded, merged or edited run leaves. Oracle: an undisturbed run."""
+
+from __future__ import annotations
+
+import copy
+import fcntl
+import json
+import os
+import resource
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from smoothcert.errors import RunError
+from smoothcert.runs import LEDGER, RECIPE, RunFolder, differences, run_key
+
+from .conftest import IMAGES, MODEL, Result
+
+Cli = Callable[..., Result]
+FIXED = ("certify", MODEL, "six.npz", "--smooth", "noise=0.5", "--n", 700, "--n0", 50, "--nonce", "test", "--quiet")
+
+
+def timeless(run: Path) -> list[dict[str, Any]]:
+    """The ledger without its times."""
+    return [{k: v for k, v in entry.items() if k != "seconds"} for entry in RunFolder(run).entries()]
+
+
+@pytest.fixture
+def whole(cli: Cli, few_digits: Path) -> list[dict[str, Any]]:
+    """The ledger of the undisturbed run."""
+    assert cli(*FIXED, "--run", "whole").code == 0
+    return timeless(Path("whole"))
+
+
+def test_recipe_and_ledger_hold_what_is_needed(whole: list[dict[str, Any]]) -> None:
+    recipe = RunFolder(Path("whole")).recipe()
+    assert recipe["algorithm"] == {"mode": "fixed", "n0": 50, "n": 700, "alpha": 0.001, "bound": "one-sided"}
+    assert recipe["smoothing"] == {"noise": 0.5}
+    assert recipe["model"]["provider"] == "cpu"
+    assert recipe["model"]["precision"] == "float32"
+    assert [entry["index"] for entry in whole] == list(range(6))
+    for entry in whole:
+        evidence = entry["evidence"]
+        assert int(evidence["key"], 16) == run_key(recipe)
+        assert sum(evidence["estimation"].values()) == 700
+        assert sum(evidence["selection"].values()) == 50
+        assert evidence["attack_model"] == "integer"
+        assert 0 < evidence["slack"] < 1e-9
+
+
+@pytest.mark.parametrize(
+    "options",
+    [("--batch-size", 7), ("--batch-size", 32), ("--batch-size", 1000), ("--threads", 1), ("--threads", 2)],
+    ids=lambda o: " ".join(map(str, o)),
+)
+@pytest.mark.parametrize("mode", ["fixed", "radius", "target"])
+def test_ledger_does_not_depend_on_how_it_was_computed(cli: Cli, few_digits: Path, mode: str, options: Any) -> None:
+    common = ("certify", MODEL, "six.npz", "--smooth", "noise=0.7", "--n", 2000, "--nonce", "n", "--quiet")
+    common += ("--mode", mode, *(("--radii", "0.3,0.6") if mode == "target" else ()))
+    assert cli(*common, "--run", "a").code == 0
+    assert cli(*common, *options, "--run", "b").code == 0
+    assert timeless(Path("a")) == timeless(Path("b"))
+
+
+def test_merged_shards_equal_the_whole(cli: Cli, whole: list[dict[str, Any]]) -> None:
+    for i in (1, 2, 3):
+        assert cli(*FIXED, "--shard", f"{i}/3", "--run", f"part{i}").code == 0
+    result = cli("merge", "merged", "part2", "part1", "part3")
+    assert (result.code, result.out) == (0, "merged: 6 of 6 inputs\n")
+    assert timeless(Path("merged")) == whole
+    assert not differences(RunFolder(Path("merged")).recipe(), RunFolder(Path("whole")).recipe())
+    assert cli("verify", "merged").code == 0
+
+
+def test_merge_refuses_strangers_doubles_and_existing_folders(cli: Cli, whole: list[dict[str, Any]]) -> None:
+    assert cli(*FIXED, "--shard", "1/2", "--run", "part1").code == 0
+    assert cli(*FIXED[:-3], "--nonce", "other", "--quiet", "--shard", "2/2", "--run", "part2").code == 0
+    assert "nonce is test there, other here" in cli("merge", "out", "part1", "part2").err
+    assert "is in another shard too" in cli("merge", "out", "part1", "part1").err
+    assert "already holds a run" in cli("merge", "whole", "part1").err
+    assert not Path("out").exists()
+
+
+def test_a_shard_needs_a_nonce(cli: Cli, few_digits: Path) -> None:
+    result = cli("certify", MODEL, "six.npz", "--smooth", "noise=0.5", "--shard", "1/2")
+    assert (result.code, "--nonce" in result.err) == (2, True)
+
+
+@pytest.mark.parametrize("torn", [0, 1, 30, 2000], ids=lambda t: f"{t} bytes torn")
+def test_a_torn_last_line_is_done_again(cli: Cli, whole: list[dict[str, Any]], torn: int) -> None:
+    ledger = Path("whole", LEDGER)
+    content = ledger.read_bytes()
+    ledger.write_bytes(content[: len(content) - torn] if torn < len(content) else content)
+    assert cli(*FIXED, "--run", "whole").code == 0
+    assert timeless(Path("whole")) == whole
+
+
+def test_a_finished_run_is_only_reported(cli: Cli, whole: list[dict[str, Any]]) -> None:
+    before = Path("whole", LEDGER).read_bytes()
+    result = cli(*FIXED, "--run", "whole")
+    assert "6 of 6 inputs were there already" in result.out
+    assert Path("whole", LEDGER).read_bytes() == before
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (("--n", 800), "algorithm.n is 700 there, 800 here"),
+        (("--alpha", 0.01), "algorithm.alpha is 0.001 there, 0.01 here"),
+        (("--smooth", "noise=0.25"), "expected at least|no theorem|smoothing.noise"),
+        (("--nonce", "else"), "nonce is test there, else here"),
+        (("--limit", 3), "selection.limit is unset there, 3 here"),
+        (("--scale", 1.0), "model.preprocess.scale is unset there, 1.0 here"),
+    ],
+    ids=lambda v: " ".join(map(str, v)) if isinstance(v, tuple) else None,
+)
+def test_a_folder_of_another_run_is_refused_and_kept(
+    cli: Cli, whole: list[dict[str, Any]], change: tuple[Any, ...], message: str
+) -> None:
+    before = Path("whole", RECIPE).read_bytes(), Path("whole", LEDGER).read_bytes()
+    result = cli(*FIXED, *change, "--run", "whole")
+    assert result.code == 2
+    assert any(part in result.err for part in message.split("|"))
+    assert result.err.count("\n") == 1
+    assert (Path("whole", RECIPE).read_bytes(), Path("whole", LEDGER).read_bytes()) == before
+
+
+def test_a_folder_of_another_model_is_refused(cli: Cli, whole: list[dict[str, Any]]) -> None:
+    Path("other.onnx").write_bytes(MODEL.read_bytes() + b"\x3a\x00")  # one more, empty, protobuf field: another file
+    result = cli("certify", "other.onnx", *FIXED[2:], "--run", "whole")
+    assert (result.code, "model.sha256" in result.err) == (2, True)
+
+
+def test_a_folder_in_use_is_refused(cli: Cli, whole: list[dict[str, Any]]) -> None:
+    with Path("whole", LEDGER).open("rb") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        result = cli(*FIXED, "--run", "whole")
+    assert (result.code, "in use by another process" in result.err) == (2, True)
+
+
+def test_no_folder_no_recipe(tmp_path: Path) -> None:
+    with pytest.raises(RunError, match="expected a run folder"):
+        RunFolder(tmp_path).recipe()
+    (tmp_path / LEDGER).write_text("")
+    with pytest.raises(RunError, match="without its recipe"):
+        RunFolder(tmp_path).begin({"nonce": ""})
+
+
+def test_the_key_depends_on_what_determines_the_votes(whole: list[dict[str, Any]]) -> None:
+    recipe = RunFolder(Path("whole")).recipe()
+    keys = {run_key(recipe)}
+    for path, other in [
+        (("nonce",), "x"),
+        (("model", "sha256"), "x"),
+        (("model", "output"), "x"),
+        (("model", "preprocess", "scale"), 2.0),
+        (("data", "sha256"), "x"),
+        (("smoothing", "noise"), 0.6),
+        (("algorithm", "n"), 701),
+    ]:
+        changed = copy.deepcopy(recipe)
+        table = changed
+        for name in path[:-1]:
+            table = table[name]
+        table[path[-1]] = other
+        keys.add(run_key(changed))
+    assert len(keys) == 8
+    moved = copy.deepcopy(recipe)
+    moved["model"]["path"] = moved["host"]["python"] = moved["selection"]["shard"] = "elsewhere"
+    assert run_key(moved) == run_key(recipe)
+
+
+def command(*arguments: object) -> list[str]:
+    return [sys.executable, "-c", "from smoothcert.cli import main; main()", *map(str, arguments)]
+
+
+def until_ledger_grows(process: subprocess.Popen[str], ledger: Path, size: int) -> None:
+    while process.poll() is None and (not ledger.exists() or ledger.stat().st_size <= size):
+        time.sleep(0.005)
+
+
+def test_killed_at_any_instant_and_resumed(tmp_path: Path) -> None:
+    """SIGKILL after ever later moments; the run ends with the ledger of one that was never killed."""
+    with np.load(IMAGES) as archive:
+        np.savez(tmp_path / "d.npz", x=archive["x"][:40], y=archive["y"][:40])
+    run = ("certify", MODEL, "d.npz", "--smooth", "noise=0.5", "--n", 3000, "--nonce", "k", "--quiet", "--run")
+    ledger = tmp_path / "killed" / LEDGER
+    kills = 0
+    for delay in (0.0, 0.013, 0.031, 0.002, 0.05, 0.021):
+        process = subprocess.Popen(command(*run, "killed"), cwd=tmp_path, stdout=subprocess.PIPE, text=True)
+        until_ledger_grows(process, ledger, ledger.stat().st_size if ledger.exists() else 0)
+        time.sleep(delay)
+        process.kill()
+        kills += process.wait() == -signal.SIGKILL
+        process.communicate()
+    assert kills >= 3
+    assert 0 < len(RunFolder(tmp_path / "killed").entries()) < 40
+    for name in ("killed", "whole"):
+        subprocess.run(command(*run, name), cwd=tmp_path, check=True, stdout=subprocess.DEVNULL)
+    assert timeless(tmp_path / "killed") == timeless(tmp_path / "whole")
+
+
+def test_interrupt_ends_in_a_line_and_keeps_the_ledger(tmp_path: Path) -> None:
+    run = ("certify", MODEL, IMAGES, "--smooth", "noise=0.5", "--n", 3000, "--quiet", "--run", "r")
+    process = subprocess.Popen(command(*run), cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    until_ledger_grows(process, tmp_path / "r" / LEDGER, 0)
+    process.send_signal(signal.SIGINT)
+    _, err = process.communicate(timeout=20)
+    assert process.returncode == 2
+    assert err.count("\n") == 1
+    assert "the same command continues the run" in err
+    entries = RunFolder(tmp_path / "r").entries()
+    assert entries
+    assert all("certificate" in entry for entry in entries)
+
+
+def test_a_full_disk_loses_nothing(tmp_path: Path) -> None:
+    """The kernel refuses the ledger's growth past 2,500 bytes, as a full disk does, in the middle of a line."""
+    run = ("certify", MODEL, IMAGES, "--smooth", "noise=0.5", "--n", 1000, "--limit", 20, "--nonce", "f", "--quiet")
+    result = subprocess.run(
+        command(*run, "--run", "full"),
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (2500, 2500)),  # noqa: PLW1509
+    )
+    assert result.returncode == 2
+    assert result.stderr.count("\n") == 1
+    assert "nothing that was finished is lost" in result.stderr
+    ledger = (tmp_path / "full" / LEDGER).read_bytes()
+    assert ledger.endswith(b"\n")
+    assert 0 < ledger.count(b"\n") < 20
+    for name in ("full", "whole"):
+        subprocess.run(command(*run, "--run", name), cwd=tmp_path, check=True, stdout=subprocess.DEVNULL)
+    assert timeless(tmp_path / "full") == timeless(tmp_path / "whole")
+
+
+def edited(entry: dict[str, Any], change: str) -> dict[str, Any]:
+    """A forged ledger entry."""
+    certificate, evidence = entry["certificate"], entry["evidence"]
+    label = str(certificate["prediction"])
+    match change:
+        case "radius":
+            certificate["radius"] += 1e-9
+        case "prediction":
+            certificate["prediction"] = 9 - certificate["prediction"]
+        case "votes":
+            evidence["estimation"][label] -= 1
+        case "moved votes":
+            evidence["estimation"][label] -= 3
+            evidence["estimation"]["99"] = 3
+        case "more votes":
+            evidence["estimation"][label] += 100_000
+        case "key":
+            evidence["key"] = "0" * 16
+        case "slack":
+            evidence["slack"] = 0.0
+        case "attack model":
+            evidence["attack_model"] = "float-unclipped"
+        case "input":
+            entry["input"] = "0" * 64
+        case "label":
+            entry["label"] = 9 - entry["label"]
+        case "index":
+            entry["index"] = 77
+        case "no evidence":
+            del entry["evidence"]
+    return entry
+
+
+@pytest.mark.parametrize(
+    "change",
+    ["radius", "prediction", "votes", "moved votes", "more votes", "key", "slack", "attack model", "input", "label",
+     "index", "no evidence"],
+)  # fmt: skip
+def test_verify_finds_the_forgery(cli: Cli, whole: list[dict[str, Any]], change: str) -> None:
+    assert cli("verify", "whole").code == 0
+    entries = RunFolder(Path("whole")).entries()
+    entries[2] = edited(entries[2], change)
+    Path("whole", LEDGER).write_text("".join(json.dumps(entry) + "\n" for entry in entries))
+    result = cli("verify", "whole")
+    assert result.code == 1
+    assert f"wrong: input {entries[2]['index']}: " in result.out
+
+
+@pytest.mark.parametrize("mode", ["radius", "target", "predict"])
+def test_verify_accepts_every_mode_and_finds_changed_votes(cli: Cli, few_digits: Path, mode: str) -> None:
+    arguments = {"radius": ("--mode", "radius"), "target": ("--mode", "target", "--radii", "0.5,1")}.get(mode, ())
+    first = "predict" if mode == "predict" else "certify"
+    assert cli(first, MODEL, "six.npz", "--smooth", "noise=0.6", "--run", "r", "--quiet", *arguments).code == 0
+    assert cli("verify", "r").code == 0
+    entries = RunFolder(Path("r")).entries()
+    votes = entries[0]["evidence"]["estimation"]
+    votes[next(iter(votes))] += 1
+    Path("r", LEDGER).write_text("".join(json.dumps(entry) + "\n" for entry in entries))
+    assert cli("verify", "r").code == 1
+
+
+def test_verify_says_what_it_could_not_look_at(cli: Cli, whole: list[dict[str, Any]]) -> None:
+    shutil.move("six.npz", "moved.npz")
+    result = cli("verify", "whole")
+    assert (result.code, "not checked: data: " in result.out) == (0, True)
+    assert "not checked" not in cli("verify", "whole", "--data", "moved.npz").out
+    Path("moved.npz").write_bytes(IMAGES.read_bytes())
+    result = cli("verify", "whole", "--data", "moved.npz")
+    assert (result.code, "wrong: data: expected SHA-256" in result.out) == (1, True)
+
+
+def test_verify_names_a_damaged_line(cli: Cli, whole: list[dict[str, Any]]) -> None:
+    lines = Path("whole", LEDGER).read_text().splitlines()
+    lines[3] = lines[3][:50]
+    Path("whole", LEDGER).write_text("\n".join(lines) + "\n")
+    for verb in ("verify", "report"):
+        result = cli(verb, "whole")
+        assert (result.code, "line 4: expected a ledger entry" in result.err) == (2, True)
+
+
+def test_fsync_of_every_line(cli: Cli, few_digits: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    synced: list[int] = []
+    monkeypatch.setattr(os, "fsync", lambda descriptor: synced.append(os.fstat(descriptor).st_size))
+    assert cli(*FIXED, "--run", "r").code == 0
+    ledger = Path("r", LEDGER).read_bytes()
+    ends = [i + 1 for i, byte in enumerate(ledger) if byte == ord("\n")]
+    assert synced[-6:] == ends
