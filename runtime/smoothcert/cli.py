@@ -37,7 +37,7 @@ Smooth = Annotated[
     ),
 ]
 N = Annotated[int, typer.Option("--n", help="Samples an input: exactly (fixed, predict), at most (radius, target).")]
-N0 = Annotated[int | None, typer.Option("--n0", help="Samples that choose the class. [default: 100; radius mode 1000]")]
+N0 = Annotated[int | None, typer.Option("--n0", help="Samples that choose the class. (default: 100; radius mode 1000)")]
 Alpha = Annotated[float, typer.Option(help="Probability that a certificate may be wrong.")]
 Mode = Annotated[
     str, typer.Option(help="fixed: n samples. radius: pilot, then as few as needed. target: --radii, sequential.")
@@ -51,15 +51,15 @@ Skip = Annotated[int, typer.Option(help="Pass over the first inputs.")]
 Shard = Annotated[
     str, typer.Option(metavar="I/K", help="Take every K-th input from the I-th on; give each shard the same --nonce.")
 ]
-Nonce = Annotated[str, typer.Option(help="Text mixed into the run key. [default: drawn afresh, kept in the recipe]")]
+Nonce = Annotated[str, typer.Option(help="Text mixed into the run key. (default: drawn afresh, kept in the recipe)")]
 RunOption = Annotated[
-    Path | None, typer.Option("--run", help="Run folder; the same command again continues it. [default: runs/...]")
+    Path | None, typer.Option("--run", help="Run folder; the same command again continues it. (default: runs/...)")
 ]
 Provider = Annotated[str, typer.Option(help="cpu, cuda or tensorrt; verified once started.")]
-Threads = Annotated[int | None, typer.Option(help="Host threads. [default: all cores]")]
-Batch = Annotated[int | None, typer.Option("--batch-size", help="Samples a batch. [default: by input size]")]
+Threads = Annotated[int | None, typer.Option(help="Host threads. (default: all cores)")]
+Batch = Annotated[int | None, typer.Option("--batch-size", help="Samples a batch. (default: by input size)")]
 Output = Annotated[str | None, typer.Option(help="Name of the scores or labels of a model with several outputs.")]
-Scale = Annotated[float | None, typer.Option(help="Factor on the values. [default: 1/255 for 8-bit inputs, else 1]")]
+Scale = Annotated[float | None, typer.Option(help="Factor on the values. (default: 1/255 for 8-bit inputs, else 1)")]
 Mean = Annotated[str, typer.Option(help="Subtracted after scaling, one value or one a channel: 0.485,0.456,0.406.")]
 Std = Annotated[str, typer.Option(help="Divided by after that, likewise.")]
 LayoutName = Annotated[str, typer.Option("--layout", help="Of the model's input: auto, nchw, nhwc or flat.")]
@@ -206,7 +206,7 @@ def verify(
 @app.command()
 def report(
     run: Run,
-    radii: Annotated[str, typer.Option(help="Radii of the table. [default: the run's targets, or a grid]")] = "",
+    radii: Annotated[str, typer.Option(help="Radii of the table. (default: the run's targets, or a grid)")] = "",
     tsv: Annotated[
         bool, typer.Option("--tsv", help="The field's log: idx, label, predict, radius, correct, time.")
     ] = False,

@@ -105,11 +105,20 @@ class Job:
         x = self.classifier.fit(self._first().x)
         sampler = Sampler(self.classifier, self.smoothing, x, key=0, index=0)
         size = self.classifier.batch_size(x)
-        done, start = 0, time.perf_counter()
-        while (spent := time.perf_counter() - start) < 0.2 or not done:
-            sampler.counts(_PROBE, done, done + size * self.classifier.threads)
-            done += size * self.classifier.threads
+        round_ = size * self.classifier.threads
+        sampler.counts(_PROBE, 0, round_)  # kernels are chosen, engines built
+        done, spent, start = 0, 0.0, time.perf_counter()
+        while spent < 0.2:
+            sampler.counts(_PROBE, done, done + round_)
+            done, spent = done + round_, time.perf_counter() - start
         return size, done / spent
+
+    def hint(self) -> str:
+        """Advice where float data are 8-bit images in disguise; else nothing."""
+        x = self._first().x
+        disguised = x.dtype.kind == "f" and x.ndim > 1 and bool(np.all(np.rint(x * 255) / 255 == x)) and x.max() > 0
+        advice = "as uint8 they would get integer noise, which holds to the last bit (docs/theory.md, section 10)"
+        return f"hint: the inputs look like 8-bit images divided by 255; {advice}" if disguised else ""
 
     def _first(self) -> Example:
         for index in self.indices:

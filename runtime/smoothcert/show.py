@@ -56,6 +56,8 @@ def show_run(job: Job, folder: RunFolder, *, quiet: bool) -> str:
     """Run the job with its preflight, progress and report. Returns a line on failed inputs, or nothing."""
     console = _console()
     console.print(preflight_text(job))
+    if hint := job.hint():
+        console.print(hint)
     console.print(f"run folder: {folder.path}")
     before = len(folder.entries())
     with _progress(console, len(job.indices), quiet) as progress:

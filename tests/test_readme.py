@@ -1,0 +1,44 @@
+"""The README's own words, run: every Python block, every `smoothcert` command."""
+
+from __future__ import annotations
+
+import re
+import shlex
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from .conftest import IMAGES, MODEL, Result
+
+README = (Path(__file__).parents[1] / "README.md").read_text()
+COMMANDS = [line[2:] for line in README.splitlines() if line.startswith("$ smoothcert ")]
+
+
+def blocks(language: str) -> list[str]:
+    return re.findall(rf"```{language}\n(.*?)```", README, re.DOTALL)
+
+
+def test_commands_run(cli: Callable[..., Result]) -> None:
+    assert len(COMMANDS) >= 4
+    shutil.copy(MODEL, "digits.onnx")
+    shutil.copy(IMAGES, "digits.npz")
+    for command in COMMANDS:
+        result = cli(*shlex.split(command.split(" > ")[0])[1:])
+        assert (result.code, result.err) == (0, ""), command
+        expected = README.split(f"$ {command}\n")[1].split("```")[0].split("\n$ ")[0].splitlines()
+        for line in expected:
+            if line.startswith("runs/") or "┃ radius" in line:
+                assert line in result.out, command
+
+
+@pytest.mark.parametrize("code", blocks("python"))
+def test_python_runs(code: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    shutil.copy(MODEL, "digits.onnx")
+    shutil.copy(IMAGES, "digits.npz")
+    names: dict[str, object] = {}
+    exec(compile(code, "README.md", "exec"), names)
+    certificate = names["certificate"]
+    assert getattr(certificate, "prediction", -1) >= 0
