@@ -40,7 +40,7 @@ $(VENV)/bench-$(RUNTIME): $(VENV)/dev-$(RUNTIME)
 	@touch $@
 
 setup: $(VENV)/setup-$(RUNTIME) ## install the package and the right ONNX Runtime into .venv
-	@$(BIN)/python -c 'from smoothcert.providers import distributions; print("ONNX Runtime:", *distributions().items())'
+	@$(BIN)/python -c 'from smoothcert.providers import distributions; print("ONNX Runtime:", *(f"{n} {v}" for n, v in distributions().items()))'
 
 setup-dev: $(VENV)/dev-$(RUNTIME)
 

@@ -16,7 +16,7 @@ class Certificate:
 
     g is the smoothed classifier, never the base classifier. `prediction` is ABSTAIN and `radius` 0 where nothing can
     be promised, and `reason` says why. A prediction alone (`predict`) has radius 0. In target mode `p_lower` is the
-    largest p_star claimed, and the radius itself is included. `smoothing` and `protocol` echo what was asked for.
+    largest p_star claimed, and the radius itself is included. `smoothing` and `algorithm` echo what was asked for.
     """
 
     prediction: int
@@ -25,7 +25,7 @@ class Certificate:
     p_upper: float
     alpha: float
     smoothing: dict[str, Any]
-    protocol: dict[str, Any]
+    algorithm: dict[str, Any]
     evidence: Evidence
     reason: str = ""
 

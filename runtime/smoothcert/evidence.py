@@ -37,7 +37,7 @@ class Evidence:
     the smoothing's, `attack_model` says which attacker the law answers.
     """
 
-    protocol: str
+    mode: str
     estimation: Counts
     selection: Counts = field(default_factory=dict)
     looks: tuple[Look, ...] = ()
@@ -54,7 +54,7 @@ class Evidence:
     def to_json(self) -> dict[str, Any]:
         """Plain values; labels become strings, the key hexadecimal."""
         return {
-            "protocol": self.protocol,
+            "mode": self.mode,
             "selection": {str(k): v for k, v in sorted(self.selection.items())},
             "estimation": {str(k): v for k, v in sorted(self.estimation.items())},
             "looks": [[look.n, look.label, look.count] for look in self.looks],
@@ -68,7 +68,7 @@ class Evidence:
     def from_json(value: Mapping[str, Any]) -> Evidence:
         """The evidence that `to_json` wrote; `KeyError`, `TypeError` or `ValueError` for anything else."""
         return Evidence(
-            protocol=str(value["protocol"]),
+            mode=str(value["mode"]),
             selection={int(k): int(v) for k, v in value["selection"].items()},
             estimation={int(k): int(v) for k, v in value["estimation"].items()},
             looks=tuple(Look(*map(int, look)) for look in value["looks"]),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import platform
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from . import __version__
-from .algorithms import Algorithm, Fixed, Predict, Radius, Target
+from .algorithms import ALGORITHMS, Algorithm
 from .certificate import Certificate
 from .classifier import OrtClassifier
 from .datasets import Dataset, Example, selection
@@ -22,12 +22,6 @@ from .runs import Entry, Ledger, Recipe, RunFolder, run_key
 from .sampling import Sampler
 from .smoothing import PARTS, Smoothing, compose
 
-ALGORITHMS: dict[str, Callable[..., Algorithm]] = {
-    "fixed": Fixed,
-    "radius": Radius,
-    "target": Target,
-    "predict": Predict,
-}
 _PROBE = 2  # the stage of the votes that preflight times and throws away
 
 

@@ -40,10 +40,10 @@ class Sampler:
         """Total variation between the law drawn from and the smoothing's."""
         return self.smoothing.slack(self.x)
 
-    def evidence(self, protocol: str, selection: Counts, estimation: Counts) -> Evidence:
+    def evidence(self, mode: str, selection: Counts, estimation: Counts) -> Evidence:
         """The votes with their address."""
         return Evidence(
-            protocol=protocol,
+            mode=mode,
             estimation=dict(estimation),
             selection=dict(selection),
             key=self.key,

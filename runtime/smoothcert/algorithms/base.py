@@ -1,0 +1,103 @@
+"""What every algorithm has, and the steps they share."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any, Protocol
+
+from ..certificate import ABSTAIN, Certificate
+from ..confidence import BOUNDS, Bound, margin, require_alpha
+from ..errors import require
+from ..evidence import Evidence, runner_up
+from ..sampling import Sampler
+from ..smoothing import Smoothing
+
+
+class Algorithm(Protocol):
+    """How votes are drawn and what is concluded from them."""
+
+    @property
+    def recipe(self) -> dict[str, Any]:
+        """The algorithm and its numbers as plain values."""
+        ...
+
+    def draw(self, sampler: Sampler) -> Evidence:
+        """Sample."""
+        ...
+
+    def decide(self, evidence: Evidence, smoothing: Smoothing) -> Certificate:
+        """Conclude; the same certificate from the same evidence, always."""
+        ...
+
+    def consistent(self, evidence: Evidence, smoothing: Smoothing) -> bool:
+        """Whether `draw` could have left this evidence: as many votes, at the looks it takes."""
+        ...
+
+    def samples(self, smoothing: Smoothing) -> tuple[int, int]:
+        """Votes drawn for an input: where all agree, and at most."""
+        ...
+
+    def reachable(self, smoothing: Smoothing) -> float:
+        """The largest radius that this many samples can certify, all votes agreeing; 0: it can only abstain."""
+        ...
+
+
+def hopeless(algorithm: Algorithm) -> str:
+    """Why an algorithm that reaches no radius at all cannot be run."""
+    numbers = ", ".join(f"{k} = {v}" for k, v in algorithm.recipe.items() if k in ("n", "alpha", "radii"))
+    return f"{numbers}: this run could only abstain, even with all votes agreeing; raise n or alpha, or lower the radii"
+
+
+def require_sizes(n: int, alpha: float, n0: int = 1, bound: Bound = "one-sided") -> None:
+    """Raise `ValueError` for sample sizes, a failure probability or a bound that no algorithm takes."""
+    require_alpha(alpha)
+    require(0 < n < 2**31, f"n: expected at least 1 sample and fewer than 2**31, got {n}")
+    require(0 < n0 < 2**31, f"n0: expected at least 1 sample and fewer than 2**31, got {n0}")
+    require(bound in BOUNDS, f"bound: expected one of {', '.join(BOUNDS)}, got {bound!r}")
+
+
+def totals(evidence: Evidence) -> tuple[int, int]:
+    """Votes cast for selection and for estimation."""
+    return sum(evidence.selection.values()), sum(evidence.estimation.values())
+
+
+def exact_margin(evidence: Evidence, label: int, n: int, alpha: float, bound: Bound) -> tuple[float, float]:
+    """Bounds on the exact law's probabilities: those of the law drawn from, less what the two may differ by."""
+    votes = evidence.estimation.get(label, 0)
+    p_lower, p_upper = margin(votes, runner_up(evidence.estimation, label), n, alpha, bound)
+    return max(0.0, p_lower - evidence.slack), min(1.0, p_upper + evidence.slack)
+
+
+def conclude(
+    algorithm: Algorithm,
+    smoothing: Smoothing,
+    evidence: Evidence,
+    prediction: int,
+    radius: float,
+    p_lower: float = 0.0,
+    p_upper: float = 1.0,
+) -> Certificate:
+    """The certificate, echoing what it came from."""
+    recipe = algorithm.recipe
+    return Certificate(
+        prediction=prediction,
+        radius=radius,
+        p_lower=p_lower,
+        p_upper=p_upper,
+        alpha=recipe["alpha"],
+        smoothing=smoothing.recipe,
+        algorithm=recipe,
+        evidence=evidence,
+    )
+
+
+def abstain(
+    algorithm: Algorithm,
+    smoothing: Smoothing,
+    evidence: Evidence,
+    reason: str,
+    p_lower: float = 0.0,
+    p_upper: float = 1.0,
+) -> Certificate:
+    """No certificate, and why."""
+    return replace(conclude(algorithm, smoothing, evidence, ABSTAIN, 0.0, p_lower, p_upper), reason=reason)

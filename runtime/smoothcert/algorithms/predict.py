@@ -1,0 +1,54 @@
+"""PREDICT of Cohen, Rosenfeld, Kolter 2019 (section 3.2)."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from ..certificate import Certificate
+from ..confidence import binomial_p_value
+from ..evidence import Evidence, runner_up, top
+from ..sampling import ESTIMATION, Sampler
+from ..smoothing import Smoothing
+from .base import abstain, conclude, require_sizes, totals
+
+
+@dataclass(frozen=True)
+class Predict:
+    """PREDICT of Cohen et al.: the favourite of n votes, unless it could be a tie (Hung and Fithian 2019)."""
+
+    n: int = 1000
+    alpha: float = 0.001
+
+    def __post_init__(self) -> None:
+        require_sizes(self.n, self.alpha)
+
+    @property
+    def recipe(self) -> dict[str, Any]:
+        """Mode, sample size, failure probability."""
+        return {"mode": "predict", **asdict(self)}
+
+    def draw(self, sampler: Sampler) -> Evidence:
+        """n votes."""
+        return sampler.evidence("predict", {}, sampler.counts(ESTIMATION, 0, self.n))
+
+    def decide(self, evidence: Evidence, smoothing: Smoothing) -> Certificate:
+        """The favourite, with probability 1 - alpha the smoothed classifier's own answer; or abstain."""
+        prediction = top(evidence.estimation)
+        votes, other = evidence.estimation[prediction], runner_up(evidence.estimation, prediction)
+        if binomial_p_value(votes, votes + other) <= self.alpha:
+            return conclude(self, smoothing, evidence, prediction, radius=0.0)
+        reason = f"no majority: the top two classes got {votes} and {other} of {self.n} votes"
+        return abstain(self, smoothing, evidence, reason)
+
+    def consistent(self, evidence: Evidence, smoothing: Smoothing) -> bool:
+        """n votes."""
+        return totals(evidence) == (0, self.n) and not evidence.looks
+
+    def samples(self, smoothing: Smoothing) -> tuple[int, int]:
+        """n, always."""
+        return self.n, self.n
+
+    def reachable(self, smoothing: Smoothing) -> float:
+        """Infinite where unanimous votes are an answer: a prediction has no radius."""
+        return float("inf") if binomial_p_value(self.n, self.n) <= self.alpha else 0.0

@@ -1,0 +1,88 @@
+"""As few samples as give nearly the whole radius: theory.md section 8."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import asdict, dataclass, replace
+from typing import Any
+
+from ..certificate import Certificate
+from ..confidence import Bound, margin
+from ..evidence import Counts, Evidence, runner_up, top
+from ..sampling import ESTIMATION, SELECTION, Sampler
+from ..smoothing import Smoothing
+from .base import abstain, require_sizes, totals
+from .fixed import Fixed
+
+EFFICIENCY = 0.95  # of the radius that n samples would give: what the second stage is sized for
+PILOT = 1000
+
+
+@dataclass(frozen=True)
+class Radius:
+    """Two stages: n0 pilot votes choose the class and how many of at most n fresh votes are worth drawing.
+
+    The second stage is the smallest sample expected to reach 95 % of the radius that n votes would give; it alone
+    enters the bound, which is looked at once. Abstains after the pilot where n votes would not be expected to certify
+    anything.
+    """
+
+    n0: int = PILOT
+    n: int = 100_000
+    alpha: float = 0.001
+    bound: Bound = "one-sided"
+
+    def __post_init__(self) -> None:
+        require_sizes(self.n, self.alpha, self.n0, self.bound)
+
+    @property
+    def recipe(self) -> dict[str, Any]:
+        """Mode, sample sizes, failure probability, bound."""
+        return {"mode": "radius", **asdict(self)}
+
+    def draw(self, sampler: Sampler) -> Evidence:
+        """n0 pilot votes, then as many as they call for."""
+        pilot = sampler.counts(SELECTION, 0, self.n0)
+        n = self.second_stage(pilot, sampler.smoothing)
+        estimation = sampler.counts(ESTIMATION, 0, n) if n else Counter[int]()
+        return sampler.evidence("radius", pilot, estimation)
+
+    def second_stage(self, pilot: Counts, smoothing: Smoothing) -> int:
+        """Votes to draw after the pilot: 0 where all n would be expected to end in abstention."""
+        prediction = top(pilot)
+        shares = pilot[prediction] / self.n0, runner_up(pilot, prediction) / self.n0
+
+        def expected(n: int) -> float:
+            k, other = (int(share * n) for share in shares)
+            return smoothing.radius(*margin(k, other, n, self.alpha, self.bound))
+
+        goal = EFFICIENCY * expected(self.n)
+        if goal <= 0:
+            return 0
+        low, high = 0, self.n
+        while high - low > max(1, low // 100):
+            middle = (low + high) // 2
+            low, high = (low, middle) if expected(middle) >= goal else (middle, high)
+        return high
+
+    def decide(self, evidence: Evidence, smoothing: Smoothing) -> Certificate:
+        """As `Fixed`, on the second stage."""
+        if evidence.estimation:
+            fixed = Fixed(self.n0, self.n, self.alpha, self.bound).decide(evidence, smoothing)
+            return replace(fixed, algorithm=self.recipe)
+        prediction = top(evidence.selection)
+        reason = f"futile: class {prediction} got {evidence.selection[prediction]} of {self.n0} pilot votes"
+        return abstain(self, smoothing, evidence, reason)
+
+    def consistent(self, evidence: Evidence, smoothing: Smoothing) -> bool:
+        """n0 votes, then what those call for."""
+        pilot, n = totals(evidence)
+        return pilot == self.n0 and n == self.second_stage(evidence.selection, smoothing) and not evidence.looks
+
+    def samples(self, smoothing: Smoothing) -> tuple[int, int]:
+        """The pilot and the second stage."""
+        return self.n0 + self.second_stage({0: self.n0}, smoothing), self.n0 + self.n
+
+    def reachable(self, smoothing: Smoothing) -> float:
+        """Radius when all n votes agree."""
+        return smoothing.radius(*margin(self.n, 0, self.n, self.alpha, self.bound))

@@ -1,0 +1,104 @@
+"""Is the radius at least r? Sequential: theory.md section 8."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import asdict, dataclass, replace
+from typing import Any
+
+from ..certificate import ABSTAIN, Certificate
+from ..confidence import SequentialTest, geometric_looks
+from ..errors import require
+from ..evidence import Evidence, Look, top
+from ..sampling import ESTIMATION, Sampler
+from ..smoothing import Smoothing
+from .base import abstain, conclude, require_sizes, totals
+
+
+@dataclass(frozen=True)
+class Target:
+    """Is the radius at least r_1, r_2, ...? Sequential: stops as soon as the last is claimed or the next is futile.
+
+    At most n votes; all are kept; the targets share one alpha. See `SequentialTest`.
+    """
+
+    radii: tuple[float, ...]
+    n: int = 100_000
+    alpha: float = 0.001
+
+    def __post_init__(self) -> None:
+        require_sizes(self.n, self.alpha)
+        ascending = all(a < b for a, b in zip(self.radii, self.radii[1:], strict=False))
+        require(
+            len(self.radii) > 0 and self.radii[0] > 0 and ascending,
+            f"radii: expected ascending radii > 0, got {', '.join(f'{r:g}' for r in self.radii) or 'none'}",
+        )
+
+    @property
+    def recipe(self) -> dict[str, Any]:
+        """Mode, target radii, sample size, failure probability."""
+        return {"mode": "target", **asdict(self), "radii": list(self.radii)}
+
+    def test(self, smoothing: Smoothing, slack: float = 0.0) -> SequentialTest:
+        """The sequential test of the targets' p_star, those left out that round to 1."""
+        p0s = (smoothing.p_star({"noise": r}) + slack for r in self.radii)
+        return SequentialTest(tuple(p for p in p0s if p < 1), self.alpha, geometric_looks(64, self.n))
+
+    def draw(self, sampler: Sampler) -> Evidence:
+        """Votes, look by look, until the test ends."""
+        test = self.test(sampler.smoothing, sampler.slack)
+        votes: Counter[int] = Counter()
+        looks: list[Look] = []
+        claimed, label = 0, ABSTAIN
+        for n in test.looks:
+            votes.update(sampler.counts(ESTIMATION, sum(votes.values()), n))
+            label = label if claimed else top(votes)
+            looks.append(Look(n, label, votes[label]))
+            claimed = test.claims(n, votes[label], claimed)
+            if claimed == len(test.p0s) or test.futile(n, votes[label], claimed):
+                break
+        return replace(sampler.evidence("target", {}, votes), looks=tuple(looks))
+
+    def decide(self, evidence: Evidence, smoothing: Smoothing) -> Certificate:
+        """The largest target claimed; the looks are replayed, each claim at its own boundary."""
+        test = self.test(smoothing, evidence.slack)
+        claimed = 0
+        for look in evidence.looks:
+            claimed = test.claims(look.n, look.count, claimed)
+        last = evidence.looks[-1]
+        if claimed:
+            p_lower = test.p0s[claimed - 1] - evidence.slack
+            return conclude(self, smoothing, evidence, last.label, self.radii[claimed - 1], p_lower, 1 - p_lower)
+        why = "target missed" if last.n == self.n else "futile"
+        reason = f"{why}: class {last.label} got {last.count} of {last.n} votes, radius {self.radii[0]:g} not shown"
+        return abstain(self, smoothing, evidence, reason)
+
+    def consistent(self, evidence: Evidence, smoothing: Smoothing) -> bool:
+        """Looks at the first sizes of the schedule, votes that only grow, one class from the first claim on."""
+        test = self.test(smoothing, evidence.slack)
+        looks = evidence.looks
+        if not looks or tuple(look.n for look in looks) != test.looks[: len(looks)]:
+            return False
+        claimed, last = 0, Look(0, ABSTAIN, 0)
+        for look in looks:
+            if claimed and look.label != last.label:
+                return False
+            if look.count > look.n or (
+                look.label == last.label and not 0 <= look.count - last.count <= look.n - last.n
+            ):
+                return False
+            claimed, last = test.claims(look.n, look.count, claimed), look
+        return totals(evidence) == (0, last.n) and evidence.estimation.get(last.label, 0) == last.count
+
+    def samples(self, smoothing: Smoothing) -> tuple[int, int]:
+        """The first look that unanimous votes end, and n."""
+        test = self.test(smoothing)
+        done = (n for n in test.looks if test.claims(n, n) == len(test.p0s))
+        return next(done, self.n), self.n
+
+    def reachable(self, smoothing: Smoothing) -> float:
+        """The largest target that unanimous votes would claim."""
+        if smoothing.p_star({"noise": self.radii[0]}) == 1:
+            return 0.0
+        claims = self.test(smoothing).claims(self.n, self.n)
+        return self.radii[claims - 1] if claims else 0.0
