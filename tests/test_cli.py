@@ -111,6 +111,13 @@ def test_fail_under(cli: Cli, few_digits: Path, goal: str, code: int) -> None:
     assert ("under" in result.err) == bool(code)
 
 
+@pytest.mark.parametrize("goal", ["0.5", "0.5=", "=1", "a=b", "1=2=3"])
+def test_bad_goals(cli: Cli, few_digits: Path, goal: str) -> None:
+    assert cli("certify", MODEL, "six.npz", *SMOOTH, "--n", 100, "--quiet", "--run", "r").code == 0
+    result = cli("report", "r", "--fail-under", goal)
+    assert (result.code, "--fail-under" in result.err) == (2, True)
+
+
 def test_image_folder_and_manifest_agree_with_the_archive(cli: Cli, few_digits: Path) -> None:
     with np.load("six.npz") as archive:
         x, y = archive["x"], archive["y"]

@@ -27,6 +27,7 @@ _RANDOM = {
 _NUMERIC = {TensorProto.FLOAT, TensorProto.FLOAT16, TensorProto.DOUBLE, TensorProto.BFLOAT16, TensorProto.UINT8,
             TensorProto.INT8, TensorProto.INT16, TensorProto.INT32, TensorProto.INT64}  # fmt: skip
 INPUT = "smoothcert_input"
+_OLDEST_OPSET = 7  # arithmetic broadcasts from there on
 
 
 @dataclass(frozen=True, eq=False)
@@ -106,6 +107,9 @@ def read_model(source: str | os.PathLike[str] | bytes, output: str | None = None
         ) from None
     if not proto.graph.node or not proto.graph.output:
         raise ModelError(f"{where}: expected an ONNX graph with nodes and outputs, got none; export the model again")
+    opset = max((o.version for o in proto.opset_import if o.domain in ("", "ai.onnx")), default=0)
+    if 0 < opset < _OLDEST_OPSET:
+        raise ModelError(f"{where}: expected ONNX opset {_OLDEST_OPSET} or newer, got {opset}; export the model again")
     random = sorted({op for op, training in _operators(proto) if op in _RANDOM or training})
     if random:
         raise ModelError(

@@ -1,0 +1,53 @@
+"""Arguments and options of the command line, each with its help and unit, shared by the commands that take them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+Model = Annotated[Path, typer.Argument(help="ONNX classifier: one input, scores or integer labels as output.")]
+Data = Annotated[
+    Path, typer.Argument(help=".npz (x, optional y), image folder (class subfolders) or .csv (path,label).")
+]
+Run = Annotated[Path, typer.Argument(help="Run folder.")]
+Smooth = Annotated[
+    list[str],
+    typer.Option(
+        "--smooth",
+        metavar="NAME=SCALE",
+        help="Part of the smoothing. noise: standard deviation, in [0,1] for 8-bit data, else in their units.",
+    ),
+]
+N = Annotated[int, typer.Option("--n", help="Samples an input: exactly (fixed, predict), at most (radius, target).")]
+N0 = Annotated[int | None, typer.Option("--n0", help="Samples that choose the class. (default: 100; radius mode 1000)")]
+Alpha = Annotated[float, typer.Option(help="Probability that a certificate may be wrong.")]
+Mode = Annotated[
+    str, typer.Option(help="fixed: n samples. radius: pilot, then as few as needed. target: --radii, sequential.")
+]
+BoundName = Annotated[
+    str, typer.Option("--bound", help="one-sided (Cohen et al.) or two-sided (bounds the runner-up too).")
+]
+Radii = Annotated[str, typer.Option(help="Target radii for --mode target, ascending: 0.25,0.5,1.")]
+Limit = Annotated[int | None, typer.Option(help="Take at most this many inputs.")]
+Skip = Annotated[int, typer.Option(help="Pass over the first inputs.")]
+Shard = Annotated[
+    str, typer.Option(metavar="I/K", help="Take every K-th input from the I-th on; give each shard the same --nonce.")
+]
+Nonce = Annotated[str, typer.Option(help="Text mixed into the run key. (default: drawn afresh, kept in the recipe)")]
+RunOption = Annotated[
+    Path | None, typer.Option("--run", help="Run folder; the same command again continues it. (default: runs/...)")
+]
+Provider = Annotated[str, typer.Option(help="cpu, cuda or tensorrt; verified once started.")]
+Threads = Annotated[int | None, typer.Option(help="Host threads. (default: all cores)")]
+Batch = Annotated[int | None, typer.Option("--batch-size", help="Samples a batch. (default: by input size)")]
+Output = Annotated[str | None, typer.Option(help="Name of the scores or labels of a model with several outputs.")]
+Scale = Annotated[float | None, typer.Option(help="Factor on the values. (default: 1/255 for 8-bit inputs, else 1)")]
+Mean = Annotated[str, typer.Option(help="Subtracted after scaling, one value or one a channel: 0.485,0.456,0.406.")]
+Std = Annotated[str, typer.Option(help="Divided by after that, likewise.")]
+LayoutName = Annotated[str, typer.Option("--layout", help="Of the model's input: auto, nchw, nhwc or flat.")]
+Tf32 = Annotated[
+    bool, typer.Option("--tf32", help="Allow TF32 on CUDA: faster, another function, named in the certificate.")
+]
+Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="No line or bar for each input.")]
