@@ -1,0 +1,81 @@
+"""Reports of made-up ledgers. Oracles: sums by hand, scipy.stats.binom."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from scipy.stats import binom
+
+from smoothcert.report import floor_text, summarise, tsv
+
+RECIPE: dict[str, Any] = {"algorithm": {"mode": "fixed", "alpha": 0.001}, "smoothing": {"noise": 0.5}}
+
+
+def entry(index: int, label: int | None, prediction: int, radius: float, reason: str = "") -> dict[str, Any]:
+    return {
+        "index": index,
+        "name": "",
+        "label": label,
+        "seconds": 2.0,
+        "certificate": {"prediction": prediction, "radius": radius, "reason": reason},
+        "evidence": {"selection": {"0": 10}, "estimation": {"0": 90}},
+    }
+
+
+ENTRIES = [
+    entry(0, 1, 1, 0.8),
+    entry(1, 1, 2, 0.9),
+    entry(2, 0, 0, 0.3),
+    entry(3, 2, -1, 0.0, "no majority: class 2 got 40 of 90 votes"),
+    {"index": 4, "name": "", "label": 0, "seconds": 1.0, "error": "corrupt"},
+]
+
+
+def test_summary_by_hand() -> None:
+    summary = summarise(RECIPE, ENTRIES, [0.3, 0.5, 0.85])
+    assert (summary.inputs, summary.failed, summary.labelled) == (5, 1, True)
+    assert summary.accuracy == {0.0: 0.4, 0.3: 0.4, 0.5: 0.2, 0.85: 0.0}
+    assert summary.mean_radius == pytest.approx((0.8 + 0.3) / 5)
+    assert summary.abstained == {"no majority": 1}
+    assert summary.seconds == pytest.approx(9 / 5)
+    assert summary.samples == 100
+
+
+@pytest.mark.parametrize("m", [1, 20, 100, 1000])
+def test_lower_bound_takes_off_the_quantile_of_false_certificates(m: int) -> None:
+    entries = [entry(i, 1, 1, 1.0) for i in range(m)]
+    expected = (m - binom.ppf(0.999, m, 0.001)) / m
+    assert summarise(RECIPE, entries, [0.5]).at_least[0.5] == pytest.approx(expected)
+
+
+def test_without_labels_certificates_count() -> None:
+    summary = summarise(RECIPE, [entry(0, None, 3, 0.5), entry(1, None, -1, 0.0, "futile: x")], [0.4])
+    assert (summary.labelled, summary.accuracy[0.4], summary.mean_radius) == (False, 0.5, 0.25)
+
+
+def test_targets_are_the_default_radii() -> None:
+    recipe = {"algorithm": {"mode": "target", "alpha": 0.001, "radii": [0.25, 0.75]}}
+    assert list(summarise(recipe, ENTRIES).accuracy) == [0.0, 0.25, 0.75]
+    assert list(summarise(RECIPE, ENTRIES).accuracy)[:3] == [0.0, 0.1, 0.2]
+
+
+def test_tsv() -> None:
+    assert list(tsv(ENTRIES[::-1])) == [
+        "idx\tlabel\tpredict\tradius\tcorrect\ttime",
+        "0\t1\t1\t0.800000\t1\t2.000",
+        "1\t1\t2\t0.900000\t0\t2.000",
+        "2\t0\t0\t0.300000\t1\t2.000",
+        "3\t2\t-1\t0.000000\t0\t2.000",
+        "4\t0\t-1\t0.000000\t0\t1.000",
+    ]
+
+
+@given(st.floats(0, 1e6), st.integers(0, 6))
+def test_radii_are_printed_rounded_down(radius: float, digits: int) -> None:
+    text = floor_text(radius, digits)
+    assert float(text) <= radius
+    assert radius - float(text) <= 2.1 * 10.0**-digits + math.ulp(radius)
