@@ -1,11 +1,15 @@
 """The measured networks: random weights from a fixed seed, PyTorch modules and their ONNX exports.
 
-Measures nothing itself. CIFAR ResNet-20 and ResNet-110 (He et al. 2016, section 4.2: 16/32/64 channels, 32x32) and the
-bottleneck ResNet-50 (224x224) stand for the networks of the field; speed does not depend on what the weights know.
+Measures nothing itself; `python -m benchmarks.models NAME` exports one and prints its path. CIFAR ResNet-20 and
+ResNet-110 (He et al. 2016, section 4.2: 16/32/64 channels, 32x32) and the bottleneck ResNet-50 (224x224) stand for the
+networks of the field; speed does not depend on what the weights know.
 """
 
 from __future__ import annotations
 
+import argparse
+import logging
+import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,7 +17,9 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
-CACHE = Path(__file__).resolve().parents[1] / "build" / "benchmarks"
+from .measure import ROOT
+
+CACHE = ROOT / "build" / "benchmarks"
 SEED = 20
 
 
@@ -105,15 +111,18 @@ class Network:
         path = CACHE / f"{self.name}.onnx"
         if not path.exists():
             CACHE.mkdir(parents=True, exist_ok=True)
-            program = torch.onnx.export(
-                self.module,
-                (torch.zeros(2, 3, self.side, self.side),),
-                input_names=["image"],
-                output_names=["logits"],
-                dynamic_shapes=({0: torch.export.Dim("N")},),
-                dynamo=True,
-                verbose=False,
-            )
+            logging.getLogger("torch.onnx").setLevel(logging.ERROR)  # a note on torchvision, which is not needed
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore", FutureWarning)
+                program = torch.onnx.export(
+                    self.module,
+                    (torch.zeros(2, 3, self.side, self.side),),
+                    input_names=["image"],
+                    output_names=["logits"],
+                    dynamic_shapes=({0: torch.export.Dim("N")},),
+                    dynamo=True,
+                    verbose=False,
+                )
             assert program is not None
             program.save(path, external_data=False)
         return path
@@ -127,3 +136,14 @@ NETWORKS = {
         Network("resnet50", resnet50, 224, 32, (1, 2, 4, 8, 16)),
     )
 }
+
+
+def main() -> None:
+    """Export one network and print where it lies."""
+    parser = argparse.ArgumentParser(description="Export a measured network to ONNX.")
+    parser.add_argument("name", choices=list(NETWORKS))
+    print(NETWORKS[parser.parse_args().name].onnx)
+
+
+if __name__ == "__main__":
+    main()

@@ -94,6 +94,7 @@ class OrtClassifier:
             "sha256": self.sha256,
             "output": self._file.output,
             "precision": self.precision,
+            "runtime": ort.installed(),
             "provider": self.provider,
             "tf32": self.tf32,
             "preprocess": self.preprocess.recipe,

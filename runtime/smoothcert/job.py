@@ -17,7 +17,6 @@ from .certificate import Certificate
 from .classifier import OrtClassifier
 from .datasets import Dataset, Example, selection
 from .errors import DataError, ModelError, RunError, require
-from .providers import distributions
 from .runs import Entry, Ledger, Recipe, RunFolder, run_key
 from .sampling import Sampler
 from .smoothing import PARTS, Smoothing, compose
@@ -72,7 +71,6 @@ class Job:
                 "python": platform.python_version(),
                 "numpy": np.__version__,
                 "platform": platform.platform(),
-                **distributions(),
             },
         }
 

@@ -68,7 +68,7 @@ def start(model: bytes, folder: str, provider: str, tf32: bool) -> Any:
     wanted = options(provider, tf32)
     if wanted[0][0] not in ort.get_available_providers():
         raise ProviderError(
-            f"provider {provider}: expected {wanted[0][0]}, but this ONNX Runtime ({_installed()}) has only "
+            f"provider {provider}: expected {wanted[0][0]}, but this ONNX Runtime ({installed()}) has only "
             f"{', '.join(ort.get_available_providers())}; `pip install smoothcert[gpu]` in place of [cpu], or take cpu"
         )
     if provider != "cpu" and hasattr(ort, "preload_dlls"):
@@ -89,5 +89,6 @@ def start(model: bytes, folder: str, provider: str, tf32: bool) -> Any:
     return session
 
 
-def _installed() -> str:
+def installed() -> str:
+    """The distribution and its version, `onnxruntime 1.31.1`."""
     return ", ".join(f"{name} {version}" for name, version in distributions().items()) or "of unknown origin"
