@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from . import providers as ort
 from .errors import ModelError, SmoothcertError, require
 from .model_file import INPUT, read_model
-from .preprocess import Preprocess, arrange
+from .preprocess import Preprocess, arrange, numeric
 
 Labels = NDArray[np.int64]
 
@@ -145,8 +145,7 @@ class CallableClassifier:
 
     def fit(self, x: NDArray[Any]) -> NDArray[Any]:
         """x itself, uint8 or float32."""
-        x = np.asarray(x)
-        return arrange(x, x.shape, "flat" if x.ndim == 1 else "auto")
+        return np.ascontiguousarray(numeric(np.asarray(x)))
 
     def batch_size(self, x: NDArray[Any]) -> int:
         """The one asked for, or about a million values."""
@@ -168,6 +167,10 @@ def to_labels(scores: NDArray[Any], batch: int, rows: int) -> Labels:
 
     Ties go to the smaller class. Raises `ModelError` for NaN, negative labels, and outputs of any other shape.
     """
+    if not isinstance(scores, np.ndarray):
+        raise ModelError(
+            f"expected an output of scores or labels, got a {type(scores).__name__}; pass --output with another one"
+        )
     if scores.ndim == 0 or len(scores) != batch:
         raise ModelError(
             f"expected one row of output for each of {batch} inputs, got shape {scores.shape}; try --batch-size 1"

@@ -36,7 +36,8 @@ def lower_confidence_bound(k: int, n: int, alpha: float) -> float:
     """
     require(0 <= k <= n and n > 0, f"expected 0 <= k <= n and n > 0, got k = {k}, n = {n}")
     require_alpha(alpha)
-    return float(betaincinv(k, n - k + 1, alpha * SAFE)) if k else 0.0
+    # One unit in the last place down: near 1, from 1e8 samples on, rounding alone moves more than SAFE gives.
+    return float(np.nextafter(betaincinv(k, n - k + 1, alpha * SAFE), 0)) if k else 0.0
 
 
 def upper_confidence_bound(k: int, n: int, alpha: float) -> float:
@@ -134,14 +135,23 @@ def crossing_probability(bounds: tuple[int, ...], looks: tuple[int, ...], p: flo
     return crossed
 
 
+@functools.lru_cache(maxsize=256)
+def _share(p0: float, alpha: float, looks: tuple[int, ...]) -> float:
+    for share in (0.98, 0.9, 0.75):
+        bounds = boundary(p0, share * alpha * SAFE, looks)
+        if sum(crossing_probability(bounds, looks, p) for p in (p0, 1 - p0)) <= alpha * SAFE:
+            return share
+    return 0.5
+
+
 @dataclass(frozen=True)
 class SequentialTest:
     """Are p > p0_1, p > p0_2, ... (ascending)? Claimed in order, at the given looks, all sharing one alpha.
 
     The class followed is the running favourite until the first claim. A false claim needs either the followed class to
     cross its own first false boundary (probability `share * alpha` at most), or another class to cross the first
-    boundary: their joint probability is largest for two classes at p0_1 and 1 - p0_1, which leaves `(1 - share) alpha`
-    for the second. Tests hold that bound by the exact programme.
+    boundary: their joint probability is largest for two classes at p0_1 and 1 - p0_1, and `share` is such that it stays
+    within alpha. Tests hold that bound, for two and more classes, by the exact programme.
     """
 
     p0s: tuple[float, ...]
@@ -157,8 +167,11 @@ class SequentialTest:
 
     @property
     def share(self) -> float:
-        """The part of alpha that the boundaries spend; the rest pays for following the running favourite."""
-        return 0.98 if self.p0s[0] >= 0.55 else 0.5
+        """The part of alpha that the boundaries spend; the rest pays for following the running favourite.
+
+        The most of a few for which two classes, at p0_1 and 1 - p0_1, stay within alpha together; 1/2 always does.
+        """
+        return _share(self.p0s[0], self.alpha, self.looks)
 
     @property
     def boundaries(self) -> tuple[tuple[int, ...], ...]:

@@ -64,15 +64,16 @@ class ModelFile:
         inner = _input(graph)
         levels = dtype == np.int16
         chain: list[tuple[str, Any]] = []
-        if levels and self.elem_type == TensorProto.UINT8 and preprocess.scale is None:
-            chain += [("Max", np.float32(0)), ("Min", np.float32(255))]
-        elif levels and preprocess.scale is None:
+        bytes_wanted = self.elem_type == TensorProto.UINT8
+        if levels and preprocess.scale is None and not bytes_wanted:
             chain += [("Div", np.float32(255))]
         elif preprocess.scale is not None:
             chain += [("Mul", np.float32(preprocess.scale))]
         for op, values in (("Sub", preprocess.mean), ("Div", preprocess.std)):
             if values:
                 chain.append((op, preprocess.channel_values(values, self.shape)))
+        if bytes_wanted:
+            chain += [("Max", np.float32(0)), ("Min", np.float32(255))]
         nodes, name = (
             [helper.make_node("Cast", [INPUT], ["smoothcert_0"], to=TensorProto.FLOAT)],
             "smoothcert_0",
@@ -163,7 +164,8 @@ def _output(graph: onnx.GraphProto, wanted: str | None, where: str) -> str:
     return wanted
 
 
-def _graphs(graph: onnx.GraphProto) -> Iterator[onnx.GraphProto]:
+def _graphs(graph: onnx.GraphProto | onnx.FunctionProto) -> Iterator[onnx.GraphProto | onnx.FunctionProto]:
+    """The graph or function, and the graphs inside its nodes."""
     yield graph
     for node in graph.node:
         for attribute in node.attribute:
@@ -173,14 +175,15 @@ def _graphs(graph: onnx.GraphProto) -> Iterator[onnx.GraphProto]:
 
 def _operators(proto: onnx.ModelProto) -> Iterator[tuple[str, bool]]:
     """(operator, whether it runs in training mode) of every node, functions and subgraphs included."""
-    nodes = [node for graph in _graphs(proto.graph) for node in graph.node]
-    nodes += [node for function in proto.functions for node in function.node]
+    bodies = [proto.graph, *proto.functions]
+    nodes = [node for body in bodies for graph in _graphs(body) for node in graph.node]
     constants = {t.name: t for t in proto.graph.initializer}
+    constants |= {n.output[0]: a.t for n in nodes if n.op_type == "Constant" for a in n.attribute if a.name == "value"}
     for node in nodes:
-        training = False
-        if node.op_type == "Dropout" and len(node.input) > 2 and node.input[2] in constants:
-            training = bool(numpy_helper.to_array(constants[node.input[2]]))
-        training |= any(a.name == "training_mode" and a.i for a in node.attribute)
+        training = any(a.name == "training_mode" and a.i for a in node.attribute)
+        if node.op_type == "Dropout" and len(node.input) > 2 and node.input[2]:
+            mode = constants.get(node.input[2])
+            training = mode is None or bool(numpy_helper.to_array(mode))  # what is computed may be true
         yield node.op_type, training
 
 

@@ -12,6 +12,7 @@ Source: Salmon, Moraes, Dror, Shaw, "Parallel random numbers: as easy as 1, 2, 3
 from __future__ import annotations
 
 import functools
+import itertools
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -155,7 +156,8 @@ def integer_normal(std: float) -> IntegerNormal:
     half = [round(p * 2**64) for p in _cell_probabilities(std, reach).tolist()]
     mass = [*half[:0:-1], half[0], *half[1:]]
     mass[reach] += 2**64 - sum(mass)
-    thresholds = np.cumsum(np.array(mass[:-1], np.uint64), dtype=np.uint64)
+    # From the last cell with any mass on the sum is 2^64 itself: it must not wrap round to 0 and break the order.
+    thresholds = np.array([min(t, 2**64 - 1) for t in itertools.accumulate(mass[:-1])], np.uint64)
     edges = np.arange(2**16, dtype=np.uint64) << np.uint64(48)
     low = np.searchsorted(thresholds, edges, side="right")
     high = np.searchsorted(thresholds, edges | np.uint64(2**48 - 1), side="right")

@@ -76,17 +76,25 @@ def _arrangements(x: NDArray[Any], layout: Layout) -> Iterator[NDArray[Any]]:
         yield x.reshape(-1)
 
 
+def numeric(x: NDArray[Any]) -> NDArray[Any]:
+    """x itself if uint8, else as float32; `DataError` for other types, NaN and what float32 cannot hold."""
+    if x.dtype == np.uint8:
+        return x
+    if not np.issubdtype(x.dtype, np.floating):
+        raise DataError(f"expected inputs of type uint8 or float, got {x.dtype}; convert them first")
+    with np.errstate(over="ignore"):
+        x = x.astype(np.float32)
+    if not np.isfinite(x).all():
+        raise DataError("the input holds NaN or infinite values; clean the data first")
+    return x
+
+
 def arrange(x: NDArray[Any], shape: Shape, layout: Layout) -> NDArray[Any]:
     """One input (H W, H W C, C H W or a vector; uint8 or float) as the model's shape wants it, C-contiguous.
 
     Raises `DataError` where it does not fit, or where the model's free axes leave the layout open.
     """
-    if x.dtype != np.uint8:
-        if not np.issubdtype(x.dtype, np.floating):
-            raise DataError(f"expected inputs of type uint8 or float, got {x.dtype}; convert them first")
-        x = x.astype(np.float32)
-        if not np.isfinite(x).all():
-            raise DataError("the input holds NaN or infinite values; clean the data first")
+    x = numeric(x)
     if layout == "auto" and x.ndim == 3 and len(shape) == 3 and shape[0] is None and shape[2] is None:
         raise DataError(f"the model's input {show(shape)} leaves its layout open; pass --layout nchw or --layout nhwc")
     for candidate in _arrangements(x, layout):
