@@ -111,11 +111,36 @@ def test_fail_under(cli: Cli, few_digits: Path, goal: str, code: int) -> None:
     assert ("under" in result.err) == bool(code)
 
 
-@pytest.mark.parametrize("goal", ["0.5", "0.5=", "=1", "a=b", "1=2=3"])
+@pytest.mark.parametrize("goal", ["0.5", "0.5=", "=1", "a=b", "1=2=3", "0.1=nan", "inf=0.5"])
 def test_bad_goals(cli: Cli, few_digits: Path, goal: str) -> None:
     assert cli("certify", MODEL, "six.npz", *SMOOTH, "--n", 100, "--quiet", "--run", "r").code == 0
     result = cli("report", "r", "--fail-under", goal)
     assert (result.code, "--fail-under" in result.err) == (2, True)
+
+
+def test_an_unfinished_run_does_not_pass(cli: Cli, few_digits: Path) -> None:
+    shared = ("certify", MODEL, "six.npz", *SMOOTH, "--n", 500, "--quiet", "--nonce", "x")
+    assert cli(*shared, "--shard", "1/2", "--run", "half").code == 0
+    assert cli("merge", "merged", "half").out == "merged: 3 of 6 inputs\n"
+    result = cli("report", "merged", "--fail-under", "0.1=0.1")
+    assert (result.code, result.err) == (1, "unfinished: 3 of 6 inputs are not in the ledger\n")
+
+
+def test_names_are_not_markup(cli: Cli, few_digits: Path) -> None:
+    with np.load("six.npz") as archive:
+        for name, image in zip(("[bold]", "z[", "ä:smile:"), archive["x"], strict=False):
+            Path("folder", name).mkdir(parents=True)
+            Path("folder", name, "red].png").write_bytes(cv2.imencode(".png", image)[1].tobytes())
+    Path("folder/z[/red].png").write_bytes(b"corrupt")
+    result = cli("certify", MODEL, "folder", *SMOOTH, "--n", 300, "--run", "[bold]r")
+    assert result.code == 2
+    assert "run folder: [bold]r" in result.out
+    assert "failed: folder/z[/red].png: expected an image" in result.out
+
+
+def test_runs_as_a_module() -> None:
+    command = [sys.executable, "-m", "smoothcert", "--version"]
+    assert subprocess.check_output(command, text=True).strip() == smoothcert.__version__
 
 
 def test_image_folder_and_manifest_agree_with_the_archive(cli: Cli, few_digits: Path) -> None:
@@ -215,7 +240,7 @@ BAD: dict[str, tuple[bytes | None, dict[str, Any] | None, tuple[Any, ...], str]]
     "hopeless n": (GOOD, VECTORS, ("--n", 9), "could only abstain"),
     "zero n": (GOOD, VECTORS, ("--n", 0), "expected at least 1 sample"),
     "mode": (GOOD, VECTORS, ("--mode", "quick"), "expected fixed, radius or target, got 'quick'"),
-    "bound": (GOOD, VECTORS, ("--bound", "both"), "expected one of one-sided, two-sided, got 'both'"),
+    "bound": (GOOD, VECTORS, ("--bound", "both"), "Invalid value for '--bound'"),
     "no radii": (GOOD, VECTORS, ("--mode", "target"), "expected ascending radii > 0, got none"),
     "radii that fall": (GOOD, VECTORS, ("--mode", "target", "--radii", "1,0.5"), "expected ascending radii"),
     "radii out of reach": (GOOD, VECTORS, ("--mode", "target", "--radii", "9"), "could only abstain"),

@@ -48,6 +48,37 @@ def test_folder_labels(tmp_path: Path, classes: list[str], labels: list[int]) ->
     assert [Path(data.name(i)).parent.name for i in range(3)] == sorted(classes)
 
 
+def test_folders_without_images_are_no_classes(tmp_path: Path) -> None:
+    for name in ("1", "2"):
+        write(tmp_path / name / "i.png", COLOUR[0])
+    (tmp_path / "runs").mkdir()
+    (tmp_path / "runs" / "recipe.toml").write_text("")
+    data = open_dataset(tmp_path)
+    assert [data.label(i) for i in range(len(data))] == [1, 2]
+
+
+@pytest.mark.parametrize(
+    ("files", "message"),
+    [
+        (["1/a.png", "b.png"], "got both, such as b.png"),
+        (["1/a.png", "cat/a.png"], "all numbered or all named, got '1' and 'cat'"),
+        (["1/a.png", "01/a.png"], "two of the same number"),
+    ],
+)
+def test_folders_that_could_be_misread(tmp_path: Path, files: list[str], message: str) -> None:
+    for name in files:
+        write(tmp_path / name, COLOUR[0])
+    with pytest.raises(DataError, match=message):
+        open_dataset(tmp_path)
+
+
+@pytest.mark.parametrize("suffix", ["png", "jpg"])
+def test_bytes_behind_an_image_do_no_harm(tmp_path: Path, suffix: str) -> None:
+    path = write(tmp_path / f"a.{suffix}", COLOUR[0])
+    path.write_bytes(path.read_bytes() + b"maker's note" * 40)
+    assert open_dataset(tmp_path).load(0).x.shape == (5, 6, 3)
+
+
 def test_flat_folder_is_unlabelled_and_rgb(tmp_path: Path) -> None:
     write(tmp_path / "b.png", COLOUR[1])
     write(tmp_path / "a.png", COLOUR[0])

@@ -149,7 +149,7 @@ def test_a_folder_in_use_is_refused(cli: Cli, whole: list[dict[str, Any]]) -> No
 def test_no_folder_no_recipe(tmp_path: Path) -> None:
     with pytest.raises(RunError, match="expected a run folder"):
         RunFolder(tmp_path).recipe()
-    (tmp_path / LEDGER).write_text("")
+    (tmp_path / LEDGER).write_text("{}\n")
     with pytest.raises(RunError, match="without its recipe"):
         RunFolder(tmp_path).begin({"nonce": ""})
 
@@ -273,13 +273,21 @@ def edited(entry: dict[str, Any], change: str) -> dict[str, Any]:
             entry["index"] = 77
         case "no evidence":
             del entry["evidence"]
+        case "no certificate":
+            del entry["certificate"]
+        case "no input":
+            del entry["input"]
+        case "an error too":
+            entry["error"] = "corrupt"
+        case "negative votes":
+            evidence["estimation"] |= {"98": 5, "99": -5}
     return entry
 
 
 @pytest.mark.parametrize(
     "change",
     ["radius", "prediction", "votes", "moved votes", "more votes", "key", "slack", "attack model", "input", "label",
-     "index", "no evidence"],
+     "index", "no evidence", "no certificate", "no input", "an error too", "negative votes"],
 )  # fmt: skip
 def test_verify_finds_the_forgery(cli: Cli, whole: list[dict[str, Any]], change: str) -> None:
     assert cli("verify", "whole").code == 0
@@ -302,6 +310,48 @@ def test_verify_accepts_every_mode_and_finds_changed_votes(cli: Cli, few_digits:
     votes[next(iter(votes))] += 1
     Path("r", LEDGER).write_text("".join(json.dumps(entry) + "\n" for entry in entries))
     assert cli("verify", "r").code == 1
+
+
+@pytest.mark.parametrize(
+    ("looks", "votes"),
+    [([[64, 3, 54]], {"3": 54, "8": 10}), ([[64, 8, 10]], {"3": 54, "8": 10})],
+    ids=["stopped at will", "another class than the favourite"],
+)
+def test_verify_wants_a_test_that_ended(cli: Cli, few_digits: Path, looks: Any, votes: Any) -> None:
+    """Looks that stop at a lucky moment, or follow another class than the favourite, are no sequential test."""
+    run = (
+        "certify",
+        MODEL,
+        "six.npz",
+        "--smooth",
+        "noise=0.6",
+        "--mode",
+        "target",
+        "--radii",
+        "0.5",
+        "--run",
+        "r",
+        "-q",
+    )
+    assert cli(*run).code == 0
+    entry = RunFolder(Path("r")).entries()[0]
+    evidence, certificate = entry["evidence"], entry["certificate"]
+    evidence["looks"], evidence["estimation"] = looks, votes
+    certificate |= {"prediction": -1, "radius": 0.0, "p_lower": 0.0, "p_upper": 1.0}
+    Path("r", LEDGER).write_text(json.dumps(entry) + "\n")
+    assert "not as many as the algorithm draws" in cli("verify", "r").out
+
+
+def test_two_that_begin_one_run_agree_on_its_nonce(tmp_path: Path) -> None:
+    """The loser of the race is told so, or finds the run finished; the votes are all of the recipe's key."""
+    with np.load(IMAGES) as archive:
+        np.savez(tmp_path / "d.npz", x=archive["x"][:3])
+    run = command("certify", MODEL, "d.npz", "--smooth", "noise=0.5", "--n", 300, "-q", "--run", "r")
+    both = [subprocess.Popen(run, cwd=tmp_path, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE) for _ in range(2)]
+    errors = [process.communicate()[1] for process in both]
+    assert sorted(process.returncode for process in both) in ([0, 0], [0, 2]), errors
+    folder = RunFolder(tmp_path / "r")
+    assert {int(e["evidence"]["key"], 16) for e in folder.entries()} == {run_key(folder.recipe())}
 
 
 def test_verify_says_what_it_could_not_look_at(cli: Cli, whole: list[dict[str, Any]]) -> None:

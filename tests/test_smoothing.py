@@ -7,6 +7,7 @@ import pytest
 from scipy.stats import norm
 
 from smoothcert import Noise, compose
+from smoothcert.errors import DataError
 from smoothcert.noise import Stream, integer_normal
 from smoothcert.smoothing import parse_part
 
@@ -109,6 +110,12 @@ def test_float_inputs_get_float_noise_of_the_right_size() -> None:
     assert out.dtype == np.float32
     assert out.mean() == pytest.approx(5.0, abs=0.003)
     assert out.std() == pytest.approx(0.3, rel=0.01)
+
+
+@pytest.mark.parametrize(("value", "sigma"), [(1e8, 0.5), (3e4, 1e-3), (-1e30, 1.0)])
+def test_noise_that_float32_would_lose_is_refused(value: float, sigma: float) -> None:
+    with pytest.raises(DataError, match="lost to float32 rounding"):
+        Noise(sigma).dtype(np.array([0.0, value], np.float32))
 
 
 def test_attack_model_slack_and_limits() -> None:

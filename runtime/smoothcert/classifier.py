@@ -2,22 +2,25 @@
 
 from __future__ import annotations
 
+import math
 import os
 import threading
 from collections.abc import Callable
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
+from onnx import TensorProto
 
 from . import providers as ort
-from .errors import ModelError, SmoothcertError, require
+from .errors import DataError, ModelError, SmoothcertError, require
 from .model_file import INPUT, read_model
 from .preprocess import Preprocess, arrange, numeric
 
 Labels = NDArray[np.int64]
 
 
+@runtime_checkable
 class Classifier(Protocol):
     """What the sampling loop needs. `labels` may be called from `threads` threads at once."""
 
@@ -64,7 +67,8 @@ class OrtClassifier:
         preprocess: Preprocess | None = None,
         tf32: bool = False,
     ) -> None:
-        require(threads is None or threads > 0, f"threads: expected at least 1, got {threads}")
+        most = 4 * _cores()
+        require(threads is None or 0 < threads <= most, f"threads: expected 1 to {most} on this machine, got {threads}")
         require(batch_size is None or batch_size > 0, f"batch_size: expected at least 1, got {batch_size}")
         self._file = read_model(model, output)
         fixed = self._file.batch
@@ -72,9 +76,10 @@ class OrtClassifier:
             raise ModelError(f"batch_size: the model's batch axis is fixed to {fixed}, got {batch_size}; leave it out")
         self._batch_size = fixed or batch_size
         self.provider, self.tf32 = providers, tf32
-        self.threads = threads or len(os.sched_getaffinity(0))
+        self.threads = threads or _cores()
         self.preprocess = preprocess or Preprocess()
         self.sha256, self.shape, self.precision = self._file.sha256, self._file.shape, self._file.precision
+        self._independent: set[tuple[int, ...]] = set()
         self._sessions: dict[np.dtype[Any], Any] = {}
         self._lock = threading.Lock()
         (scores,) = (o for o in self._session(np.dtype(np.float32)).get_outputs() if o.name == self._file.output)
@@ -85,7 +90,8 @@ class OrtClassifier:
     def channels(self) -> int | None:
         """1 or 3 where the model's input says so: how image files are to be read."""
         ends = (self.shape[0], self.shape[2]) if len(self.shape) == 3 else ()
-        return next((c for c in ends if c in (1, 3)), 1 if len(self.shape) in (1, 2) else None)
+        grey = len(self.shape) == 2 or (len(self.shape) == 1 and math.isqrt(self.shape[0] or 2) ** 2 == self.shape[0])
+        return next((c for c in ends if c in (1, 3)), 1 if grey else None)
 
     @property
     def recipe(self) -> dict[str, Any]:
@@ -97,12 +103,21 @@ class OrtClassifier:
             "runtime": ort.installed(),
             "provider": self.provider,
             "tf32": self.tf32,
+            **({} if self.provider == "cpu" else {"batch_size": self._batch_size or "by input size"}),
             "preprocess": self.preprocess.recipe,
         }
 
     def fit(self, x: NDArray[Any]) -> NDArray[Any]:
         """One raw input (H W, H W C, C H W or a vector; uint8 or float) in the model's shape, or `DataError`."""
-        return arrange(np.asarray(x), self.shape, self.preprocess.layout)
+        fitted = arrange(np.asarray(x), self.shape, self.preprocess.layout)
+        if self._file.takes_integers and fitted.dtype != np.uint8 and self.preprocess.scale is None:
+            raise DataError("the model takes integers, the data are float; convert the data to uint8, or pass --scale")
+        if self._file.elem_type == TensorProto.INT8 and self.preprocess.scale is None:
+            raise DataError("the model takes int8, which 8-bit images do not fit; pass --scale, such as 0.5")
+        if fitted.shape not in self._independent:
+            self._require_independent_rows(fitted)
+            self._independent.add(fitted.shape)
+        return fitted
 
     def batch_size(self, x: NDArray[Any]) -> int:
         """The model's fixed batch size, the one asked for, or about 200 KB (CPU) or 32 MB (GPU) of 16-bit samples."""
@@ -111,12 +126,35 @@ class OrtClassifier:
 
     def labels(self, batch: NDArray[Any], rows: int) -> Labels:
         """Labels of the first rows of a batch of perturbed inputs (int16 levels or float32)."""
+        return to_labels(self._scores(batch), len(batch), rows)
+
+    def _scores(self, batch: NDArray[Any]) -> Any:
         session = self._sessions.get(batch.dtype) or self._session(batch.dtype)
         try:
-            (scores,) = session.run([self._file.output], {INPUT: batch})
+            return session.run([self._file.output], {INPUT: batch})[0]
         except Exception as error:
             raise ModelError(f"ONNX Runtime failed on a batch of shape {batch.shape}: {_reason(error)}") from None
-        return to_labels(scores, len(batch), rows)
+
+    def _require_independent_rows(self, x: NDArray[Any]) -> None:
+        """`ModelError` where a row's output depends on the rows beside it: such votes would not be independent.
+
+        Four random inputs are run among others and among copies of themselves. Kernels may round differently.
+        """
+        rng = np.random.default_rng(0)
+        shape = (self.batch_size(x), *x.shape)
+        levels = x.dtype == np.uint8
+        batch = rng.integers(0, 256, shape, np.int16) if levels else x + rng.standard_normal(shape, np.float32)
+        among = self._scores(batch)
+        for i in range(min(4, len(batch))):
+            alone = self._scores(np.repeat(batch[i : i + 1], len(batch), axis=0))
+            if not isinstance(alone, np.ndarray) or alone.shape[:1] != batch.shape[:1] or alone.dtype.kind not in "fiu":
+                return  # not scores or labels at all: `to_labels` says so
+            scale = np.abs(alone[np.isfinite(alone)]).max(initial=0)
+            if not np.allclose(among[i], alone[0], rtol=0.01, atol=0.01 * scale, equal_nan=True):
+                raise ModelError(
+                    "the model's answer for an input depends on the others in its batch (batch statistics?); "
+                    "export it for inference, or pass --batch-size 1"
+                )
 
     def _session(self, dtype: np.dtype[Any]) -> Any:
         with self._lock:
@@ -134,8 +172,8 @@ class OrtClassifier:
 class CallableClassifier:
     """A Python callable as a base classifier: batch -> labels (batch,) or scores (batch, classes).
 
-    It gets float32 batches of shape (batch, *x.shape), 8-bit inputs divided by 255 (unclipped: noise is on them).
-    Called from one thread; the last batch is padded.
+    Rows must be classified independently. It gets float32 batches of shape (batch, *x.shape), 8-bit inputs divided by
+    255 (unclipped: noise is on them). Called from one thread; the last batch is padded.
     """
 
     threads = 1
@@ -159,7 +197,12 @@ class CallableClassifier:
 
 def as_classifier(classifier: Classifier | Callable[[NDArray[np.float32]], Any]) -> Classifier:
     """The classifier itself, or a callable wrapped as one."""
-    return classifier if hasattr(classifier, "labels") else CallableClassifier(classifier)  # type: ignore[return-value]
+    if isinstance(classifier, Classifier):
+        return classifier
+    require(
+        callable(classifier), f"classifier: expected an OrtClassifier or a callable, got {type(classifier).__name__}"
+    )
+    return CallableClassifier(classifier)
 
 
 def to_labels(scores: NDArray[Any], batch: int, rows: int) -> Labels:
@@ -181,6 +224,11 @@ def to_labels(scores: NDArray[Any], batch: int, rows: int) -> Labels:
         if (labels < 0).any():
             raise ModelError(f"expected labels >= 0, got {labels.min()}; shift the model's labels")
         return labels
+    if scores.dtype == np.int64 and table.shape[1] > 1:
+        raise ModelError(
+            f"expected scores or one label a row, got int64 {scores.shape}, perhaps indices; "
+            "pass --output with the scores"
+        )
     if table.shape[1] < 2 or max(scores.shape[1:]) != table.shape[1] or scores.dtype.kind not in "fiu":
         raise ModelError(
             f"expected scores (batch, classes) or integer labels (batch,), got {scores.dtype} {scores.shape}: "
@@ -189,6 +237,10 @@ def to_labels(scores: NDArray[Any], batch: int, rows: int) -> Labels:
     if np.isnan(table).any():
         raise ModelError("the model gave NaN; a base classifier must give a label for every input")
     return np.asarray(np.argmax(table, axis=1), np.int64)
+
+
+def _cores() -> int:
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def _reason(error: Exception) -> str:

@@ -32,14 +32,13 @@ def main() -> None:
         _fail("interrupted; all finished inputs are in the run folder, and the same command continues the run")
     except (SmoothcertError, ValueError) as error:
         _fail(str(error))
-    except BrokenPipeError:
-        sys.stderr.close()  # the reader has gone; nobody is left to tell
-        sys.exit(2)
     except OSError as error:
         _fail(f"{error.filename or 'file'}: {error.strerror or error}; nothing that was finished is lost")
     except Exception as error:
         if not hasattr(error, "format_message"):
             raise
+        if not error.format_message():  # no arguments: the help has been printed
+            sys.exit(2)
         _fail(f"{error.format_message().rstrip('.')}; see smoothcert --help")
     sys.exit(code if isinstance(code, int) else 0)
 
@@ -172,6 +171,7 @@ def report(
     ] = "",
 ) -> None:
     """Certified accuracy at radii, abstention, mean radius and cost of RUN."""
+    from .datasets import selection
     from .launch import numbers
     from .report import summarise
     from .report import tsv as tsv_lines
@@ -185,11 +185,17 @@ def report(
     recipe, entries = folder.recipe(), folder.entries()
     if not entries:
         raise RunError(f"{run}: expected a ledger with entries, got none; run certify first")
+    chosen = selection(recipe["data"]["inputs"], **recipe["selection"])
+    missing = len(chosen) - len({entry["index"] for entry in entries})
+    if missing:
+        print(f"unfinished: {missing} of {len(chosen)} inputs are not in the ledger", file=sys.stderr)
     if tsv:
         print("\n".join(tsv_lines(entries)))
     else:
         print_report(recipe, entries, numbers("--radii", radii))
     if goals:
+        if missing:
+            raise typer.Exit(1)
         (r,), (goal,) = goals
         got = summarise(recipe, entries, [r]).accuracy[r]
         if got < goal:

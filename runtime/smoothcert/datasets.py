@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import csv
 import hashlib
-from collections.abc import Iterator
+import os
+import re
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -16,7 +17,8 @@ from numpy.typing import NDArray
 from .errors import DataError, require
 
 _IMAGES = {".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".webp", ".ppm", ".pgm"}
-_ENDS = {b"\x89PNG": b"IEND", b"\xff\xd8\xff": b"\xff\xd9"}  # decoders return what is there of a truncated file
+# (head, last data, end) of formats whose decoders return what is there of a truncated file
+_FORMATS = ((b"\x89PNG", b"IDAT", b"IEND"), (b"\xff\xd8\xff", b"\xff\xda", b"\xff\xd9"))
 
 
 @dataclass(frozen=True, eq=False)
@@ -104,7 +106,7 @@ class ImageFiles:
         """SHA-256 of the names, labels and sizes."""
         sizes = ((self.root / name).stat().st_size if (self.root / name).exists() else -1 for name, _ in self.files)
         listing = "".join(f"{name}\0{label}\0{size}\n" for (name, label), size in zip(self.files, sizes, strict=True))
-        return hashlib.sha256(listing.encode()).hexdigest()
+        return hashlib.sha256(os.fsencode(listing)).hexdigest()
 
     def name(self, index: int) -> str:
         """Path below the data set's folder."""
@@ -119,13 +121,16 @@ class ImageFiles:
         return Example(index, self.name(index), self.label(index), self._decode(self.root / self.name(index)))
 
     def _decode(self, path: Path) -> NDArray[np.uint8]:
+        os.environ.setdefault("OPENCV_LOG_LEVEL", "SILENT")  # a corrupt file is reported once, by us
         import cv2
 
         try:
             content = path.read_bytes()
         except OSError as error:
             raise DataError(f"{path}: {error.strerror}") from None
-        whole = all(not content.startswith(head) or tail in content[-64:] for head, tail in _ENDS.items())
+        whole = all(
+            not content.startswith(head) or content.rfind(end) > content.rfind(data) for head, data, end in _FORMATS
+        )
         flag = cv2.IMREAD_GRAYSCALE if self.channels == 1 else cv2.IMREAD_COLOR
         try:
             image = cv2.imdecode(np.frombuffer(content, np.uint8), flag) if content and whole else None
@@ -144,9 +149,9 @@ def open_dataset(path: Path, channels: int | None = None) -> Dataset:
     """
     if path.is_dir():
         data: Dataset = _folder(path, channels)
-    elif path.suffix == ".npz":
+    elif path.suffix.lower() == ".npz":
         data = _archive(path)
-    elif path.suffix == ".csv":
+    elif path.suffix.lower() == ".csv":
         data = _manifest(path, channels)
     else:
         got = "nothing there" if not path.exists() else "another kind of file"
@@ -164,9 +169,8 @@ def selection(size: int, *, skip: int = 0, limit: int | None = None, shard: str 
     """Indices of `limit` inputs after the first `skip`, every k-th of them from the i-th on for shard `i/k`."""
     require(skip >= 0 and (limit is None or limit > 0), f"expected skip >= 0 and limit > 0, got {skip} and {limit}")
     i, _, k = shard.partition("/")
-    require(
-        i.isdigit() and k.isdigit() and 1 <= int(i) <= int(k), f"shard: expected i/k with 1 <= i <= k, got {shard!r}"
-    )
+    numbers = shard.isascii() and i.isdigit() and k.isdigit()
+    require(numbers and 1 <= int(i) <= int(k), f"shard: expected i/k with 1 <= i <= k, got {shard!r}")
     return range(size)[skip:][:limit][int(i) - 1 :: int(k)]
 
 
@@ -195,13 +199,21 @@ def _images(folder: Path) -> list[Path]:
 
 
 def _folder(path: Path, channels: int | None) -> ImageFiles:
-    classes = sorted(child.name for child in path.iterdir() if child.is_dir() and not child.name.startswith("."))
-    labels = {name: int(name) if all(c.isdigit() for c in classes) else i for i, name in enumerate(classes)}
-    files: Iterator[tuple[str, int | None]]
-    if classes:
-        files = ((str(f.relative_to(path)), labels[name]) for name in classes for f in _images(path / name))
-    else:
-        files = ((str(f.relative_to(path)), None) for f in _images(path))
+    folders = sorted(child for child in path.iterdir() if child.is_dir() and not child.name.startswith("."))
+    images = {folder.name: found for folder in folders if (found := _images(folder))}  # a class has images
+    loose = sorted(f for f in path.iterdir() if f.suffix.lower() in _IMAGES and f.is_file())
+    if not images:
+        return ImageFiles(path, tuple((f.name, None) for f in loose), channels)
+    if loose:
+        raise DataError(f"{path}: expected images in class folders or side by side, got both, such as {loose[0].name}")
+    numbers = [name for name in images if name.isascii() and name.isdigit()]
+    if numbers and len(numbers) < len(images):
+        other = next(name for name in images if name not in numbers)
+        raise DataError(f"{path}: expected class folders all numbered or all named, got {numbers[0]!r} and {other!r}")
+    labels = {name: int(name) if numbers else i for i, name in enumerate(images)}
+    if len(set(labels.values())) < len(labels):
+        raise DataError(f"{path}: expected one folder a class, got two of the same number, such as 1 and 01")
+    files = ((str(f.relative_to(path)), labels[name]) for name, found in images.items() for f in found)
     return ImageFiles(path, tuple(files), channels)
 
 
@@ -210,10 +222,10 @@ def _manifest(path: Path, channels: int | None) -> ImageFiles:
     try:
         with path.open(newline="", encoding="utf-8-sig") as file:
             for number, row in enumerate(csv.reader(file), start=1):
-                if not row or (number == 1 and row[0].strip() == "path"):
+                if not any(cell.strip() for cell in row) or (number == 1 and row[0].strip() == "path"):
                     continue
                 label = row[1].strip() if len(row) > 1 else ""
-                if label and not label.lstrip("-").isdigit():
+                if label and not re.fullmatch(r"-?[0-9]+", label):
                     raise DataError(f"{path}, line {number}: expected path,label with an integer label, got {label!r}")
                 files.append((row[0].strip(), int(label) if label else None))
     except (OSError, UnicodeDecodeError, csv.Error) as error:

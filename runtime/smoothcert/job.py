@@ -18,10 +18,8 @@ from .classifier import OrtClassifier
 from .datasets import Dataset, Example, selection
 from .errors import DataError, ModelError, RunError, require
 from .runs import Entry, Ledger, Recipe, RunFolder, run_key
-from .sampling import Sampler
+from .sampling import PROBE, Sampler
 from .smoothing import PARTS, Smoothing, compose
-
-_PROBE = 2  # the stage of the votes that preflight times and throws away
 
 
 @dataclass(frozen=True)
@@ -98,10 +96,10 @@ class Job:
         sampler = Sampler(self.classifier, self.smoothing, x, key=0, index=0)
         size = self.classifier.batch_size(x)
         round_ = size * self.classifier.threads
-        sampler.counts(_PROBE, 0, round_)  # kernels are chosen, engines built
+        sampler.counts(PROBE, 0, round_)  # kernels are chosen, engines built
         done, spent, start = 0, 0.0, time.perf_counter()
         while spent < 0.2:
-            sampler.counts(_PROBE, done, done + round_)
+            sampler.counts(PROBE, done, done + round_)
             done, spent = done + round_, time.perf_counter() - start
         return size, done / spent
 
@@ -122,8 +120,8 @@ class Job:
 
     def run(self, folder: RunFolder) -> Iterator[Entry]:
         """Certify what the folder's ledger does not hold yet, yielding each entry once it is on disk."""
-        key = run_key(folder.begin(self.recipe))
-        with folder.ledger() as ledger:
+        with folder.locked(self.recipe) as (recipe, ledger):
+            key = run_key(recipe)
             done = {entry["index"] for entry in folder.entries()}
             for index in self.indices:
                 if index not in done:

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from typing import Any
 
-from .algorithms import Algorithm, Fixed, Radius, Target
+from .algorithms import PILOT, Algorithm, Fixed, Radius, Target
 from .classifier import OrtClassifier
+from .confidence import Bound
 from .datasets import open_dataset
-from .errors import SmoothcertError
+from .errors import SmoothcertError, require
 from .job import Job
 from .preprocess import Preprocess
 from .runs import RunFolder
@@ -21,7 +23,7 @@ DEFAULTS: dict[str, Any] = {
 }  # fmt: skip
 
 
-def algorithm(mode: str, n: int, n0: int | None, alpha: float, bound: str, radii: tuple[float, ...]) -> Algorithm:
+def algorithm(mode: str, n: int, n0: int | None, alpha: float, bound: Bound, radii: tuple[float, ...]) -> Algorithm:
     """The algorithm that --mode names, with its numbers; `ValueError` for options that it does not take."""
     if mode not in ("fixed", "radius", "target"):
         raise ValueError(f"--mode: expected fixed, radius or target, got {mode!r}")
@@ -31,16 +33,18 @@ def algorithm(mode: str, n: int, n0: int | None, alpha: float, bound: str, radii
         if bound != "one-sided" or n0 is not None:
             raise ValueError("--mode target: --bound and --n0 have no meaning there; leave them out")
         return Target(radii, n, alpha)
-    kind, first = (Fixed, 100) if mode == "fixed" else (Radius, 1000)
-    return kind(first if n0 is None else n0, n, alpha, bound)  # type: ignore[arg-type]
+    kind, first = (Fixed, 100) if mode == "fixed" else (Radius, PILOT)
+    return kind(first if n0 is None else n0, n, alpha, bound)
 
 
 def numbers(option: str, text: str) -> tuple[float, ...]:
     """`0.25,0.5` as numbers; `ValueError` that names the option."""
     try:
-        return tuple(float(part) for part in text.split(",")) if text else ()
+        values = tuple(float(part) for part in text.split(",")) if text else ()
     except ValueError:
-        raise ValueError(f"{option}: expected numbers separated by commas, got {text!r}") from None
+        values = (math.nan,)
+    require(all(map(math.isfinite, values)), f"{option}: expected numbers separated by commas, got {text!r}")
+    return values
 
 
 def launch(o: Mapping[str, Any], algorithm: Algorithm) -> None:

@@ -26,8 +26,9 @@ _RANDOM = {
 }
 _NUMERIC = {TensorProto.FLOAT, TensorProto.FLOAT16, TensorProto.DOUBLE, TensorProto.BFLOAT16, TensorProto.UINT8,
             TensorProto.INT8, TensorProto.INT16, TensorProto.INT32, TensorProto.INT64}  # fmt: skip
+_INTEGERS = {TensorProto.UINT8, TensorProto.INT8, TensorProto.INT16, TensorProto.INT32, TensorProto.INT64}
 INPUT = "smoothcert_input"
-_OLDEST_OPSET = 7  # arithmetic broadcasts from there on
+_OLDEST_OPSET = 8  # all arithmetic broadcasts from there on
 
 
 @dataclass(frozen=True, eq=False)
@@ -46,6 +47,11 @@ class ModelFile:
     output: str
 
     @property
+    def takes_integers(self) -> bool:
+        """Whether the model takes intensity levels rather than [0,1] values."""
+        return self.elem_type in _INTEGERS
+
+    @property
     def precision(self) -> str:
         """Element types of the weights, such as `float32`."""
         kinds = {tensor.data_type for tensor in _tensors(self.proto) if tensor.dims}
@@ -55,8 +61,8 @@ class ModelFile:
     def with_input(self, dtype: np.dtype[Any], preprocess: Preprocess) -> bytes:
         """The model behind an input of the given element type, (value * scale - mean) / std computed in the graph.
 
-        int16 is an 8-bit image with noise on it, in levels: scale is 1/255 unless given, and a model that takes 8
-        bits itself gets the values clipped to 0..255.
+        int16 is an 8-bit image with noise on it, in levels: scale is 1/255 unless given, and a model that takes
+        integers gets the levels themselves, clipped to 0..255 for uint8.
         """
         model = onnx.ModelProto()
         model.CopyFrom(self.proto)
@@ -64,15 +70,14 @@ class ModelFile:
         inner = _input(graph)
         levels = dtype == np.int16
         chain: list[tuple[str, Any]] = []
-        bytes_wanted = self.elem_type == TensorProto.UINT8
-        if levels and preprocess.scale is None and not bytes_wanted:
+        if levels and preprocess.scale is None and not self.takes_integers:
             chain += [("Div", np.float32(255))]
         elif preprocess.scale is not None:
             chain += [("Mul", np.float32(preprocess.scale))]
         for op, values in (("Sub", preprocess.mean), ("Div", preprocess.std)):
             if values:
                 chain.append((op, preprocess.channel_values(values, self.shape)))
-        if bytes_wanted:
+        if self.elem_type == TensorProto.UINT8:
             chain += [("Max", np.float32(0)), ("Min", np.float32(255))]
         nodes, name = (
             [helper.make_node("Cast", [INPUT], ["smoothcert_0"], to=TensorProto.FLOAT)],
@@ -184,6 +189,8 @@ def _operators(proto: onnx.ModelProto) -> Iterator[tuple[str, bool]]:
         if node.op_type == "Dropout" and len(node.input) > 2 and node.input[2]:
             mode = constants.get(node.input[2])
             training = mode is None or bool(numpy_helper.to_array(mode))  # what is computed may be true
+        if node.op_type == "BatchNormalization":  # before opset 14, running statistics as outputs said so
+            training |= any(node.output[1:])
         yield node.op_type, training
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
@@ -27,7 +27,8 @@ Mode = Annotated[
     str, typer.Option(help="fixed: n samples. radius: pilot, then as few as needed. target: --radii, sequential.")
 ]
 BoundName = Annotated[
-    str, typer.Option("--bound", help="one-sided (Cohen et al.) or two-sided (bounds the runner-up too).")
+    Literal["one-sided", "two-sided"],
+    typer.Option("--bound", help="one-sided (Cohen et al.) or two-sided (bounds the runner-up too)."),
 ]
 Radii = Annotated[str, typer.Option(help="Target radii for --mode target, ascending: 0.25,0.5,1.")]
 Limit = Annotated[int | None, typer.Option(help="Take at most this many inputs.")]

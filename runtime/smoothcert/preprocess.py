@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from typing import Any, Literal
@@ -31,7 +32,7 @@ class Preprocess:
 
     def __post_init__(self) -> None:
         require(self.layout in LAYOUTS, f"layout: expected one of {', '.join(LAYOUTS)}, got {self.layout!r}")
-        require(self.scale is None or self.scale > 0, f"scale: expected a factor > 0, got {self.scale}")
+        require(self.scale is None or 0 < self.scale < math.inf, f"scale: expected a factor > 0, got {self.scale}")
         require(all(s > 0 for s in self.std), f"std: expected values > 0, got {self.std}")
 
     @property
@@ -89,6 +90,11 @@ def numeric(x: NDArray[Any]) -> NDArray[Any]:
     return x
 
 
+def _order(view: NDArray[Any]) -> tuple[tuple[int, ...], ...]:
+    """Equal for views of one array that hold its values in the same places."""
+    return view.shape, tuple(step for step, n in zip(view.strides, view.shape, strict=True) if n > 1)
+
+
 def arrange(x: NDArray[Any], shape: Shape, layout: Layout) -> NDArray[Any]:
     """One input (H W, H W C, C H W or a vector; uint8 or float) as the model's shape wants it, C-contiguous.
 
@@ -97,12 +103,22 @@ def arrange(x: NDArray[Any], shape: Shape, layout: Layout) -> NDArray[Any]:
     x = numeric(x)
     if layout == "auto" and x.ndim == 3 and len(shape) == 3 and shape[0] is None and shape[2] is None:
         raise DataError(f"the model's input {show(shape)} leaves its layout open; pass --layout nchw or --layout nhwc")
-    for candidate in _arrangements(x, layout):
-        if _fits(candidate, shape):
-            return np.ascontiguousarray(candidate)
-    flat = x.reshape(-1)
-    if None not in shape and x.squeeze().ndim <= 2 and flat.size == int(np.prod([d or 0 for d in shape])):
-        return flat.reshape([d or 0 for d in shape])
+    x = np.ascontiguousarray(x)
+    if layout != "auto" and None not in shape and _fits(x, shape):
+        return x
+    found = {_order(view): view for view in _arrangements(x, layout) if _fits(view, shape)}
+    if len(found) > 1:
+        raise DataError(
+            f"{show(x.shape)} fits the model's {show(shape)} in {len(found)} ways; "
+            "pass --layout nchw or --layout nhwc to take it as it is"
+        )
+    if found:
+        return np.ascontiguousarray(*found.values())
+    long = [n for n in shape if n != 1]
+    vector = x.squeeze().ndim == 1 and (len(long) < 3 or layout == "flat")  # a colour image's order is not guessed
+    unrolled = vector or (len(long) == 1 and x.squeeze().ndim <= 2)
+    if unrolled and None not in long and x.size == math.prod(n or 0 for n in shape):
+        return x.reshape([n or 0 for n in shape])
     raise DataError(
         f"expected an input that fits the model's {show(shape)} (layout {layout}), got {x.dtype} {show(x.shape)}; "
         "resize or convert the data, or see --layout"

@@ -26,12 +26,13 @@ Entry = dict[str, Any]
 RECIPE, LEDGER = "recipe.toml", "ledger.jsonl"
 _ELSEWHERE = {"path"}  # may differ when a run is resumed or merged: the hashes decide
 _FREE = {"host"}
+_SECTIONS = {"smoothcert", "nonce", "model", "data", "smoothing", "algorithm", "selection"}
 
 
 def run_key(recipe: Recipe) -> int:
     """64 bits of SHA-256 of all that determines the votes: model, data, smoothing, algorithm and nonce.
 
-    The nonce is written down before sampling, so that nobody can shop for a seed. Provider, threads, batch size and
+    The nonce is written down before sampling: once published, it fixes every draw. Provider, threads, batch size and
     shard do not enter: the same draws everywhere.
     """
     model = {name: recipe["model"][name] for name in ("sha256", "output", "preprocess")}
@@ -77,7 +78,7 @@ class RunFolder:
             if wrong := differences(there, recipe | {"nonce": nonce}):
                 raise RunError(f"{self.path} holds another run: {'; '.join(wrong)}; choose another --run folder")
             return there
-        if (self.path / LEDGER).exists():
+        if (self.path / LEDGER).exists() and (self.path / LEDGER).stat().st_size:
             raise RunError(f"{self.path} holds a ledger without its recipe; choose another --run folder")
         recipe = recipe | {"nonce": recipe["nonce"] or os.urandom(16).hex()}
         write_atomically(self.path / RECIPE, tomli_w.dumps(recipe).encode())
@@ -86,9 +87,12 @@ class RunFolder:
     def recipe(self) -> Recipe:
         """The recipe; `RunError` where there is none."""
         try:
-            return tomllib.loads((self.path / RECIPE).read_text())
+            recipe = tomllib.loads((self.path / RECIPE).read_text(encoding="utf-8"))
         except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
             raise RunError(f"{self.path}: expected a run folder with a {RECIPE}, got: {error}") from None
+        if missing := _SECTIONS - recipe.keys():
+            raise RunError(f"{self.path / RECIPE}: expected a recipe of smoothcert, got one without {min(missing)}")
+        return recipe
 
     def entries(self) -> list[Entry]:
         """Every whole line of the ledger, in order; a torn last line, left by a kill, does not count."""
@@ -100,15 +104,21 @@ class RunFolder:
         for number, line in enumerate(lines, start=1):
             try:
                 entry = json.loads(line)
-                int(entry["index"])
+                whole = type(entry["index"]) is int and {"label", "seconds"} <= entry.keys()
             except (ValueError, KeyError, TypeError):
-                raise RunError(f"{path}, line {number}: expected a ledger entry, got a damaged line") from None
+                whole = False
+            if not whole:
+                raise RunError(f"{path}, line {number}: expected a ledger entry, got a damaged line")
             entries.append(entry)
         return entries
 
     @contextmanager
-    def ledger(self) -> Iterator[Ledger]:
-        """The ledger, open for appending by this process alone. `RunError` while another holds it."""
+    def locked(self, recipe: Recipe) -> Iterator[tuple[Recipe, Ledger]]:
+        """The run's recipe, see `begin`, and its ledger, held by this process alone. `RunError` while another does.
+
+        The lock comes first: two processes that begin the same run at once must not write two nonces.
+        """
+        self.path.mkdir(parents=True, exist_ok=True)
         descriptor = os.open(self.path / LEDGER, os.O_RDWR | os.O_APPEND | os.O_CREAT, 0o644)
         try:
             try:
@@ -117,9 +127,10 @@ class RunFolder:
                 raise RunError(
                     f"{self.path} is in use by another process; wait for it, or choose another --run"
                 ) from None
+            recipe = self.begin(recipe)
             content = (self.path / LEDGER).read_bytes()
             os.ftruncate(descriptor, content.rfind(b"\n") + 1)
-            yield Ledger(descriptor)
+            yield recipe, Ledger(descriptor)
         finally:
             os.close(descriptor)
 
@@ -152,6 +163,11 @@ def write_atomically(path: Path, content: bytes) -> None:
         file.flush()
         os.fsync(file.fileno())
     partial.replace(path)
+    folder = os.open(path.parent, os.O_RDONLY)
+    try:
+        os.fsync(folder)
+    finally:
+        os.close(folder)
 
 
 def merge(out: RunFolder, shards: list[RunFolder]) -> int:
@@ -159,7 +175,7 @@ def merge(out: RunFolder, shards: list[RunFolder]) -> int:
 
     `RunError` where the recipes differ in more than the shard, or two shards hold the same input.
     """
-    if (out.path / RECIPE).exists():
+    if (out.path / RECIPE).exists() or (out.path / LEDGER).exists():
         raise RunError(f"{out.path} already holds a run; choose another folder for the merged one")
     recipe = shards[0].recipe()
     entries: dict[int, Entry] = {}

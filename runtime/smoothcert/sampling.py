@@ -17,7 +17,7 @@ from .evidence import Counts, Evidence
 from .noise import Stream
 from .smoothing import Smoothing
 
-SELECTION, ESTIMATION = 0, 1  # stages: samples of different stages are independent
+SELECTION, ESTIMATION, PROBE = 0, 1, 2  # stages: samples of different stages are independent
 
 
 @functools.lru_cache(maxsize=4)

@@ -25,7 +25,7 @@ DATA_FOLDER = Path(__file__).parent / "data"
 def _console() -> Console:
     from rich.console import Console
 
-    return Console(highlight=False, soft_wrap=True)
+    return Console(highlight=False, soft_wrap=True, markup=False, emoji=False)
 
 
 def print_report(recipe: Recipe, entries: Sequence[Entry], radii: Sequence[float] = ()) -> None:

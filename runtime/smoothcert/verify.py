@@ -38,7 +38,7 @@ def verify(folder: RunFolder, model: Path | None = None, data: Path | None = Non
         problems = _problems(entry, algorithm, smoothing, key)
         if entry["index"] in seen or entry["index"] not in chosen:
             problems.append("not an input of this run, or in the ledger twice")
-        elif inputs is not None and "input" in entry:
+        elif inputs is not None:
             problems += _input_problems(entry, inputs, smoothing)
         seen.add(entry["index"])
         wrong += [f"input {entry['index']}: {problem}" for problem in problems]
@@ -77,24 +77,30 @@ def _check_data(recipe: Recipe, path: Path, wrong: list[str], unchecked: list[st
 
 def _problems(entry: Entry, algorithm: Algorithm, smoothing: Smoothing, key: int) -> list[str]:
     if "error" in entry:
-        return []
+        return ["holds an error and a certificate"] if entry.keys() & {"certificate", "evidence"} else []
     try:
-        evidence = Evidence.from_json(entry["evidence"])
+        evidence, written = Evidence.from_json(entry["evidence"]), dict(entry["certificate"])
     except (KeyError, TypeError, ValueError):
-        return ["the evidence cannot be read"]
+        return ["the evidence or the certificate cannot be read"]
+    if min((*evidence.selection.values(), *evidence.estimation.values()), default=0) < 0:
+        return ["negative votes"]
     if (evidence.key, evidence.index) != (key, entry["index"]):
         return ["the votes were not drawn under this run's key"]
     if not algorithm.consistent(evidence, smoothing):
         return ["the votes are not as many as the algorithm draws"]
     decided = algorithm.decide(evidence, smoothing).to_json()
     return [
-        f"{name} is {entry['certificate'].get(name)} in the ledger, {value} by the evidence"
+        f"{name} is {written.get(name)} in the ledger, {value} by the evidence"
         for name, value in decided.items()
-        if entry["certificate"].get(name) != value
+        if written.get(name) != value
     ]
 
 
 def _input_problems(entry: Entry, data: Dataset, smoothing: Smoothing) -> list[str]:
+    if (label := data.label(entry["index"])) != entry["label"]:
+        return [f"label is {entry['label']} there, {label} in the data"]
+    if "input" not in entry:
+        return [] if "error" in entry else ["the input's hash is missing"]
     try:
         example = data.load(entry["index"])
     except DataError as error:
@@ -105,4 +111,4 @@ def _input_problems(entry: Entry, data: Dataset, smoothing: Smoothing) -> list[s
     drawn = {"slack": smoothing.slack(example.x), "attack_model": smoothing.attack_model(example.x)}
     if "error" not in entry and any(evidence.get(name) != value for name, value in drawn.items()):
         return [f"expected evidence with {drawn} for this input, got others"]
-    return [] if example.label == entry["label"] else [f"label is {entry['label']} there, {example.label} in the data"]
+    return []

@@ -6,7 +6,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from ..certificate import Certificate
-from ..confidence import binomial_p_value
+from ..confidence import SAFE, binomial_p_value
 from ..evidence import Evidence, runner_up, top
 from ..sampling import ESTIMATION, Sampler
 from ..smoothing import Smoothing
@@ -36,7 +36,8 @@ class Predict:
         """The favourite, with probability 1 - alpha the smoothed classifier's own answer; or abstain."""
         prediction = top(evidence.estimation)
         votes, other = evidence.estimation[prediction], runner_up(evidence.estimation, prediction)
-        if binomial_p_value(votes, votes + other) <= self.alpha:
+        allowed = self.alpha * SAFE - self.n * evidence.slack  # n draws differ from their law by n slack at most
+        if binomial_p_value(votes, votes + other) <= allowed:
             return conclude(self, smoothing, evidence, prediction, radius=0.0)
         reason = f"no majority: the top two classes got {votes} and {other} of {self.n} votes"
         return abstain(self, smoothing, evidence, reason)

@@ -74,13 +74,14 @@ class Target:
         return abstain(self, smoothing, evidence, reason)
 
     def consistent(self, evidence: Evidence, smoothing: Smoothing) -> bool:
-        """Looks at the first sizes of the schedule, votes that only grow, one class from the first claim on."""
+        """Looks at the schedule's sizes until the test ends, votes that only grow, the favourite until a claim."""
         test = self.test(smoothing, evidence.slack)
         looks = evidence.looks
         if not looks or tuple(look.n for look in looks) != test.looks[: len(looks)]:
             return False
-        claimed, last = 0, Look(0, ABSTAIN, 0)
+        claimed, before, last = 0, 0, Look(0, ABSTAIN, 0)
         for look in looks:
+            before = claimed
             if claimed and look.label != last.label:
                 return False
             if look.count > look.n or (
@@ -88,7 +89,10 @@ class Target:
             ):
                 return False
             claimed, last = test.claims(look.n, look.count, claimed), look
-        return totals(evidence) == (0, last.n) and evidence.estimation.get(last.label, 0) == last.count
+        ended = last.n == self.n or claimed == len(test.p0s) or test.futile(last.n, last.count, claimed)
+        followed = before > 0 or last.label == top(evidence.estimation)
+        agree = totals(evidence) == (0, last.n) and evidence.estimation.get(last.label, 0) == last.count
+        return ended and followed and agree
 
     def samples(self, smoothing: Smoothing) -> tuple[int, int]:
         """The first look that unanimous votes end, and n."""

@@ -17,6 +17,10 @@ def floor_text(radius: float, digits: int = 3) -> str:
     return text if float(text) <= radius else f"{math.floor(radius * 10**digits - 1) / 10**digits:.{digits}f}"
 
 
+def _percent(share: float) -> str:
+    return f"{floor_text(100 * share, 1)}%"
+
+
 def table(recipe: Recipe, summary: Summary) -> Iterable[Any]:
     """Rich renderables: the table of certified accuracy, then a line for each other number."""
     from rich.table import Table
@@ -28,11 +32,11 @@ def table(recipe: Recipe, summary: Summary) -> Iterable[Any]:
     for name in ("radius", what, f"at least ({confidence:.1%} confidence)"):
         rows.add_column(name, justify="right")
     for r, share in summary.accuracy.items():
-        rows.add_row(f"{r:g}", f"{share:.1%}", f"{summary.at_least[r]:.1%}")
+        rows.add_row(repr(r) if r else "0", _percent(share), _percent(summary.at_least[r]))
     yield rows
     abstained = sum(summary.abstained.values())
     why = ", ".join(f"{count} {reason}" for reason, count in summary.abstained.most_common())
-    yield f"abstained {abstained / max(summary.inputs, 1):.1%}" + (f" ({why})" if why else "")
+    yield f"abstained {_percent(abstained / max(summary.inputs, 1))}" + (f" ({why})" if why else "")
     if summary.failed:
         yield f"failed {summary.failed} inputs: see the ledger"
     yield f"mean certified radius (ACR) {floor_text(summary.mean_radius)}"

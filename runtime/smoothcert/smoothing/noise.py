@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import ndtr, ndtri
 
-from ..errors import require
+from ..errors import DataError, require
 from ..noise import MAX_STD, Stream, float_normal, integer_normal
 
 _DOWN = 1 - 1e-12  # ndtri is good to about 1e-15: certified radii are rounded towards zero
@@ -32,7 +32,7 @@ class Noise:
 
     def __post_init__(self) -> None:
         require(
-            0 < self.sigma < float("inf"),
+            0 < self.sigma <= 1e30,
             f"noise: expected a standard deviation sigma > 0, got {self.sigma:g}",
         )
 
@@ -66,11 +66,19 @@ class Noise:
         return "integer" if x.dtype == np.uint8 else "float-unclipped"
 
     def slack(self, x: NDArray[Any]) -> float:
-        """Total variation between the noise drawn for x and the exact law: taken off every probability bound."""
+        """Total variation between the integers drawn for x and their law; 0, not bounded, for float inputs."""
         return x.size * integer_normal(255 * self.sigma).total_variation if x.dtype == np.uint8 else 0.0
 
     def dtype(self, x: NDArray[Any]) -> np.dtype[Any]:
-        """Element type of the perturbed samples: int16 levels for 8-bit inputs, float32 for others."""
+        """Element type of the perturbed samples: int16 levels for 8-bit inputs, float32 for others.
+
+        `DataError` where float32 cannot hold the sum of x and its noise to sigma / 256: the noise would be lost.
+        """
+        if x.dtype != np.uint8 and np.spacing(np.float32(np.abs(x).max(initial=0))) > self.sigma / 256:
+            raise DataError(
+                f"noise: sigma {self.sigma:g} is lost to float32 rounding on values up to {np.abs(x).max():g}; "
+                "centre or scale the data, or raise sigma"
+            )
         require(
             x.dtype != np.uint8 or 255 * self.sigma <= MAX_STD,
             f"noise: expected sigma <= {MAX_STD / 255:.2f} for 8-bit inputs, got {self.sigma:g}",

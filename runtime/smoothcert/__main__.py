@@ -1,0 +1,5 @@
+"""`python -m smoothcert`."""
+
+from .cli import main
+
+main()
