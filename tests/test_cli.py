@@ -138,6 +138,18 @@ def test_names_are_not_markup(cli: Cli, few_digits: Path) -> None:
     assert "failed: folder/z[/red].png: expected an image" in result.out
 
 
+@pytest.mark.parametrize(
+    ("scale", "hinted"), [(1 / 255, True), (1.0, False), (1 / 200, False)], ids=["8 bits / 255", "levels", "other"]
+)
+def test_8_bit_images_in_disguise_are_noticed(cli: Cli, few_digits: Path, scale: float, hinted: bool) -> None:
+    with np.load("six.npz") as archive:
+        np.savez("float.npz", x=archive["x"].astype(np.float32) * np.float32(scale))
+        if scale == 1 / 255:
+            np.savez("float.npz", x=archive["x"].astype(np.float32) / 255)
+    result = cli("predict", MODEL, "float.npz", *SMOOTH, "--n", 100, "--quiet")
+    assert ("hint: the inputs look like 8-bit images divided by 255" in result.out) == hinted
+
+
 def test_runs_as_a_module() -> None:
     command = [sys.executable, "-m", "smoothcert", "--version"]
     assert subprocess.check_output(command, text=True).strip() == smoothcert.__version__

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from . import __version__
 from .algorithms import ALGORITHMS, Algorithm
@@ -20,6 +21,15 @@ from .errors import DataError, ModelError, RunError, require
 from .runs import Entry, Ledger, Recipe, RunFolder, run_key
 from .sampling import PROBE, Sampler
 from .smoothing import PARTS, Smoothing, compose
+
+
+@dataclass(frozen=True)
+class Preflight:
+    """A first look at model and data: batch size, samples a second, whether float data are 8-bit images in disguise."""
+
+    batch_size: int
+    rate: float
+    disguised: bool
 
 
 @dataclass(frozen=True)
@@ -79,20 +89,15 @@ class Job:
         name = f"{self.model_path.stem}-{self.data_path.stem}-{smooth}-{self.algorithm.recipe['mode']}"
         return Path("runs", name + ("" if self.shard == "1/1" else "-" + self.shard.replace("/", "of")))
 
-    def preflight(self) -> tuple[int, float]:
-        """(batch size, samples a second) on the first input that can be read.
+    def preflight(self) -> Preflight:
+        """Fit, classify and time the first input that can be read.
 
         Raises `DataError` or `ModelError` where that input does not fit the model, before anything is written; a label
         that the model has no class for is refused for every input.
         """
-        classes = self.classifier.classes
-        for index in self.indices if classes else ():
-            label = self.data.label(index)
-            if label is not None and classes is not None and label >= classes:
-                raise DataError(
-                    f"{self.data.name(index)}: expected a label below the model's {classes} classes, got {label}"
-                )
-        x = self.classifier.fit(self._first().x)
+        self._require_labels()
+        raw = self._first().x
+        x = self.classifier.fit(raw)
         sampler = Sampler(self.classifier, self.smoothing, x, key=0, index=0)
         size = self.classifier.batch_size(x)
         round_ = size * self.classifier.threads
@@ -101,14 +106,15 @@ class Job:
         while spent < 0.2:
             sampler.counts(PROBE, done, done + round_)
             done, spent = done + round_, time.perf_counter() - start
-        return size, done / spent
+        return Preflight(size, done / spent, _disguised(raw))
 
-    def hint(self) -> str:
-        """Advice where float data are 8-bit images in disguise; else nothing."""
-        x = self._first().x
-        disguised = x.dtype.kind == "f" and x.ndim > 1 and bool(np.all(np.rint(x * 255) / 255 == x)) and x.max() > 0
-        advice = "as uint8 they would get integer noise, which holds to the last bit (docs/theory.md, section 10)"
-        return f"hint: the inputs look like 8-bit images divided by 255; {advice}" if disguised else ""
+    def _require_labels(self) -> None:
+        classes = self.classifier.classes
+        for index in self.indices if classes else ():
+            label = self.data.label(index)
+            if label is not None and classes is not None and label >= classes:
+                name = self.data.name(index)
+                raise DataError(f"{name}: expected a label below the model's {classes} classes, got {label}")
 
     def _first(self) -> Example:
         for index in self.indices:
@@ -146,6 +152,13 @@ class Job:
         x = self.classifier.fit(example.x)
         sampler = Sampler(self.classifier, self.smoothing, x, key, example.index)
         return self.algorithm.decide(self.algorithm.draw(sampler), self.smoothing)
+
+
+def _disguised(x: NDArray[Any]) -> bool:
+    """Whether a float image holds whole multiples of 1/255 between 0 and 1."""
+    if x.dtype.kind != "f" or x.ndim < 2 or x.min() < 0 or not 0 < x.max() <= 1:
+        return False
+    return bool(np.all(np.rint(x * 255) / 255 == x))
 
 
 def smoothing_of(recipe: Recipe) -> Smoothing:

@@ -19,6 +19,9 @@ if TYPE_CHECKING:
 
     from .job import Job
 
+_HINT = (
+    "\nhint: the inputs look like 8-bit images divided by 255; as uint8 they would get integer noise, which is exact"
+)
 DATA_FOLDER = Path(__file__).parent / "data"
 
 
@@ -36,19 +39,21 @@ def print_report(recipe: Recipe, entries: Sequence[Entry], radii: Sequence[float
 
 
 def preflight_text(job: Job) -> str:
-    """The preflight line; `ValueError` for a run that could only abstain."""
+    """The preflight line, and a hint under it; `ValueError` for a run that could only abstain."""
     reach = job.algorithm.reachable(job.smoothing)
     require(reach > 0, hopeless(job.algorithm))
-    batch, rate = job.preflight()
+    first = job.preflight()
     least, most = job.algorithm.samples(job.smoothing)
     samples = f"{most:,}" if least == most else f"{least:,} to {most:,}"
     reached = "predictions only" if reach == float("inf") else f"radius up to {floor_text(reach)}"
     c = job.classifier
+    fastest, slowest = (_duration(len(job.indices) * n / first.rate) for n in (least, most))
     return (
         f"preflight: {len(job.indices)} inputs, {samples} samples each, {reached}; "
-        f"{rate:,.0f} samples/s on {c.provider} "
-        f"({c.precision}, {c.threads} threads, batch {batch}): {_duration(len(job.indices) * least / rate)}"
-        + ("" if least == most else f" to {_duration(len(job.indices) * most / rate)}")
+        f"{first.rate:,.0f} samples/s on {c.provider} "
+        f"({c.precision}, {c.threads} threads, batch {first.batch_size}): {fastest}"
+        + ("" if least == most else f" to {slowest}")
+        + (_HINT if first.disguised else "")
     )
 
 
@@ -56,8 +61,6 @@ def show_run(job: Job, folder: RunFolder, *, quiet: bool) -> str:
     """Run the job with its preflight, progress and report. Returns a line on failed inputs, or nothing."""
     console = _console()
     console.print(preflight_text(job))
-    if hint := job.hint():
-        console.print(hint)
     console.print(f"run folder: {folder.path}")
     before = len(folder.entries())
     with _progress(console, len(job.indices), quiet) as progress:
