@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import io
 import math
 from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from rich.console import Console
 from scipy.stats import binom
 
-from smoothcert.report import floor_text, summarise, tsv
+from smoothcert.report import floor_text, summarise, table, tsv
 
 RECIPE: dict[str, Any] = {"algorithm": {"mode": "fixed", "alpha": 0.001}, "smoothing": {"noise": 0.5}}
 
@@ -79,3 +81,22 @@ def test_radii_are_printed_rounded_down(radius: float, digits: int) -> None:
     text = floor_text(radius, digits)
     assert float(text) <= radius
     assert radius - float(text) <= 2.1 * 10.0**-digits + math.ulp(radius)
+
+
+def printed(entries: list[dict[str, Any]], radii: list[float]) -> str:
+    console = Console(width=100, file=io.StringIO(), record=True)
+    for part in table(RECIPE, summarise(RECIPE, entries, radii)):
+        console.print(part)
+    return console.export_text()
+
+
+def test_a_target_is_printed_as_it_was_tested() -> None:
+    text = printed(ENTRIES, [0.1234567, 1.0])
+    assert "0.1234567 " in text
+    assert " 1 " in text
+
+
+def test_shares_are_printed_rounded_down() -> None:
+    text = printed([entry(i, int(i < 2999), 1, 1.0) for i in range(3000)], [0.5])
+    assert "99.9%" in text
+    assert "100.0%" not in text

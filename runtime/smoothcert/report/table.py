@@ -32,7 +32,8 @@ def table(recipe: Recipe, summary: Summary) -> Iterable[Any]:
     for name in ("radius", what, f"at least ({confidence:.1%} confidence)"):
         rows.add_column(name, justify="right")
     for r, share in summary.accuracy.items():
-        rows.add_row(repr(r) if r else "0", _percent(share), _percent(summary.at_least[r]))
+        short = f"{r:g}"
+        rows.add_row(short if float(short) == r else repr(r), _percent(share), _percent(summary.at_least[r]))
     yield rows
     abstained = sum(summary.abstained.values())
     why = ", ".join(f"{count} {reason}" for reason, count in summary.abstained.most_common())
