@@ -13,7 +13,7 @@ import pytest
 from numpy.typing import NDArray
 from scipy import special, stats
 
-from smoothcert.noise import MAX_STD, IntegerNormal, Stream, float_normal, integer_normal, philox4x32
+from smoothcert.noise import _CHUNK, MAX_STD, IntegerNormal, Stream, float_normal, integer_normal, philox4x32
 
 KEY = 0x0123456789ABCDEF
 P_MIN = 1e-4  # keys are fixed, so a test that passes passes always; one p-value in 10,000 would not have
@@ -423,7 +423,7 @@ def test_dependence_between_addresses_is_seen() -> None:
 
 # --- Addressing -------------------------------------------------------------------------------------------------------
 
-FLOAT_CHUNK, INTEGER_CHUNK = 12288 * 4, 12288 * 8  # values of one sample that fill a piece of the walk
+FLOAT_CHUNK, INTEGER_CHUNK = _CHUNK * 4, _CHUNK * 8  # values of one sample that fill a piece of the walk
 SIZES = (1, 2, 3, 4, 5, 7, 8, 9, 16, 63, 784, 3072)
 LARGE = (*(c + e for c in (FLOAT_CHUNK, INTEGER_CHUNK) for e in (-1, 0, 1, 8)), 150_528)
 
@@ -443,10 +443,10 @@ def test_any_split_gives_the_same_bits(fill: Fill, size: int) -> None:
 @pytest.mark.parametrize("size", [1, 7, 8])
 @pytest.mark.parametrize("fill", FILLS.values(), ids=FILLS)
 def test_many_small_samples_cross_chunks_of_rows(fill: Fill, size: int) -> None:
-    """12,288 counters a piece: 12,288 samples of one block each, or 6,144 of two."""
-    rows = 2 * 12288 + 5
+    """A piece holds _CHUNK samples of one block each, or half as many of two."""
+    rows = 2 * _CHUNK + 5
     whole = fill(rows, size)
-    cuts = (0, 12287, 12289, rows)
+    cuts = (0, _CHUNK - 1, _CHUNK + 1, rows)
     parts = [fill(b - a, size, first=a) for a, b in itertools.pairwise(cuts)]
     assert (np.concatenate(parts) == whole).all()
 
