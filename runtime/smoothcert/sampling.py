@@ -62,8 +62,8 @@ class Sampler:
         """
         size = self.classifier.batch_size(self.x)
         workers = min(self.classifier.threads, -(-(last - first) // size))
-        share = (last - first) // max(1, size * workers)  # batches a thread: a few blocks each keep all threads busy
-        block = size * max(1, min(_BLOCK // (size * self.x.size), share // 4))
+        share = (last - first) // max(1, size * workers)  # batches a thread: many blocks each, so that none waits long
+        block = size * max(1, min(_BLOCK // (size * self.x.size), share // 16))
         starts = iter(range(first, last, block))
         stop = threading.Event()
 
