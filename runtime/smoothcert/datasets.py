@@ -147,6 +147,9 @@ def open_dataset(path: Path, channels: int | None = None) -> Dataset:
     `channels`: of the model, 1 reads images as grey. Raises `DataError` for what cannot be read, is empty or
     mislabelled.
     """
+    kinds = "an .npz archive, a folder of images or a .csv manifest"
+    if not path.exists():
+        raise DataError(f"{path}: expected {kinds}, got nothing there; check the path")
     if path.is_dir():
         data: Dataset = _folder(path, channels)
     elif path.suffix.lower() == ".npz":
@@ -154,8 +157,7 @@ def open_dataset(path: Path, channels: int | None = None) -> Dataset:
     elif path.suffix.lower() == ".csv":
         data = _manifest(path, channels)
     else:
-        got = "nothing there" if not path.exists() else "another kind of file"
-        raise DataError(f"{path}: expected an .npz archive, a folder of images or a .csv manifest, got {got}")
+        raise DataError(f"{path}: expected {kinds}, got another kind of file; convert it")
     if not len(data):
         raise DataError(f"{path}: expected at least one input, got an empty data set")
     for index in range(len(data)):
