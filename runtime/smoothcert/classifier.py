@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from onnx import TensorProto
 
 from . import providers as ort
-from .errors import DataError, ModelError, SmoothcertError, require
+from .errors import DataError, ModelError, SmoothcertError, first_line, require
 from .model_file import INPUT, read_model
 from .preprocess import Preprocess, arrange, numeric
 
@@ -244,5 +244,4 @@ def _cores() -> int:
 
 
 def _reason(error: Exception) -> str:
-    line = next(iter(str(error).strip().splitlines()), type(error).__name__)
-    return line.split("Status Message: ")[-1].strip()
+    return first_line(error).split("Status Message: ")[-1].strip()

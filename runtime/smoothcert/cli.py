@@ -128,14 +128,11 @@ def merge(
     shards: Annotated[list[Path], typer.Argument(help="Run folders of the shards.")],
 ) -> None:
     """Merge the run folders of shards into one, as if it had been one run."""
-    from .datasets import selection
-    from .runs import RunFolder
+    from .runs import RunFolder, chosen
     from .runs import merge as merge_runs
 
     count = merge_runs(RunFolder(out), [RunFolder(path) for path in shards])
-    recipe = RunFolder(out).recipe()
-    expected = len(selection(recipe["data"]["inputs"], **recipe["selection"]))
-    print(f"{out}: {count} of {expected} inputs")
+    print(f"{out}: {count} of {len(chosen(RunFolder(out).recipe()))} inputs")
 
 
 @app.command()
@@ -171,11 +168,10 @@ def report(
     ] = "",
 ) -> None:
     """Certified accuracy at radii, abstention, mean radius and cost of RUN."""
-    from .datasets import selection
     from .launch import numbers
     from .report import summarise
     from .report import tsv as tsv_lines
-    from .runs import RunFolder
+    from .runs import RunFolder, chosen
     from .show import print_report
 
     goals = [numbers("--fail-under R=ACC", text) for text in fail_under.split("=")] if fail_under else []
@@ -185,10 +181,10 @@ def report(
     recipe, entries = folder.recipe(), folder.entries()
     if not entries:
         raise RunError(f"{run}: expected a ledger with entries, got none; run certify first")
-    chosen = selection(recipe["data"]["inputs"], **recipe["selection"])
-    missing = len(chosen) - len({entry["index"] for entry in entries})
+    expected = len(chosen(recipe))
+    missing = expected - len({entry["index"] for entry in entries})
     if missing:
-        print(f"unfinished: {missing} of {len(chosen)} inputs are not in the ledger", file=sys.stderr)
+        print(f"unfinished: {missing} of {expected} inputs are not in the ledger", file=sys.stderr)
     if tsv:
         print("\n".join(tsv_lines(entries)))
     else:

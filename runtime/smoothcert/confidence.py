@@ -19,7 +19,7 @@ Bound = Literal["one-sided", "two-sided"]
 BOUNDS: tuple[Bound, ...] = ("one-sided", "two-sided")
 
 SAFE = 1 - 1e-9  # every alpha is used at alpha * SAFE: the special functions round the unsound way half the time
-_TAIL = 1e-25  # probability that the dynamic programme may move to the unsafe side of the boundary, look by look
+_TAIL = 1e-25  # of hopeless counts that the dynamic programme drops at a look, charged as crossed
 _FUTILE = 0.02
 
 

@@ -23,6 +23,11 @@ class RunError(SmoothcertError):
     """The run folder was made by something else, is in use, or is damaged."""
 
 
+def first_line(error: Exception) -> str:
+    """The first line of another library's message, or the error's type where it has none."""
+    return next(iter(str(error).strip().splitlines()), type(error).__name__)
+
+
 def require(condition: bool, message: str) -> None:
     """Raise `ValueError(message)` unless the condition holds."""
     if not condition:

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from . import __version__
 from .algorithms import ALGORITHMS, Algorithm
 from .certificate import Certificate
+from .certification import run
 from .classifier import OrtClassifier
 from .datasets import Dataset, Example, selection
 from .errors import DataError, ModelError, RunError, require
@@ -149,9 +150,7 @@ class Job:
 
     def certify(self, example: Example, key: int) -> Certificate:
         """The certificate of one input under the run key."""
-        x = self.classifier.fit(example.x)
-        sampler = Sampler(self.classifier, self.smoothing, x, key, example.index)
-        return self.algorithm.decide(self.algorithm.draw(sampler), self.smoothing)
+        return run(self.algorithm, self.classifier, self.smoothing, example.x, key=key, index=example.index)
 
 
 def _disguised(x: NDArray[Any]) -> bool:

@@ -13,7 +13,7 @@ import numpy as np
 import onnx
 from onnx import TensorProto, helper, numpy_helper
 
-from .errors import ModelError
+from .errors import ModelError, first_line
 from .preprocess import Preprocess, Shape
 
 _RANDOM = {
@@ -79,10 +79,8 @@ class ModelFile:
                 chain.append((op, preprocess.channel_values(values, self.shape)))
         if self.elem_type == TensorProto.UINT8:
             chain += [("Max", np.float32(0)), ("Min", np.float32(255))]
-        nodes, name = (
-            [helper.make_node("Cast", [INPUT], ["smoothcert_0"], to=TensorProto.FLOAT)],
-            "smoothcert_0",
-        )
+        name = "smoothcert_0"
+        nodes = [helper.make_node("Cast", [INPUT], [name], to=TensorProto.FLOAT)]
         for i, (op, value) in enumerate(chain, start=1):
             graph.initializer.append(numpy_helper.from_array(np.asarray(value), f"smoothcert_constant_{i}"))
             nodes.append(helper.make_node(op, [name, f"smoothcert_constant_{i}"], [f"smoothcert_{i}"]))
@@ -109,7 +107,7 @@ def read_model(source: str | os.PathLike[str] | bytes, output: str | None = None
         proto = onnx.ModelProto.FromString(content)
     except Exception as error:
         raise ModelError(
-            f"{where}: expected an ONNX file, got something else or a truncated one ({_line(error)})"
+            f"{where}: expected an ONNX file, got something else or a truncated one ({first_line(error)})"
         ) from None
     if not proto.graph.node or not proto.graph.output:
         raise ModelError(f"{where}: expected an ONNX graph with nodes and outputs, got none; export the model again")
@@ -227,7 +225,3 @@ def _fingerprint(proto: onnx.ModelProto, content: bytes, folder: str, where: str
                 f"{where}: external weights {location!r}: {error.strerror}; copy them beside the model"
             ) from None
     return digest.hexdigest()
-
-
-def _line(error: Exception) -> str:
-    return next(iter(str(error).strip().splitlines()), type(error).__name__)

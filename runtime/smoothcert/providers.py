@@ -48,8 +48,8 @@ def runtime() -> ModuleType:
 def options(provider: str, tf32: bool) -> list[tuple[str, dict[str, Any]]]:
     """Providers and their options, the most wanted first: deterministic kernels, TF32 only if asked for."""
     require(provider in PROVIDERS, f"provider: expected one of {', '.join(PROVIDERS)}, got {provider!r}")
-    if provider != "cpu":  # the only switch that TensorRT heeds; read when CUDA starts
-        os.environ.update({} if tf32 else {"NVIDIA_TF32_OVERRIDE": "0"})
+    if provider != "cpu" and not tf32:
+        os.environ["NVIDIA_TF32_OVERRIDE"] = "0"  # the only switch that TensorRT heeds; read when CUDA starts
     cuda = {
         "use_tf32": str(int(tf32)),
         "cudnn_conv_algo_search": "HEURISTIC",

@@ -18,6 +18,7 @@ from typing import Any
 
 import tomli_w
 
+from .datasets import selection
 from .errors import RunError
 
 Recipe = dict[str, Any]
@@ -39,6 +40,11 @@ def run_key(recipe: Recipe) -> int:
     parts = [model, recipe["data"]["sha256"], recipe["smoothing"], recipe["algorithm"], recipe["nonce"]]
     text = json.dumps(parts, sort_keys=True, separators=(",", ":"))
     return int.from_bytes(hashlib.sha256(text.encode()).digest()[:8], "big")
+
+
+def chosen(recipe: Recipe) -> range:
+    """Indices of the inputs that the recipe selects."""
+    return selection(recipe["data"]["inputs"], **recipe["selection"])
 
 
 def differences(old: Recipe, new: Recipe, free: frozenset[str] = frozenset()) -> list[str]:

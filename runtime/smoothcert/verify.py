@@ -6,12 +6,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from .algorithms import Algorithm
-from .datasets import Dataset, open_dataset, selection
+from .datasets import Dataset, open_dataset
 from .errors import DataError, ModelError
 from .evidence import Evidence
 from .job import algorithm_of, smoothing_of
 from .model_file import read_model
-from .runs import Entry, Recipe, RunFolder, run_key
+from .runs import Entry, Recipe, RunFolder, chosen, run_key
 from .smoothing import Smoothing
 
 
@@ -32,18 +32,18 @@ def verify(folder: RunFolder, model: Path | None = None, data: Path | None = Non
     _check_model(recipe, model or Path(recipe["model"]["path"]), wrong, unchecked)
     inputs = _check_data(recipe, data or Path(recipe["data"]["path"]), wrong, unchecked)
     algorithm, smoothing, key = algorithm_of(recipe), smoothing_of(recipe), run_key(recipe)
-    chosen = selection(recipe["data"]["inputs"], **recipe["selection"])
+    expected = chosen(recipe)
     seen: set[int] = set()
     for entry in entries:
         problems = _problems(entry, algorithm, smoothing, key)
-        if entry["index"] in seen or entry["index"] not in chosen:
+        if entry["index"] in seen or entry["index"] not in expected:
             problems.append("not an input of this run, or in the ledger twice")
         elif inputs is not None:
             problems += _input_problems(entry, inputs, smoothing)
         seen.add(entry["index"])
         wrong += [f"input {entry['index']}: {problem}" for problem in problems]
-    if missing := len(chosen) - len(seen & set(chosen)):
-        unchecked.append(f"the run is not finished: {missing} of {len(chosen)} inputs are not in the ledger")
+    if missing := len(expected) - len(seen & set(expected)):
+        unchecked.append(f"the run is not finished: {missing} of {len(expected)} inputs are not in the ledger")
     return Verdict(len(entries), tuple(wrong), tuple(unchecked))
 
 

@@ -40,6 +40,11 @@ class Radius:
         """Mode, sample sizes, failure probability, bound."""
         return {"mode": "radius", **asdict(self)}
 
+    @property
+    def estimation(self) -> Fixed:
+        """What the second stage is decided by."""
+        return Fixed(self.n0, self.n, self.alpha, self.bound)
+
     def draw(self, sampler: Sampler) -> Evidence:
         """n0 pilot votes, then as many as they call for."""
         pilot = sampler.counts(SELECTION, 0, self.n0)
@@ -68,8 +73,7 @@ class Radius:
     def decide(self, evidence: Evidence, smoothing: Smoothing) -> Certificate:
         """As `Fixed`, on the second stage."""
         if evidence.estimation:
-            fixed = Fixed(self.n0, self.n, self.alpha, self.bound).decide(evidence, smoothing)
-            return replace(fixed, algorithm=self.recipe)
+            return replace(self.estimation.decide(evidence, smoothing), algorithm=self.recipe)
         prediction = top(evidence.selection)
         reason = f"futile: class {prediction} got {evidence.selection[prediction]} of {self.n0} pilot votes"
         return abstain(self, smoothing, evidence, reason)
@@ -85,4 +89,4 @@ class Radius:
 
     def reachable(self, smoothing: Smoothing) -> float:
         """Radius when all n votes agree."""
-        return smoothing.radius(*margin(self.n, 0, self.n, self.alpha, self.bound))
+        return self.estimation.reachable(smoothing)
