@@ -13,25 +13,34 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from .certificate import ABSTAIN, Certificate
-    from .certification import certify, certify_radius, certify_targets, predict
+    from .certification import certify, certify_enumerated, certify_radius, certify_targets, predict
     from .classifier import OrtClassifier
     from .confidence import lower_confidence_bound
     from .errors import SmoothcertError
     from .evidence import Evidence
     from .preprocess import Preprocess
-    from .smoothing import Noise, compose
+    from .smoothing import Attack, Blur, Brightness, Contrast, Enumeration, Gamma, Noise, Range, Translation, compose
 
 __version__ = "0.1.0"
 
 _HOME = {
     "ABSTAIN": "certificate",
+    "Attack": "smoothing",
+    "Blur": "smoothing",
+    "Brightness": "smoothing",
     "Certificate": "certificate",
+    "Contrast": "smoothing",
+    "Enumeration": "smoothing",
     "Evidence": "evidence",
+    "Gamma": "smoothing",
     "Noise": "smoothing",
     "OrtClassifier": "classifier",
     "Preprocess": "preprocess",
+    "Range": "smoothing",
     "SmoothcertError": "errors",
+    "Translation": "smoothing",
     "certify": "certification",
+    "certify_enumerated": "certification",
     "certify_radius": "certification",
     "certify_targets": "certification",
     "compose": "smoothing",
@@ -41,13 +50,22 @@ _HOME = {
 
 __all__ = [
     "ABSTAIN",
+    "Attack",
+    "Blur",
+    "Brightness",
     "Certificate",
+    "Contrast",
+    "Enumeration",
     "Evidence",
+    "Gamma",
     "Noise",
     "OrtClassifier",
     "Preprocess",
+    "Range",
     "SmoothcertError",
+    "Translation",
     "certify",
+    "certify_enumerated",
     "certify_radius",
     "certify_targets",
     "compose",

@@ -12,11 +12,17 @@ ABSTAIN = -1
 
 @dataclass(frozen=True)
 class Certificate:
-    """With probability at least 1 - alpha over the sampling, g(x + d) = prediction for every |d| < radius.
+    """With probability at least 1 - alpha over the sampling, g(attacked x) = prediction for every attack certified.
 
-    g is the smoothed classifier, never the base classifier. `prediction` is ABSTAIN and `radius` 0 where nothing can
-    be promised, and `reason` says why. A prediction alone (`predict`) has radius 0. In target mode `p_lower` is the
-    largest p_star claimed, and the radius itself is included. `smoothing` and `algorithm` echo what was asked for.
+    Certified are, for smoothings of one parameter, all attacks within `radius` of the identity, in the coordinate where
+    attacks add up (the logarithm, for factors); `interval` has the ends in the attack's own values and `unit`, which
+    may lie farther to one side; and the set of attacks that `algorithm` names, if any. g is the smoothed classifier,
+    never the base classifier; where `attack_model` is `enumerated`, it is the base classifier, and nothing is left to
+    chance.
+
+    `prediction` is ABSTAIN and `radius` 0 where nothing can be promised, and `reason` says why. A prediction alone has
+    radius 0. In target mode `p_lower` is the largest p_star claimed, and the radius itself is included. `smoothing`
+    and `algorithm` echo what was asked for.
     """
 
     prediction: int
@@ -28,10 +34,12 @@ class Certificate:
     algorithm: dict[str, Any]
     evidence: Evidence
     reason: str = ""
+    interval: tuple[float, float] | None = None
+    unit: str = ""
 
     @property
     def attack_model(self) -> str:
-        """`integer` for 8-bit inputs and attackers, `float-unclipped` for float ones."""
+        """`integer` for whole 8-bit levels, `float-unclipped` for real numbers, `enumerated` for a finite set."""
         return self.evidence.attack_model
 
     def to_json(self) -> dict[str, Any]:
@@ -39,6 +47,8 @@ class Certificate:
         return {
             "prediction": self.prediction,
             "radius": self.radius,
+            **({} if self.interval is None else {"interval": list(self.interval)}),
+            **({"unit": self.unit} if self.radius else {}),
             "p_lower": self.p_lower,
             "p_upper": self.p_upper,
             "reason": self.reason,

@@ -9,13 +9,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from .algorithms import PILOT, Algorithm, Fixed, Predict, Radius, Target, hopeless
+from .algorithms import PILOT, Algorithm, Enumerate, Fixed, Predict, Radius, Target, hopeless
 from .certificate import Certificate
 from .classifier import Classifier, as_classifier
 from .confidence import Bound
 from .errors import require
 from .sampling import Sampler
-from .smoothing import Smoothing
+from .smoothing import Attack, Enumeration, Smoothing
+from .smoothing.composition import AnyAttack
 
 BaseClassifier = Classifier | Callable[[NDArray[np.float32]], Any]
 
@@ -31,10 +32,13 @@ def certify(
     key: int | None = None,
     index: int = 0,
     bound: Bound = "one-sided",
+    attack: AnyAttack | None = None,
 ) -> Certificate:
     """Certify one input by CERTIFY of Cohen et al.
 
     `x`: one input without batch axis, uint8 (integer noise, radius in [0,1] intensities) or float (its own units).
+    `attack`: the set to certify, such as `{"contrast": (0.5, 2), "brightness": (-0.2, 0.2)}`; without it, smoothings of
+    one parameter get the largest radius.
     `key`: 64-bit run key, fresh from the operating system by default; with the same key and `index` the same votes
     come again. With probability at least 1 - alpha, the prediction is ABSTAIN or the smoothed classifier's answer
     everywhere within the radius.
@@ -46,7 +50,8 @@ def certify(
     >>> c.prediction, 0.4 < c.radius < 0.5  # the plane is 1 / sqrt(4) away
     (0, True)
     """
-    return run(Fixed(n0, n, alpha, bound), classifier, smoothing, x, key=key, index=index)
+    asked = None if attack is None else Attack.of(attack)
+    return run(Fixed(n0, n, alpha, bound, asked), classifier, smoothing, x, key=key, index=index)
 
 
 def certify_radius(
@@ -69,15 +74,20 @@ def certify_targets(
     classifier: BaseClassifier,
     smoothing: Smoothing,
     x: NDArray[Any],
-    radii: Sequence[float],
+    radii: Sequence[float] = (),
     *,
+    attack: AnyAttack | None = None,
     n: int = 100_000,
     alpha: float = 0.001,
     key: int | None = None,
     index: int = 0,
 ) -> Certificate:
-    """The largest of the ascending `radii` that can be certified with at most n samples, sequentially. See `Target`."""
-    return run(Target(tuple(radii), n, alpha), classifier, smoothing, x, key=key, index=index)
+    """The largest of the ascending `radii`, or the one `attack`, that n samples at most certify, sequentially.
+
+    See `Target`.
+    """
+    asked = None if attack is None else Attack.of(attack)
+    return run(Target(tuple(radii), n, alpha, asked), classifier, smoothing, x, key=key, index=index)
 
 
 def predict(
@@ -94,6 +104,16 @@ def predict(
     return run(Predict(n, alpha), classifier, smoothing, x, key=key, index=index)
 
 
+def certify_enumerated(
+    classifier: BaseClassifier, x: NDArray[Any], attack: AnyAttack, *, border: str = "black"
+) -> Certificate:
+    """The base classifier's answer under every attack of a finite set: exact, without smoothing. See `Enumeration`.
+
+    `x`: an 8-bit image. ABSTAIN where some attack changes the answer; `reason` has the count.
+    """
+    return run(Enumerate(), classifier, Enumeration(Attack.of(attack), border), x, key=0)
+
+
 def run(
     algorithm: Algorithm,
     classifier: BaseClassifier,
@@ -104,7 +124,8 @@ def run(
     index: int = 0,
 ) -> Certificate:
     """Draw and decide for one input by any algorithm. `ValueError` for one that could only abstain."""
-    require(algorithm.reachable(smoothing) > 0, hopeless(algorithm))
+    require(algorithm.reachable(smoothing) > 0, hopeless(algorithm, smoothing))
     base = as_classifier(classifier)
-    sampler = Sampler(base, smoothing, base.fit(x), secrets.randbits(64) if key is None else key, index)
+    key = secrets.randbits(64) if key is None else key
+    sampler = Sampler(base, smoothing, base.fit(x), key, index, base.image(x))
     return algorithm.decide(algorithm.draw(sampler), smoothing)

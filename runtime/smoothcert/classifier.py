@@ -15,7 +15,7 @@ from onnx import TensorProto
 from . import providers as ort
 from .errors import DataError, ModelError, SmoothcertError, first_line, require
 from .model_file import INPUT, read_model
-from .preprocess import Preprocess, arrange, numeric
+from .preprocess import Preprocess, arrange, image_shape, numeric
 
 Labels = NDArray[np.int64]
 
@@ -37,8 +37,15 @@ class Classifier(Protocol):
         """The one batch size that fitted inputs like x are classified in."""
         ...
 
-    def labels(self, batch: NDArray[Any], rows: int) -> Labels:
-        """Labels of the first `rows` rows; all of the batch is computed, so that f is one function."""
+    def image(self, x: NDArray[Any]) -> tuple[int, ...] | None:
+        """Shape (outer, height, width, inner) that the fitted input has as an image; None for one that is none."""
+        ...
+
+    def labels(self, batch: NDArray[Any], rows: int, levels: bool) -> Labels:
+        """Labels of the first `rows` rows; all of the batch is computed, so that f is one function.
+
+        `levels`: the values are 8-bit intensity levels with what a smoothing did to them, 0 to 255 and beyond.
+        """
         ...
 
 
@@ -80,9 +87,11 @@ class OrtClassifier:
         self.preprocess = preprocess or Preprocess()
         self.sha256, self.shape, self.precision = self._file.sha256, self._file.shape, self._file.precision
         self._independent: set[tuple[int, ...]] = set()
-        self._sessions: dict[np.dtype[Any], Any] = {}
+        self._sessions: dict[tuple[np.dtype[Any], bool], Any] = {}
         self._lock = threading.Lock()
-        (scores,) = (o for o in self._session(np.dtype(np.float32)).get_outputs() if o.name == self._file.output)
+        (scores,) = (
+            o for o in self._session(np.dtype(np.float32), levels=False).get_outputs() if o.name == self._file.output
+        )
         free = len(scores.shape) != 2 or not isinstance(scores.shape[1], int) or scores.shape[1] < 2
         self.classes: int | None = None if free else scores.shape[1]
 
@@ -124,12 +133,16 @@ class OrtClassifier:
         values = 100_000 if self.provider == "cpu" else 16_000_000
         return self._batch_size or int(np.clip(values // x.size, 4, 64 if self.provider == "cpu" else 2048))
 
-    def labels(self, batch: NDArray[Any], rows: int) -> Labels:
-        """Labels of the first rows of a batch of perturbed inputs (int16 levels or float32)."""
-        return to_labels(self._scores(batch), len(batch), rows)
+    def image(self, x: NDArray[Any]) -> tuple[int, ...] | None:
+        """Shape (outer, height, width, inner) of a raw input as the model sees it; None for a vector."""
+        return image_shape(np.asarray(x), self.shape, self.preprocess.layout)
 
-    def _scores(self, batch: NDArray[Any]) -> Any:
-        session = self._sessions.get(batch.dtype) or self._session(batch.dtype)
+    def labels(self, batch: NDArray[Any], rows: int, levels: bool) -> Labels:
+        """Labels of the first rows of a batch of perturbed inputs: levels (int16 or float32), or float32 values."""
+        return to_labels(self._scores(batch, levels), len(batch), rows)
+
+    def _scores(self, batch: NDArray[Any], levels: bool) -> Any:
+        session = self._sessions.get((batch.dtype, levels)) or self._session(batch.dtype, levels)
         try:
             return session.run([self._file.output], {INPUT: batch})[0]
         except Exception as error:
@@ -144,9 +157,9 @@ class OrtClassifier:
         shape = (self.batch_size(x), *x.shape)
         levels = x.dtype == np.uint8
         batch = rng.integers(0, 256, shape, np.int16) if levels else x + rng.standard_normal(shape, np.float32)
-        among = self._scores(batch)
+        among = self._scores(batch, levels)
         for i in range(min(4, len(batch))):
-            alone = self._scores(np.repeat(batch[i : i + 1], len(batch), axis=0))
+            alone = self._scores(np.repeat(batch[i : i + 1], len(batch), axis=0), levels)
             if not isinstance(alone, np.ndarray) or alone.shape[:1] != batch.shape[:1] or alone.dtype.kind not in "fiu":
                 return  # not scores or labels at all: `to_labels` says so
             scale = np.abs(alone[np.isfinite(alone)]).max(initial=0)
@@ -156,17 +169,17 @@ class OrtClassifier:
                     "export it for inference, or pass --batch-size 1"
                 )
 
-    def _session(self, dtype: np.dtype[Any]) -> Any:
+    def _session(self, dtype: np.dtype[Any], levels: bool) -> Any:
         with self._lock:
-            if dtype not in self._sessions:
-                content = self._file.with_input(dtype, self.preprocess)
+            if (dtype, levels) not in self._sessions:
+                content = self._file.with_input(dtype, levels, self.preprocess)
                 try:
-                    self._sessions[dtype] = ort.start(content, self._file.folder, self.provider, self.tf32)
+                    self._sessions[dtype, levels] = ort.start(content, self._file.folder, self.provider, self.tf32)
                 except (SmoothcertError, ValueError):
                     raise
                 except Exception as error:
                     raise ModelError(f"ONNX Runtime cannot load the model: {_reason(error)}") from None
-            return self._sessions[dtype]
+            return self._sessions[dtype, levels]
 
 
 class CallableClassifier:
@@ -189,9 +202,13 @@ class CallableClassifier:
         """The one asked for, or about a million values."""
         return self._batch_size or int(np.clip(1_000_000 // x.size, 1, 4096))
 
-    def labels(self, batch: NDArray[Any], rows: int) -> Labels:
+    def image(self, x: NDArray[Any]) -> tuple[int, ...] | None:
+        """Rows and columns first, or last behind 1, 3 or 4 colours; None for a vector."""
+        return image_shape(np.asarray(x))
+
+    def labels(self, batch: NDArray[Any], rows: int, levels: bool) -> Labels:
         """Labels of the first rows."""
-        values = batch.astype(np.float32) / np.float32(255) if batch.dtype == np.int16 else batch
+        values = batch.astype(np.float32) / np.float32(255) if levels else batch
         return to_labels(np.asarray(self._function(values)), len(batch), rows)
 
 

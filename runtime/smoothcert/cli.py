@@ -62,13 +62,16 @@ def certify(
     context: typer.Context,
     model: opt.Model,
     data: opt.Data,
-    smooth: opt.Smooth,
+    smooth: opt.Smooth = [],  # noqa: B006 - Typer's own lists
+    attack: opt.AttackOption = [],  # noqa: B006
     mode: opt.Mode = "fixed",
     n: opt.N = 100_000,
     n0: opt.N0 = None,
     alpha: opt.Alpha = 0.001,
     bound: opt.BoundName = "one-sided",
     radii: opt.Radii = "",
+    guarantee: opt.GuaranteeName = "exact",
+    border: opt.Border = "",
     limit: opt.Limit = None,
     skip: opt.Skip = 0,
     shard: opt.Shard = "1/1",
@@ -85,10 +88,10 @@ def certify(
     tf32: opt.Tf32 = False,
     quiet: opt.Quiet = False,
 ) -> None:
-    """Certify every input of DATA: the radius within which the smoothed MODEL cannot change its answer."""
-    from .launch import algorithm, launch, numbers
+    """Certify every input of DATA: how strong an attack the smoothed MODEL can take before its answer changes."""
+    from .launch import algorithm, launch
 
-    launch(context.params, algorithm(mode, n, n0, alpha, bound, numbers("--radii", radii)))
+    launch(context.params, algorithm(context.params))
 
 
 @app.command()

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from . import __version__
-from .algorithms import ALGORITHMS, Algorithm
+from .algorithms import ALGORITHMS, Algorithm, Enumerate
 from .certificate import Certificate
 from .certification import run
 from .classifier import OrtClassifier
@@ -21,7 +21,7 @@ from .datasets import Dataset, Example, selection
 from .errors import DataError, ModelError, RunError, require
 from .runs import Entry, Ledger, Recipe, RunFolder, run_key
 from .sampling import PROBE, Sampler
-from .smoothing import PARTS, Smoothing, compose
+from .smoothing import Attack, Enumeration, Smoothing
 
 
 @dataclass(frozen=True)
@@ -85,10 +85,18 @@ class Job:
 
     @property
     def folder_name(self) -> Path:
-        """runs/MODEL-DATA-SMOOTHING-MODE, with the shard: the same command finds its run again."""
-        smooth = "-".join(f"{name}{scale:g}" for name, scale in self.smoothing.recipe.items())
-        name = f"{self.model_path.stem}-{self.data_path.stem}-{smooth}-{self.algorithm.recipe['mode']}"
-        return Path("runs", name + ("" if self.shard == "1/1" else "-" + self.shard.replace("/", "of")))
+        """runs/MODEL-DATA-SMOOTHING-MODE-ATTACK, with the shard: the same command finds its run again."""
+        words = [self.model_path.stem, self.data_path.stem]
+        words += [f"{part.name}{part.scale:g}" for part in self.smoothing.parts]
+        words.append(self.algorithm.recipe["mode"])
+        words += [f"{name}{r}".replace(":", "to") for name, r in self.attack or ()]
+        words += [] if self.shard == "1/1" else [self.shard.replace("/", "of")]
+        return Path("runs", "-".join(words))
+
+    @property
+    def attack(self) -> Attack | None:
+        """The set of attacks that is asked about, if any."""
+        return self.smoothing.attack if isinstance(self.smoothing, Enumeration) else self.algorithm.attack
 
     def preflight(self) -> Preflight:
         """Fit, classify and time the first input that can be read.
@@ -99,7 +107,7 @@ class Job:
         self._require_labels()
         raw = self._first().x
         x = self.classifier.fit(raw)
-        sampler = Sampler(self.classifier, self.smoothing, x, key=0, index=0)
+        sampler = Sampler(self.classifier, self.smoothing, x, key=0, index=0, image=self.classifier.image(raw))
         size = self.classifier.batch_size(x)
         round_ = size * self.classifier.threads
         sampler.counts(PROBE, 0, round_)  # kernels are chosen, engines built
@@ -160,16 +168,15 @@ def _disguised(x: NDArray[Any]) -> bool:
     return bool(np.all(np.rint(x * 255) / 255 == x))
 
 
-def smoothing_of(recipe: Recipe) -> Smoothing:
-    """The smoothing that a recipe describes."""
-    return compose(*(PARTS[name](scale) for name, scale in recipe["smoothing"].items()))
-
-
 def algorithm_of(recipe: Recipe) -> Algorithm:
     """The algorithm that a recipe describes; `RunError` for one this version does not know."""
     numbers: dict[str, Any] = dict(recipe["algorithm"])
     try:
         mode = ALGORITHMS[numbers.pop("mode")]
+        if mode is Enumerate:
+            return Enumerate()
+        if "attack" in numbers:
+            numbers["attack"] = Attack.of(numbers["attack"])
         return mode(**{k: tuple(v) if isinstance(v, list) else v for k, v in numbers.items()})
     except (KeyError, TypeError):
         raise RunError(f"expected an algorithm of {', '.join(ALGORITHMS)}, got {recipe['algorithm']}") from None

@@ -6,35 +6,57 @@ import math
 from collections.abc import Mapping
 from typing import Any
 
-from .algorithms import PILOT, Algorithm, Fixed, Radius, Target
+from .algorithms import PILOT, Algorithm, Enumerate, Fixed, Radius, Target
 from .classifier import OrtClassifier
-from .confidence import Bound
 from .datasets import open_dataset
 from .errors import SmoothcertError, require
 from .job import Job
 from .preprocess import Preprocess
 from .runs import RunFolder
 from .show import show_run
-from .smoothing import compose, parse_part
+from .smoothing import Attack, Enumeration, Smoothing, compose, parse_part
 
+MODES = ("fixed", "radius", "target", "enumerate")
 DEFAULTS: dict[str, Any] = {
     "skip": 0, "shard": "1/1", "nonce": "", "provider": "cpu", "threads": None, "batch_size": None, "output": None,
     "scale": None, "mean": "", "std": "", "layout": "auto", "tf32": False, "quiet": False,
+    "mode": "fixed", "attack": [], "guarantee": "exact", "border": "",
 }  # fmt: skip
 
 
-def algorithm(mode: str, n: int, n0: int | None, alpha: float, bound: Bound, radii: tuple[float, ...]) -> Algorithm:
+def algorithm(o: Mapping[str, Any]) -> Algorithm:
     """The algorithm that --mode names, with its numbers; `ValueError` for options that it does not take."""
-    if mode not in ("fixed", "radius", "target"):
-        raise ValueError(f"--mode: expected fixed, radius or target, got {mode!r}")
-    if radii and mode != "target":
-        raise ValueError(f"--radii: expected with --mode target alone, got --mode {mode}")
+    mode, n, n0, alpha, bound = o["mode"], o["n"], o["n0"], o["alpha"], o["bound"]
+    radii, attack = numbers("--radii", o["radii"]), Attack.parse(o["attack"])
+    require(mode in MODES, f"--mode: expected {', '.join(MODES[:-1])} or {MODES[-1]}, got {mode!r}")
+    require(not radii or mode == "target", f"--radii: expected with --mode target alone, got --mode {mode}")
+    require(
+        attack is None or mode != "radius", "--mode radius finds the largest radius; with --attack use fixed or target"
+    )
+    if mode in ("target", "enumerate"):
+        meant = bound == "one-sided" and n0 is None
+        require(meant, f"--mode {mode}: --bound and --n0 have no meaning there; leave them out")
+    if mode == "enumerate":
+        return Enumerate()
     if mode == "target":
-        if bound != "one-sided" or n0 is not None:
-            raise ValueError("--mode target: --bound and --n0 have no meaning there; leave them out")
-        return Target(radii, n, alpha)
-    kind, first = (Fixed, 100) if mode == "fixed" else (Radius, PILOT)
-    return kind(first if n0 is None else n0, n, alpha, bound)
+        return Target(radii, n, alpha, attack)
+    if mode == "radius":
+        return Radius(PILOT if n0 is None else n0, n, alpha, bound)
+    return Fixed(100 if n0 is None else n0, n, alpha, bound, attack)
+
+
+def smoothing(o: Mapping[str, Any]) -> Smoothing:
+    """What --smooth and --guarantee name, or with --mode enumerate the members of --attack."""
+    if o["mode"] != "enumerate":
+        require(bool(o["smooth"]), "--smooth: expected at least one NAME=SCALE, such as noise=0.5, got none")
+        require(not o["border"], "--border: expected with --mode enumerate alone; parts take border=... in --smooth")
+        return compose(*(parse_part(text) for text in o["smooth"]), guarantee=o["guarantee"])
+    attack = Attack.parse(o["attack"])
+    if attack is None or o["smooth"]:
+        raise ValueError(
+            "--mode enumerate: expected --attack and no --smooth; it asks the model itself about each attack"
+        )
+    return Enumeration(attack, o["border"] or "black")
 
 
 def numbers(option: str, text: str) -> tuple[float, ...]:
@@ -49,7 +71,7 @@ def numbers(option: str, text: str) -> tuple[float, ...]:
 
 def launch(o: Mapping[str, Any], algorithm: Algorithm) -> None:
     """Build the job from a command's options, run it, print. `SmoothcertError` where an input failed."""
-    smoothing = compose(*(parse_part(text) for text in o["smooth"]))
+    o = DEFAULTS | dict(o)
     preprocess = Preprocess(o["scale"], numbers("--mean", o["mean"]), numbers("--std", o["std"]), o["layout"])
     classifier = OrtClassifier(
         o["model"],
@@ -65,7 +87,7 @@ def launch(o: Mapping[str, Any], algorithm: Algorithm) -> None:
         classifier,
         o["data"],
         open_dataset(o["data"], classifier.channels),
-        smoothing,
+        smoothing(o),
         algorithm,
         skip=o["skip"],
         limit=o["limit"],

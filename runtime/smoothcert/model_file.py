@@ -58,17 +58,16 @@ class ModelFile:
         names = {TensorProto.DataType.Name(k).lower() for k in kinds - {TensorProto.INT64, TensorProto.BOOL}}
         return "+".join(sorted("float32" if n == "float" else n for n in names)) or "float32"
 
-    def with_input(self, dtype: np.dtype[Any], preprocess: Preprocess) -> bytes:
+    def with_input(self, dtype: np.dtype[Any], levels: bool, preprocess: Preprocess) -> bytes:
         """The model behind an input of the given element type, (value * scale - mean) / std computed in the graph.
 
-        int16 is an 8-bit image with noise on it, in levels: scale is 1/255 unless given, and a model that takes
-        integers gets the levels themselves, clipped to 0..255 for uint8.
+        `levels`: it is a perturbed 8-bit image, in levels. Scale is then 1/255 unless given, and a model that takes
+        integers gets the levels themselves, rounded, and clipped to 0..255 for uint8.
         """
         model = onnx.ModelProto()
         model.CopyFrom(self.proto)
         graph = model.graph
         inner = _input(graph)
-        levels = dtype == np.int16
         chain: list[tuple[str, Any]] = []
         if levels and preprocess.scale is None and not self.takes_integers:
             chain += [("Div", np.float32(255))]
@@ -77,13 +76,18 @@ class ModelFile:
         for op, values in (("Sub", preprocess.mean), ("Div", preprocess.std)):
             if values:
                 chain.append((op, preprocess.channel_values(values, self.shape)))
+        if self.takes_integers:
+            chain += [("Add", np.float32(0.5)), ("Floor", None)]  # to the nearest; a cast would cut off
         if self.elem_type == TensorProto.UINT8:
             chain += [("Max", np.float32(0)), ("Min", np.float32(255))]
         name = "smoothcert_0"
         nodes = [helper.make_node("Cast", [INPUT], [name], to=TensorProto.FLOAT)]
         for i, (op, value) in enumerate(chain, start=1):
-            graph.initializer.append(numpy_helper.from_array(np.asarray(value), f"smoothcert_constant_{i}"))
-            nodes.append(helper.make_node(op, [name, f"smoothcert_constant_{i}"], [f"smoothcert_{i}"]))
+            operands = [name]
+            if value is not None:
+                operands.append(f"smoothcert_constant_{i}")
+                graph.initializer.append(numpy_helper.from_array(np.asarray(value), operands[1]))
+            nodes.append(helper.make_node(op, operands, [f"smoothcert_{i}"]))
             name = f"smoothcert_{i}"
         nodes.append(helper.make_node("Cast", [name], [inner.name], to=self.elem_type))
         outer = helper.make_tensor_value_info(INPUT, helper.np_dtype_to_tensor_dtype(dtype), None)

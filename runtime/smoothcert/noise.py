@@ -100,6 +100,14 @@ def float_normal(stream: Stream, first: int, out: NDArray[np.float32]) -> None:
                 target[...] = value[:, : target.shape[1]]
 
 
+def uniform(stream: Stream, first: int, batch: int) -> NDArray[np.float64]:
+    """One number of 52 random bits in (0, 1) for each of samples first..first + batch - 1."""
+    samples = np.arange(first, first + batch, dtype=np.uint64)
+    high, low, _, _ = philox4x32((_word(0), samples, _word(stream.stage), _word(stream.index)), stream.key)
+    bits = (high & _LOW) << np.uint64(20) | (low & _LOW) >> np.uint64(12)
+    return np.asarray((bits + 0.5) * 2.0**-52)
+
+
 @dataclass(frozen=True, eq=False)
 class IntegerNormal:
     """round(std N(0, 1)) by table: 16 random bits decide most draws, 64 bits decide the rest.

@@ -16,15 +16,43 @@ Smooth = Annotated[
     list[str],
     typer.Option(
         "--smooth",
-        metavar="NAME=SCALE",
-        help="Part of the smoothing. noise: standard deviation, in [0,1] for 8-bit data, else in their units.",
+        metavar="NAME=SCALE[,KEY=VALUE]",
+        help="Part of the smoothing; repeats, in the order of application. Scales: noise, brightness: standard "
+        "deviation in [0,1] intensities (noise on float data: their units). contrast (about=0|mid), gamma "
+        "(law=lognormal|rayleigh): of the log factor. blur: kernel variance in pixels^2 (law=exponential|uniform|"
+        "folded-normal|rayleigh, border=reflect101|reflect|wrap). translation: whole pixels, cyclic.",
+    ),
+]
+AttackOption = Annotated[
+    list[str],
+    typer.Option(
+        "--attack",
+        metavar="NAME=LOW:HIGH",
+        help="Certify this set: repeats; all combinations. NAME=VALUE a point (a ball for noise and translation), "
+        "NAME=LOW:HIGH an interval, NAME=LOW:HIGH:POINTS a grid with nothing between. noise: l2 norm; brightness: "
+        "[0,1] intensities; contrast: factor; gamma: exponent; blur: variance, pixels^2; translation: pixels; to "
+        "enumerate also rotation: degrees, scaling: factor.",
+    ),
+]
+GuaranteeName = Annotated[
+    Literal["exact", "path"],
+    typer.Option("--guarantee", help="exact (Neyman and Pearson), or path (General Lipschitz, put right): never more."),
+]
+Border = Annotated[
+    str,
+    typer.Option(
+        help="Of attacks to enumerate: black, wrap, reflect101 or replicate. (default: black)", show_default=False
     ),
 ]
 N = Annotated[int, typer.Option("--n", help="Samples an input: exactly (fixed, predict), at most (radius, target).")]
 N0 = Annotated[int | None, typer.Option("--n0", help="Samples that choose the class. (default: 100; radius mode 1000)")]
 Alpha = Annotated[float, typer.Option(help="Probability that a certificate may be wrong.")]
 Mode = Annotated[
-    str, typer.Option(help="fixed: n samples. radius: pilot, then as few as needed. target: --radii, sequential.")
+    str,
+    typer.Option(
+        help="fixed: n samples. radius: pilot, then as few as needed. target: --radii or --attack, sequential. "
+        "enumerate: every member of a finite --attack, exact."
+    ),
 ]
 BoundName = Annotated[
     Literal["one-sided", "two-sided"],

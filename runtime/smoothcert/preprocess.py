@@ -14,6 +14,7 @@ from .errors import DataError, require
 
 Layout = Literal["auto", "nchw", "nhwc", "flat"]
 LAYOUTS: tuple[Layout, ...] = ("auto", "nchw", "nhwc", "flat")
+_COLOURS = (1, 3, 4)
 Shape = tuple[int | None, ...]  # of one input, without the batch axis; None is a free axis
 
 
@@ -63,9 +64,34 @@ def _fits(x: NDArray[Any], shape: Shape) -> bool:
     return x.ndim == len(shape) and all(d in (None, n) for d, n in zip(shape, x.shape, strict=True))
 
 
+def _is_planar(x: NDArray[Any]) -> bool:
+    return x.ndim == 3 and x.shape[0] in _COLOURS and x.shape[2] not in _COLOURS
+
+
+def image_shape(x: NDArray[Any], shape: Shape | None = None, layout: Layout = "auto") -> tuple[int, ...] | None:
+    """(outer, height, width, inner) of a raw image once arranged for a model of that input shape, or as it is.
+
+    outer and inner are colours, whichever are in the layout; None for what is no image of 1, 3 or 4 colours.
+    """
+    if x.ndim not in (2, 3):
+        return None
+    colours, (height, width) = 1, x.shape[:2]
+    planar = _is_planar(x)
+    if x.ndim == 3:
+        if layout in ("nchw", "nhwc") and shape is not None and _fits(x, shape):
+            planar = layout == "nchw"
+        elif not planar and x.shape[2] not in _COLOURS:
+            return None
+        colours, height, width = x.shape if planar else (x.shape[2], *x.shape[:2])
+    if shape is not None and colours > 1:
+        places = np.arange(x.size, dtype=np.float32).reshape(x.shape)
+        planar ^= arrange(places, shape, layout).ravel()[1] != 1  # the arrangement moves the colours
+    return (colours, height, width, 1) if planar else (1, height, width, colours)
+
+
 def _arrangements(x: NDArray[Any], layout: Layout) -> Iterator[NDArray[Any]]:
     """Ways to read one input: as it is, with a channel axis added, moved or dropped, flattened."""
-    planar = x.ndim == 3 and x.shape[0] in (1, 3, 4) and x.shape[2] not in (1, 3, 4)
+    planar = _is_planar(x)
     if layout in ("auto", "nchw") and x.ndim in (2, 3):
         yield x[None] if x.ndim == 2 else x if planar else np.moveaxis(x, -1, 0)
     if layout in ("auto", "nhwc") and x.ndim in (2, 3):

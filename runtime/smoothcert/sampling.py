@@ -32,9 +32,12 @@ class Sampler:
 
     classifier: Classifier
     smoothing: Smoothing
-    x: NDArray[Any]
+    x: NDArray[Any]  # as the classifier fitted it
     key: int
     index: int
+    image: tuple[int, ...] | None = (
+        None  # (outer, height, width, inner) of x, for smoothings that need rows and columns
+    )
 
     @property
     def slack(self) -> float:
@@ -60,6 +63,9 @@ class Sampler:
         batch. Batches all have the classifier's one shape; rows of the last one that are past the end are classified
         and dropped. The classifier's `ModelError` passes through.
         """
+        x = self.x.reshape(self.image or self.x.shape)
+        dtype, encoded = self.smoothing.dtype(x), self.smoothing.encode(x)
+        levels = x.dtype == np.uint8
         size = self.classifier.batch_size(self.x)
         workers = min(self.classifier.threads, -(-(last - first) // size))
         share = (last - first) // max(1, size * workers)  # batches a thread: many blocks each, so that none waits long
@@ -68,17 +74,18 @@ class Sampler:
         stop = threading.Event()
 
         def work() -> Counter[int]:
-            samples = np.zeros((block, *self.x.shape), self.smoothing.dtype(self.x))
+            samples = np.zeros((block, *x.shape), dtype)
+            inputs = samples.reshape(block, *self.x.shape)
             stream = Stream(self.key, self.index, stage)
             votes: Counter[int] = Counter()
             try:
                 for start in starts:
                     rows = min(block, last - start)
-                    self.smoothing.perturb(self.x, stream, start, samples[:rows])
+                    self.smoothing.perturb(encoded, stream, start, samples[:rows])
                     for at in range(0, rows, size):
                         if stop.is_set():
                             return votes
-                        labels = self.classifier.labels(samples[at : at + size], min(size, rows - at))
+                        labels = self.classifier.labels(inputs[at : at + size], min(size, rows - at), levels)
                         votes.update(labels.tolist())
             except BaseException:
                 stop.set()

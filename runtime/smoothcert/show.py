@@ -13,6 +13,7 @@ from .certificate import ABSTAIN
 from .errors import SmoothcertError, require
 from .report import floor_text, summarise, table
 from .runs import Entry, Recipe, RunFolder
+from .smoothing import Enumeration
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -41,11 +42,15 @@ def print_report(recipe: Recipe, entries: Sequence[Entry], radii: Sequence[float
 def preflight_text(job: Job) -> str:
     """The preflight line, and a hint under it; `ValueError` for a run that could only abstain."""
     reach = job.algorithm.reachable(job.smoothing)
-    require(reach > 0, hopeless(job.algorithm))
+    require(reach > 0, hopeless(job.algorithm, job.smoothing))
     first = job.preflight()
     least, most = job.algorithm.samples(job.smoothing)
     samples = f"{most:,}" if least == most else f"{least:,} to {most:,}"
     reached = "predictions only" if reach == float("inf") else f"radius up to {floor_text(reach)}"
+    if job.algorithm.attack is not None:
+        reached = f"p_lower above {job.smoothing.p_star(job.algorithm.attack):.6f} needed"
+    if isinstance(job.smoothing, Enumeration):
+        reached = f"all attacks: {job.smoothing.attack}"
     c = job.classifier
     fastest, slowest = (_duration(len(job.indices) * n / first.rate) for n in (least, most))
     return (

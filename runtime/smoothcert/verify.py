@@ -9,10 +9,10 @@ from .algorithms import Algorithm
 from .datasets import Dataset, open_dataset
 from .errors import DataError, ModelError
 from .evidence import Evidence
-from .job import algorithm_of, smoothing_of
+from .job import algorithm_of
 from .model_file import read_model
 from .runs import Entry, Recipe, RunFolder, chosen, run_key
-from .smoothing import Smoothing
+from .smoothing import Smoothing, smoothing_of
 
 
 @dataclass(frozen=True)
@@ -31,7 +31,7 @@ def verify(folder: RunFolder, model: Path | None = None, data: Path | None = Non
     unchecked: list[str] = []
     _check_model(recipe, model or Path(recipe["model"]["path"]), wrong, unchecked)
     inputs = _check_data(recipe, data or Path(recipe["data"]["path"]), wrong, unchecked)
-    algorithm, smoothing, key = algorithm_of(recipe), smoothing_of(recipe), run_key(recipe)
+    algorithm, smoothing, key = algorithm_of(recipe), smoothing_of(recipe["smoothing"]), run_key(recipe)
     expected = chosen(recipe)
     seen: set[int] = set()
     for entry in entries:

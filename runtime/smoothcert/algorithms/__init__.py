@@ -8,6 +8,7 @@ appendix C.
 from collections.abc import Callable
 
 from .base import Algorithm, hopeless
+from .enumerate import Enumerate
 from .fixed import Fixed
 from .predict import Predict
 from .radius import PILOT, Radius
@@ -18,6 +19,7 @@ ALGORITHMS: dict[str, Callable[..., Algorithm]] = {
     "radius": Radius,
     "target": Target,
     "predict": Predict,
+    "enumerate": Enumerate,
 }  # every algorithm by the mode that recipes call it
 
-__all__ = ["ALGORITHMS", "PILOT", "Algorithm", "Fixed", "Predict", "Radius", "Target", "hopeless"]
+__all__ = ["ALGORITHMS", "PILOT", "Algorithm", "Enumerate", "Fixed", "Predict", "Radius", "Target", "hopeless"]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import fields, replace
 from typing import Any, Protocol
 
 from ..certificate import ABSTAIN, Certificate
@@ -10,11 +10,16 @@ from ..confidence import BOUNDS, Bound, margin, require_alpha
 from ..errors import require
 from ..evidence import Evidence, runner_up
 from ..sampling import Sampler
-from ..smoothing import Smoothing
+from ..smoothing import Attack, Smoothing
 
 
 class Algorithm(Protocol):
     """How votes are drawn and what is concluded from them."""
+
+    @property
+    def attack(self) -> Attack | None:
+        """The set of attacks asked about; None for the largest radius."""
+        ...
 
     @property
     def recipe(self) -> dict[str, Any]:
@@ -42,10 +47,21 @@ class Algorithm(Protocol):
         ...
 
 
-def hopeless(algorithm: Algorithm) -> str:
+def hopeless(algorithm: Algorithm, smoothing: Smoothing) -> str:
     """Why an algorithm that reaches no radius at all cannot be run."""
     numbers = ", ".join(f"{k} = {v}" for k, v in algorithm.recipe.items() if k in ("n", "alpha", "radii"))
-    return f"{numbers}: this run could only abstain, even with all votes agreeing; raise n or alpha, or lower the radii"
+    why = f"{numbers}: this run could only abstain, even with all votes agreeing; raise n or alpha, or "
+    if algorithm.attack is None:
+        return why + "lower the radii"
+    needed = smoothing.p_star(algorithm.attack)
+    return f"{why}take a smaller attack or another smoothing ({algorithm.attack} needs p_lower > {needed:.6g})"
+
+
+def plain(mode: str, algorithm: Any) -> dict[str, Any]:
+    """The fields of an algorithm as a recipe holds them; no attack is no key."""
+    values = {"mode": mode} | {field.name: getattr(algorithm, field.name) for field in fields(algorithm)}
+    attack: Attack | None = values.pop("attack", None)
+    return values | ({} if attack is None else {"attack": attack.recipe})
 
 
 def require_sizes(n: int, alpha: float, n0: int = 1, bound: Bound = "one-sided") -> None:
@@ -76,6 +92,7 @@ def conclude(
     radius: float,
     p_lower: float = 0.0,
     p_upper: float = 1.0,
+    interval: tuple[float, float] | None = None,
 ) -> Certificate:
     """The certificate, echoing what it came from."""
     recipe = algorithm.recipe
@@ -88,6 +105,8 @@ def conclude(
         smoothing=smoothing.recipe,
         algorithm=recipe,
         evidence=evidence,
+        interval=interval,
+        unit=smoothing.parts[0].unit if radius else "",
     )
 
 

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Any
 
 from ..certificate import Certificate
 from ..confidence import Bound, margin
 from ..evidence import Evidence, top
 from ..sampling import ESTIMATION, SELECTION, Sampler
-from ..smoothing import Smoothing
-from .base import abstain, conclude, exact_margin, require_sizes, totals
+from ..smoothing import Attack, Smoothing
+from .base import abstain, conclude, exact_margin, plain, require_sizes, totals
 
 
 @dataclass(frozen=True)
@@ -21,6 +21,7 @@ class Fixed:
     n: int = 100_000
     alpha: float = 0.001
     bound: Bound = "one-sided"
+    attack: Attack | None = None
 
     def __post_init__(self) -> None:
         require_sizes(self.n, self.alpha, self.n0, self.bound)
@@ -28,7 +29,7 @@ class Fixed:
     @property
     def recipe(self) -> dict[str, Any]:
         """Mode, sample sizes, failure probability, bound."""
-        return {"mode": "fixed", **asdict(self)}
+        return plain("fixed", self)
 
     def draw(self, sampler: Sampler) -> Evidence:
         """n0 votes for selection, n for estimation."""
@@ -37,15 +38,18 @@ class Fixed:
         return sampler.evidence("fixed", selection, estimation)
 
     def decide(self, evidence: Evidence, smoothing: Smoothing) -> Certificate:
-        """The selected class with its radius, or abstain where its probability cannot be told from the others'."""
+        """The selected class with its radius, or abstain where its probability is too near the others'."""
         prediction = top(evidence.selection)
         n = sum(evidence.estimation.values())
         votes = evidence.estimation.get(prediction, 0)
         p_lower, p_upper = exact_margin(evidence, prediction, n, self.alpha, self.bound)
-        radius = smoothing.radius(p_lower, p_upper)
-        if radius > 0:
-            return conclude(self, smoothing, evidence, prediction, radius, p_lower, p_upper)
+        if smoothing.survives(self.attack, p_lower, p_upper):
+            radius, interval = smoothing.radius(p_lower, p_upper), smoothing.interval(p_lower, p_upper)
+            return conclude(self, smoothing, evidence, prediction, radius, p_lower, p_upper, interval)
         reason = f"no majority: class {prediction} got {votes} of {n} votes"
+        if self.attack is not None and p_lower > p_upper:
+            needed = smoothing.p_star(self.attack)
+            reason = f"attack too strong: p_lower {p_lower:.6f} of class {prediction}, {needed:.6f} needed"
         return abstain(self, smoothing, evidence, reason, p_lower, p_upper)
 
     def consistent(self, evidence: Evidence, smoothing: Smoothing) -> bool:
@@ -57,5 +61,8 @@ class Fixed:
         return self.n0 + self.n, self.n0 + self.n
 
     def reachable(self, smoothing: Smoothing) -> float:
-        """Radius when all n votes agree."""
-        return smoothing.radius(*margin(self.n, 0, self.n, self.alpha, self.bound))
+        """Radius when all n votes agree; infinite where an attack, or several parameters, are within reach."""
+        bounds = margin(self.n, 0, self.n, self.alpha, self.bound)
+        if self.attack is None and len(smoothing.parts) == 1:
+            return smoothing.radius(*bounds)
+        return float("inf") if smoothing.survives(self.attack, *bounds) else 0.0

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
-from typing import Any
+from dataclasses import dataclass
+from typing import Any, ClassVar
 
 from ..certificate import Certificate
 from ..confidence import SAFE, binomial_p_value
 from ..evidence import Evidence, runner_up, top
 from ..sampling import ESTIMATION, Sampler
 from ..smoothing import Smoothing
-from .base import abstain, conclude, require_sizes, totals
+from .base import abstain, conclude, plain, require_sizes, totals
 
 
 @dataclass(frozen=True)
@@ -19,6 +19,7 @@ class Predict:
 
     n: int = 1000
     alpha: float = 0.001
+    attack: ClassVar[None] = None
 
     def __post_init__(self) -> None:
         require_sizes(self.n, self.alpha)
@@ -26,7 +27,7 @@ class Predict:
     @property
     def recipe(self) -> dict[str, Any]:
         """Mode, sample size, failure probability."""
-        return {"mode": "predict", **asdict(self)}
+        return plain("predict", self)
 
     def draw(self, sampler: Sampler) -> Evidence:
         """n votes."""

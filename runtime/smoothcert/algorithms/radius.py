@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 from collections import Counter
-from dataclasses import asdict, dataclass, replace
-from typing import Any
+from dataclasses import dataclass, replace
+from typing import Any, ClassVar
 
 from ..certificate import Certificate
 from ..confidence import Bound, margin
+from ..errors import require
 from ..evidence import Counts, Evidence, runner_up, top
 from ..sampling import ESTIMATION, SELECTION, Sampler
 from ..smoothing import Smoothing
-from .base import abstain, require_sizes, totals
+from .base import abstain, plain, require_sizes, totals
 from .fixed import Fixed
 
 EFFICIENCY = 0.95  # of the radius that n samples would give: what the second stage is sized for
@@ -31,6 +32,7 @@ class Radius:
     n: int = 100_000
     alpha: float = 0.001
     bound: Bound = "one-sided"
+    attack: ClassVar[None] = None
 
     def __post_init__(self) -> None:
         require_sizes(self.n, self.alpha, self.n0, self.bound)
@@ -38,7 +40,7 @@ class Radius:
     @property
     def recipe(self) -> dict[str, Any]:
         """Mode, sample sizes, failure probability, bound."""
-        return {"mode": "radius", **asdict(self)}
+        return plain("radius", self)
 
     @property
     def estimation(self) -> Fixed:
@@ -88,5 +90,9 @@ class Radius:
         return self.n0 + self.second_stage({0: self.n0}, smoothing), self.n0 + self.n
 
     def reachable(self, smoothing: Smoothing) -> float:
-        """Radius when all n votes agree."""
+        """Radius when all n votes agree. `ValueError` for smoothings that have none."""
+        require(
+            len(smoothing.parts) == 1,
+            "radius mode: a smoothing of several parameters has no radius; use --mode fixed or target with --attack",
+        )
         return self.estimation.reachable(smoothing)

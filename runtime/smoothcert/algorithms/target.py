@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 from ..certificate import ABSTAIN, Certificate
@@ -11,8 +11,8 @@ from ..confidence import SequentialTest, geometric_looks
 from ..errors import require
 from ..evidence import Evidence, Look, top
 from ..sampling import ESTIMATION, Sampler
-from ..smoothing import Smoothing
-from .base import abstain, conclude, require_sizes, totals
+from ..smoothing import Attack, Smoothing
+from .base import abstain, conclude, plain, require_sizes, totals
 
 
 @dataclass(frozen=True)
@@ -22,27 +22,36 @@ class Target:
     At most n votes; all are kept; the targets share one alpha. See `SequentialTest`.
     """
 
-    radii: tuple[float, ...]
+    radii: tuple[float, ...] = ()
     n: int = 100_000
     alpha: float = 0.001
+    attack: Attack | None = None
 
     def __post_init__(self) -> None:
         require_sizes(self.n, self.alpha)
         ascending = all(a < b for a, b in zip(self.radii, self.radii[1:], strict=False))
         require(
-            len(self.radii) > 0 and self.radii[0] > 0 and ascending,
+            (self.attack is not None and not self.radii) or (len(self.radii) > 0 and self.radii[0] > 0 and ascending),
             f"radii: expected ascending radii > 0, got {', '.join(f'{r:g}' for r in self.radii) or 'none'}",
+        )
+        require(
+            self.attack is None or not self.radii, "target mode: expected radii or an attack, got both; leave one out"
         )
 
     @property
     def recipe(self) -> dict[str, Any]:
         """Mode, target radii, sample size, failure probability."""
-        return {"mode": "target", **asdict(self), "radii": list(self.radii)}
+        recipe = plain("target", self) | {"radii": list(self.radii)}
+        return recipe if self.radii else {k: v for k, v in recipe.items() if k != "radii"}
 
     def test(self, smoothing: Smoothing, slack: float = 0.0) -> SequentialTest:
         """The sequential test of the targets' p_star, those left out that round to 1."""
-        p0s = (smoothing.p_star({"noise": r}) + slack for r in self.radii)
+        p0s = (smoothing.p_star(attack) + slack for attack in self.attacks(smoothing))
         return SequentialTest(tuple(p for p in p0s if p < 1), self.alpha, geometric_looks(64, self.n))
+
+    def attacks(self, smoothing: Smoothing) -> list[Attack]:
+        """What is claimed in order: the balls of the radii, or the one set of attacks."""
+        return [smoothing.ball(r) for r in self.radii] if self.attack is None else [self.attack]
 
     def draw(self, sampler: Sampler) -> Evidence:
         """Votes, look by look, until the test ends."""
@@ -68,9 +77,12 @@ class Target:
         last = evidence.looks[-1]
         if claimed:
             p_lower = test.p0s[claimed - 1] - evidence.slack
-            return conclude(self, smoothing, evidence, last.label, self.radii[claimed - 1], p_lower, 1 - p_lower)
+            radius = self.radii[claimed - 1] if self.radii else 0.0
+            interval = smoothing.interval_of(radius) if radius else None
+            return conclude(self, smoothing, evidence, last.label, radius, p_lower, 1 - p_lower, interval)
         why = "target missed" if last.n == self.n else "futile"
-        reason = f"{why}: class {last.label} got {last.count} of {last.n} votes, radius {self.radii[0]:g} not shown"
+        goal = f"radius {self.radii[0]:g}" if self.radii else "the attack"
+        reason = f"{why}: class {last.label} got {last.count} of {last.n} votes, {goal} not shown"
         return abstain(self, smoothing, evidence, reason)
 
     def consistent(self, evidence: Evidence, smoothing: Smoothing) -> bool:
@@ -101,8 +113,8 @@ class Target:
         return next(done, self.n), self.n
 
     def reachable(self, smoothing: Smoothing) -> float:
-        """The largest target that unanimous votes would claim."""
-        if smoothing.p_star({"noise": self.radii[0]}) == 1:
+        """The largest target that unanimous votes would claim; infinite for an attack that they would."""
+        if smoothing.p_star(self.attacks(smoothing)[0]) == 1:
             return 0.0
         claims = self.test(smoothing).claims(self.n, self.n)
-        return self.radii[claims - 1] if claims else 0.0
+        return (self.radii[claims - 1] if self.radii else float("inf")) if claims else 0.0

@@ -10,6 +10,7 @@ from typing import Any
 from ..certificate import ABSTAIN
 from ..confidence import binomial_quantile
 from ..runs import Entry, Recipe
+from ..smoothing import Attack
 
 
 @dataclass(frozen=True)
@@ -31,6 +32,12 @@ class Summary:
     samples: float
 
 
+def attack_of(recipe: Recipe) -> Attack | None:
+    """The set of attacks that the run asked about, if any."""
+    attack = recipe["algorithm"].get("attack") or recipe["smoothing"].get("attack")
+    return None if attack is None else Attack.of(attack)
+
+
 def certified(entry: Entry, radius: float) -> bool:
     """Whether the entry certifies that radius, and the right class where the label is known."""
     if "certificate" not in entry or entry["certificate"]["prediction"] == ABSTAIN:
@@ -46,10 +53,10 @@ def summarise(recipe: Recipe, entries: Sequence[Entry], radii: Sequence[float] =
     (theory.md section 8).
     """
     m = len(entries)
-    radii = radii or recipe["algorithm"].get("radii") or _grid(entries)
+    radii = radii or recipe["algorithm"].get("radii") or ([] if attack_of(recipe) else _grid(entries))
     alpha = recipe["algorithm"]["alpha"]
     counts = {r: sum(certified(entry, r) for entry in entries) for r in (0.0, *radii)}
-    false = binomial_quantile(1 - alpha, m, alpha) if m else 0
+    false = binomial_quantile(1 - alpha, m, alpha) if m and alpha else 0
     done = [entry for entry in entries if "certificate" in entry]
     return Summary(
         inputs=m,

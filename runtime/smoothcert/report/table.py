@@ -8,13 +8,19 @@ from typing import Any
 
 from ..certificate import ABSTAIN
 from ..runs import Entry, Recipe
-from .summary import Summary
+from ..smoothing import smoothing_of
+from .summary import Summary, attack_of
 
 
 def floor_text(radius: float, digits: int = 3) -> str:
     """The radius in decimals, rounded down: never more than was certified."""
     text = f"{math.floor(radius * 10**digits) / 10**digits:.{digits}f}"
     return text if float(text) <= radius else f"{math.floor(radius * 10**digits - 1) / 10**digits:.{digits}f}"
+
+
+def interval_text(low: float, high: float) -> str:
+    """`0.8188:1.2214`: an interval around the identity, its ends rounded towards it."""
+    return f"{0.0 - float(floor_text(-low, 4)):g}:{float(floor_text(high, 4)):g}"
 
 
 def _percent(share: float) -> str:
@@ -26,21 +32,28 @@ def table(recipe: Recipe, summary: Summary) -> Iterable[Any]:
     from rich.table import Table
 
     what = "certified accuracy" if summary.labelled else "certified share (no labels)"
-    confidence = 1 - recipe["algorithm"]["alpha"]
-    smooth = ", ".join(f"{name} = {scale:g}" for name, scale in recipe["smoothing"].items())
-    rows = Table(title=f"{smooth}, {recipe['algorithm']['mode']} mode, {summary.inputs} inputs", title_justify="left")
-    for name in ("radius", what, f"at least ({confidence:.1%} confidence)"):
+    alpha, attack, smoothing = recipe["algorithm"]["alpha"], attack_of(recipe), smoothing_of(recipe["smoothing"])
+    words = [f"{part.name} = {part.scale:g}" for part in smoothing.parts]
+    words += [] if smoothing.guarantee == "exact" else [f"{smoothing.guarantee} guarantee"]
+    words += [f"{recipe['algorithm']['mode']} mode", f"{summary.inputs} inputs"]
+    rows = Table(title=", ".join(words), title_justify="left")
+    one = len(smoothing.parts) == 1 and smoothing.parts[0].kind != "norm" and len(summary.accuracy) > 1
+    heads = ["attack" if attack else "radius", *(["values"] if one else []), what]
+    for name in [*heads, f"at least ({1 - alpha:.1%} confidence)"] if alpha else heads:
         rows.add_column(name, justify="right")
     for r, share in summary.accuracy.items():
         short = f"{r:g}"
-        rows.add_row(short if float(short) == r else repr(r), _percent(share), _percent(summary.at_least[r]))
+        cells = [short if float(short) == r else repr(r)] if r or not attack else [str(attack)]
+        cells += [interval_text(*(smoothing.interval_of(r) or (0.0, 0.0)))] if one else []
+        rows.add_row(*cells, _percent(share), *([_percent(summary.at_least[r])] if alpha else []))
     yield rows
     abstained = sum(summary.abstained.values())
     why = ", ".join(f"{count} {reason}" for reason, count in summary.abstained.most_common())
     yield f"abstained {_percent(abstained / max(summary.inputs, 1))}" + (f" ({why})" if why else "")
     if summary.failed:
         yield f"failed {summary.failed} inputs: see the ledger"
-    yield f"mean certified radius (ACR) {floor_text(summary.mean_radius)}"
+    if summary.mean_radius:
+        yield f"mean certified radius (ACR) {floor_text(summary.mean_radius)}"
     yield f"per input {summary.samples:,.0f} samples, {summary.seconds:.2f} s"
 
 

@@ -1,6 +1,31 @@
-"""The defender's random transformations: one part per file, `compose` finds the theorem for a list of parts."""
+"""The defender's random transformations: parts beside their kin, `compose` finds the theorem for a list of parts."""
 
-from .compose import PARTS, Smoothing, compose, parse_part
+from .attack import Attack, Range
+from .blur import Blur
+from .color import Brightness, Contrast, Gamma
+from .compose import PARTS, compose, parse_part, smoothing_of
+from .composition import GUARANTEES, Composition, Guarantee, Part, Smoothing
+from .enumeration import Enumeration
+from .geometry import Translation
 from .noise import Noise
 
-__all__ = ["PARTS", "Noise", "Smoothing", "compose", "parse_part"]
+__all__ = [
+    "GUARANTEES",
+    "PARTS",
+    "Attack",
+    "Blur",
+    "Brightness",
+    "Composition",
+    "Contrast",
+    "Enumeration",
+    "Gamma",
+    "Guarantee",
+    "Noise",
+    "Part",
+    "Range",
+    "Smoothing",
+    "Translation",
+    "compose",
+    "parse_part",
+    "smoothing_of",
+]

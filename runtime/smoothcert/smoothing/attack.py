@@ -1,0 +1,113 @@
+"""Sets of attacks: for each parameter a point, an interval, a ball or a grid; together their product."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from ..errors import require
+
+
+@dataclass(frozen=True)
+class Range:
+    """The values low..high of one parameter: all of them, or `points` of them, evenly spaced.
+
+    For norms (noise, translation) low is 0 and the range is a ball.
+    """
+
+    low: float
+    high: float
+    points: int | None = None
+
+    def __post_init__(self) -> None:
+        require(
+            -math.inf < self.low <= self.high < math.inf,
+            f"attack: expected LOW:HIGH with finite LOW <= HIGH, got {self.low:g}:{self.high:g}",
+        )
+        require(
+            self.points is None or 2 <= self.points <= 100_000,
+            f"attack: expected a grid of 2 to 100,000 points, got {self.points}",
+        )
+
+    @property
+    def grid(self) -> tuple[float, ...]:
+        """The points of a grid; the two ends otherwise."""
+        return tuple(np.linspace(self.low, self.high, self.points or 2).tolist())
+
+    def __str__(self) -> str:
+        if self.low == self.high:
+            return f"{self.low:g}"
+        return f"{self.low:g}:{self.high:g}" + ("" if self.points is None else f":{self.points}")
+
+
+@dataclass(frozen=True)
+class Attack:
+    """A set of attacks: every combination of values of the ranges. Parameters that it leaves out stay at the identity.
+
+    With a grid among the ranges, the set is the finite grid and nothing between: `mesh` names its spacing.
+    """
+
+    ranges: tuple[tuple[str, Range], ...]
+
+    @staticmethod
+    def of(values: Mapping[str, Any] | Attack) -> Attack:
+        """From `{"contrast": (0.5, 2), "brightness": 0.2}`: numbers, (low, high), (low, high, points), `Range`s."""
+        if isinstance(values, Attack):
+            return values
+        ranges = []
+        for name, value in values.items():
+            try:
+                if isinstance(value, Mapping):
+                    value = Range(**{k: v for k, v in value.items() if k != "unit"})
+                elif not isinstance(value, Range):
+                    low, high, *points = value if isinstance(value, tuple | list) else (value, value)
+                    value = Range(float(low), float(high), *map(int, points))
+            except TypeError:
+                raise ValueError(
+                    f"attack: expected a number, (low, high) or (low, high, points) for {name}, got {value!r}"
+                ) from None
+            ranges.append((name, value))
+        return Attack(tuple(ranges))
+
+    @staticmethod
+    def parse(texts: list[str]) -> Attack | None:
+        """From the command line's `NAME=VALUE`, `NAME=LOW:HIGH` or `NAME=LOW:HIGH:POINTS`; None where there is none."""
+        ranges: dict[str, Range] = {}
+        for text in texts:
+            name, _, value = text.partition("=")
+            try:
+                numbers = [float(part) for part in value.split(":")]
+                low, high, *points = numbers * 2 if len(numbers) == 1 else numbers
+                if len(points) > 1 or any(p != int(p) for p in points):
+                    raise ValueError
+            except (ValueError, OverflowError):
+                raise ValueError(
+                    f"--attack: expected NAME=VALUE, NAME=LOW:HIGH or NAME=LOW:HIGH:POINTS, got {text!r}"
+                ) from None
+            require(name not in ranges, f"--attack: expected each parameter once, got {name} again in {text!r}")
+            ranges[name] = Range(low, high, *map(int, points))
+        return Attack(tuple(ranges.items())) if ranges else None
+
+    def __iter__(self) -> Iterator[tuple[str, Range]]:
+        return iter(self.ranges)
+
+    @property
+    def is_grid(self) -> bool:
+        """Whether the set is finite, with nothing promised between its points."""
+        return any(r.points is not None for _, r in self)
+
+    @property
+    def recipe(self) -> dict[str, Any]:
+        """Plain values by parameter."""
+        return {
+            name: {"low": r.low, "high": r.high} | ({} if r.points is None else {"points": r.points})
+            for name, r in self
+        }
+
+    def __str__(self) -> str:
+        mesh = ", ".join(f"{n} every {(r.high - r.low) / (r.points - 1):.3g}" for n, r in self if r.points)
+        return ", ".join(f"{name} {r}" for name, r in self) + (f" (grid: {mesh}; nothing between)" if mesh else "")

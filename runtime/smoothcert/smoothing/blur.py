@@ -1,0 +1,49 @@
+"""Random Gaussian blur."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+from numpy.typing import NDArray
+
+from ..errors import require
+from .composition import Kind, Part
+from .geometry import require_image
+from .laws import Exponential, FoldedNormal, Rayleigh, Uniform
+
+BORDERS = ("reflect101", "reflect", "wrap")
+
+
+@dataclass(frozen=True)
+class Blur(Part):
+    """Gaussian blur with a kernel of random VARIANCE v >= 0 in square pixels; variances of blurs in a row add up.
+
+    Laws of v, with p_star of an attack: exponential of mean `scale`, 1 - exp(-v / scale) / 2; uniform on [0, scale],
+    1/2 + v / scale; folded-normal, |N(0, scale^2)|; rayleigh of scale `scale`. The blur is the exact semigroup (each
+    cosine or Fourier mode of frequency w times exp(-v w^2 / 2)); how near an 8-bit attacker's truncated kernels come to
+    it is in docs/theory.md. `border`: reflect101 (OpenCV's default), reflect, or wrap, which cyclic translations need.
+    """
+
+    name: ClassVar[str] = "blur"
+    unit: ClassVar[str] = "kernel variance, pixels^2"
+    kind: ClassVar[Kind] = "variance"
+    laws: ClassVar[Mapping[str, type[Any]]] = {
+        "exponential": Exponential, "uniform": Uniform, "folded-normal": FoldedNormal, "rayleigh": Rayleigh,
+    }  # fmt: skip
+    moves: ClassVar[bool] = True
+    scale: float
+    law: str = "exponential"
+    border: str = "reflect101"
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        require(self.border in BORDERS, f"blur: expected a border of {', '.join(BORDERS)}, got {self.border!r}")
+
+    @property
+    def description(self) -> dict[str, Any]:
+        return super().description | {"border": self.border}
+
+    def require_data(self, x: NDArray[Any]) -> None:
+        require_image(self.name, x)

@@ -1,0 +1,346 @@
+"""What a smoothing is: parts, applied in order, and what the theorem that covers them promises."""
+
+from __future__ import annotations
+
+import functools
+import itertools
+import math
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, ClassVar, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.optimize import brentq
+
+from ..errors import require
+from ..neyman_pearson import Tilt, path_threshold, sampled_threshold
+from ..noise import Stream, uniform
+from . import pipeline
+from .attack import Attack, Range
+from .cover import Point, box_threshold, box_worst, line_worst, point_threshold
+from .laws import Law, Normal
+from .theorem import Affine, Theorem, sample_log_ratio
+
+Guarantee = Literal["exact", "path", "enumerated"]
+GUARANTEES: tuple[Guarantee, ...] = ("exact", "path")  # of compositions
+Kind = Literal["additive", "factor", "norm", "variance"]
+AnyAttack = Mapping[str, Any] | Attack
+
+_DOWN = 1 - 1e-12  # quantiles are good to about 1e-15: what is certified is rounded towards the identity
+_SUPPORTED = (
+    "supported: noise, brightness, contrast, gamma, blur, translation alone; contrast with brightness and gamma with "
+    "contrast, in either order; translation with any of these, blur with any but gamma, noise after all of them"
+)
+
+
+class Smoothing(ABC):
+    """A random transformation of the input, and what it certifies. Immutable; equal by value.
+
+    The attack comes first, the smoothing's draw second. An attack maps names of parameters to a number, an interval
+    (low, high) or a grid (low, high, points), or is an `Attack`; parameters that it leaves out stay at the identity. A
+    number for a norm (noise, translation) is a ball. Attacks of several parameters are applied in the parts' order.
+    """
+
+    @property
+    @abstractmethod
+    def parts(self) -> tuple[Part, ...]:
+        """The parts in the order of application."""
+
+    @property
+    @abstractmethod
+    def guarantee(self) -> Guarantee:
+        """`exact`: Neyman and Pearson's bound. `path`: General Lipschitz put right, which never certifies more.
+
+        `enumerated`: no bound at all, for nothing is random.
+        """
+
+    @property
+    def recipe(self) -> dict[str, Any]:
+        """Plain values, for recipes and ledgers."""
+        return {"guarantee": self.guarantee, "parts": [part.description for part in self.parts]}
+
+    @property
+    def theorem(self) -> Theorem:
+        """What covers the parts together. `ValueError` where nothing does."""
+        return find_theorem(self.parts)
+
+    def p_star(self, attack: AnyAttack) -> float:
+        """The top-class probability at the input above which the smoothed classifier survives every attack of the set.
+
+        1 where nothing suffices. `ValueError` for attacks on parameters that are not smoothed, or outside their range.
+        Source: theory.md sections 2, 3 and 5.
+        """
+        return _p_star(self, Attack.of(attack))
+
+    def p_star_sampled(self, attack: AnyAttack, *, n: int, delta: float, seed: int) -> tuple[float, float]:
+        """Bounds on `p_star` of one attack (a point) from n draws, both true with probability 1 - delta.
+
+        It shares no quadrature and no closed form with `p_star`: a check on it.
+        """
+        (box,) = _boxes(self, Attack.of(attack))
+        require(all(low == high for low, high in box.values()), f"attack: expected one point, got {Attack.of(attack)}")
+        point = {name: low for name, (low, _) in box.items()}
+        rng = np.random.default_rng(seed)
+
+        def draw(n: int, attacked: bool) -> NDArray[np.float64]:
+            return sample_log_ratio(self.theorem, point, rng, n, attacked=attacked)
+
+        return sampled_threshold(draw, n, delta)
+
+    def survives(self, attack: AnyAttack | None, p_lower: float, p_upper: float) -> bool:
+        """Whether the top class stays on top under every attack of the set; None: without any attack.
+
+        `p_lower`, `p_upper`: bounds on the probabilities of the top class and of any other.
+        """
+        if p_lower <= p_upper or attack is None:
+            return p_lower > p_upper
+        attack = Attack.of(attack)
+        if p_lower > self.p_star(attack):
+            return True
+        if p_upper >= 1 - p_lower or self.guarantee != "exact":
+            return False
+        theorem = self.theorem
+        return all(
+            box_worst(theorem, box, p_lower) + box_worst(theorem, box, 1 - p_upper) > 1 for box in _boxes(self, attack)
+        )
+
+    def reach(self, p_lower: float, p_upper: float | None = None) -> tuple[float, float]:
+        """How far to the left and to the right of the identity the one parameter is certified, in its coordinate.
+
+        Rounded down; 0 where p_lower <= p_upper (1 - p_lower unless given), and for smoothings of several parameters.
+        """
+        p_upper = 1 - p_lower if p_upper is None else p_upper
+        if len(self.parts) > 1 or p_lower <= p_upper:
+            return 0.0, 0.0
+        (part,) = self.parts
+        left = _reach(part.line, -1, p_lower, p_upper) if part.signed else 0.0
+        return left, _reach(part.line, 1, p_lower, p_upper)
+
+    def radius(self, p_lower: float, p_upper: float | None = None) -> float:
+        """The certified distance from the identity, either way, in the coordinate of the one parameter."""
+        left, right = self.reach(p_lower, p_upper)
+        return min(left, right) if self.parts[0].signed else right
+
+    def interval(self, p_lower: float, p_upper: float | None = None) -> tuple[float, float] | None:
+        """The certified values of the one parameter, for those that are not norms; None for others."""
+        if len(self.parts) > 1 or self.parts[0].kind == "norm":
+            return None
+        left, right = self.reach(p_lower, p_upper)
+        return self.parts[0].value(0.0 - left), self.parts[0].value(right)
+
+    def ball(self, radius: float) -> Attack:
+        """All attacks within that distance of the identity, for smoothings of one parameter."""
+        require(len(self.parts) == 1, "radii: a smoothing of several parameters has none; name an attack (--attack)")
+        (part,) = self.parts
+        return Attack.of({part.name: (part.value(-radius if part.signed else 0.0), part.value(radius))})
+
+    def interval_of(self, radius: float) -> tuple[float, float] | None:
+        """The values within that distance of the identity, as `interval` has them."""
+        ((_, ends),) = self.ball(radius)
+        return None if self.parts[0].kind == "norm" else (ends.low, ends.high)
+
+    def attack_model(self, x: NDArray[Any]) -> str:
+        """`integer` where 8-bit inputs stay whole numbers all along, else `float-unclipped`."""
+        return "integer" if pipeline.is_integer(self.parts, x) else "float-unclipped"
+
+    def slack(self, x: NDArray[Any]) -> float:
+        """Total variation between the integers drawn for x and their law; 0, not bounded, for real numbers."""
+        return sum(part.slack(x) for part in self.parts) if pipeline.is_integer(self.parts, x) else 0.0
+
+    def dtype(self, x: NDArray[Any]) -> np.dtype[Any]:
+        """Element type of the perturbed samples: int16 levels, or float32. `DataError` for data that do not suit."""
+        return pipeline.dtype(self.parts, x)
+
+    def encode(self, x: NDArray[Any]) -> pipeline.Encoded:
+        """What is computed once for x, an image of shape (outer, height, width, inner) or any array of pixels."""
+        return pipeline.encode(self.parts, x)
+
+    def perturb(self, encoded: pipeline.Encoded, stream: Stream, first: int, out: NDArray[Any]) -> None:
+        """Fill out[i] (shape (batch, *x.shape), C order, type `dtype(x)`) with sample first + i of the smoothed x."""
+        pipeline.perturb(self.parts, encoded, stream, first, out)
+
+
+class Part(Smoothing):
+    """One random parameter. `line` is its law in the coordinate where attacks add up and the identity is 0."""
+
+    name: ClassVar[str]
+    unit: ClassVar[str]  # of an attack's values
+    kind: ClassVar[Kind]
+    laws: ClassVar[Mapping[str, type[Any]]]  # by name, the default first
+    whole: ClassVar[bool] = False  # 8-bit inputs stay whole numbers
+    moves: ClassVar[bool] = False  # moves pixels about, rather than changing each for itself
+    scale: float
+    law: str
+
+    def __post_init__(self) -> None:
+        require(0 < self.scale <= 1e30, f"{self.name}: expected a scale > 0, got {self.scale:g}")
+        require(self.law in self.laws, f"{self.name}: expected a law of {', '.join(self.laws)}, got {self.law!r}")
+
+    @property
+    def line(self) -> Law:
+        """The law of the coordinate."""
+        law: Law = self.laws[self.law](self.scale)
+        return law
+
+    @property
+    def description(self) -> dict[str, Any]:
+        """The part in a recipe: its name, scale and law, an attack's unit, and what else there is to say."""
+        return {"part": self.name, "scale": self.scale, "law": self.law, "unit": self.unit}
+
+    @property
+    def parts(self) -> tuple[Part, ...]:
+        """The part itself."""
+        return (self,)
+
+    @property
+    def guarantee(self) -> Guarantee:
+        """A part on its own has its exact bound."""
+        return "exact"
+
+    @property
+    def signed(self) -> bool:
+        """Whether attacks go to both sides of the identity."""
+        return self.kind in ("additive", "factor")
+
+    def coordinate(self, value: float) -> float:
+        """The coordinate of an attack's value; `ValueError` outside the range of the parameter."""
+        least = {"additive": -math.inf, "factor": math.ulp(0.0), "norm": 0.0, "variance": 0.0}[self.kind]
+        want = {"factor": "a factor > 0", "norm": "an l2 norm >= 0", "variance": "a variance >= 0"}.get(self.kind)
+        require(least <= value < math.inf, f"attack: expected {want} for {self.name}, got {value:g}")
+        return math.log(value) if self.kind == "factor" else value
+
+    def value(self, coordinate: float) -> float:
+        """The attack's value at a coordinate."""
+        return math.exp(coordinate) if self.kind == "factor" else coordinate
+
+    def require_data(self, x: NDArray[Any]) -> None:
+        """`DataError` for data that the part has no meaning for."""
+
+    def slack(self, x: NDArray[Any]) -> float:
+        """Total variation between what is drawn for x and its law, for whole numbers."""
+        return 0.0
+
+    def draw(self, stream: Stream, first: int, batch: int) -> NDArray[Any]:
+        """The values of samples first..first + batch - 1, each a function of its address."""
+        y = self.line.quantile(uniform(stream, first, batch))
+        return np.asarray(np.exp(y) if self.kind == "factor" else y)
+
+    def apply(self, out: NDArray[Any], stream: Stream, first: int, unit: float) -> None:
+        """Draw, and change the pixels of out[i] in place; for parts that do not move them."""
+        raise NotImplementedError
+
+
+@dataclass(frozen=True)
+class Composition(Smoothing):
+    """Parts applied one after the other. Made by `compose`."""
+
+    parts: tuple[Part, ...] = ()
+    guarantee: Guarantee = "exact"
+
+    def __post_init__(self) -> None:
+        find_theorem(self.parts)
+        require(self.guarantee in GUARANTEES, f"guarantee: expected exact or path, got {self.guarantee!r}")
+        rough = [f"{p.name} with law {p.line.name}" for p in self.parts if not p.line.smooth]
+        require(
+            self.guarantee == "exact" or not rough,
+            f"guarantee path: needs laws with a smooth density, got {', '.join(rough)}; use exact, or another law",
+        )
+
+
+@functools.cache
+def find_theorem(parts: tuple[Part, ...]) -> Theorem:
+    """The theorem for the parts together; `ValueError` that says what is in the way, and what there is."""
+    names = [part.name for part in parts]
+    by = {part.name: part for part in parts}
+    title = f"compose: no theorem for {' then '.join(names)}"
+    require(
+        len(by) == len(names), f"{title}: each part once (two independent noises are one, of sigma = sqrt(s1^2 + s2^2))"
+    )
+    require("noise" not in names[:-1], f"{title}: noise comes last, for no other part may depend on it")
+    others = {"brightness", "blur"} & by.keys()
+    require(
+        "gamma" not in by or not others,
+        f"{title}: gamma does not compose with {' or '.join(sorted(others))}; {_SUPPORTED}",
+    )
+    require(
+        not {"blur", "translation"} <= by.keys() or by["blur"].description["border"] == "wrap",
+        f"{title}: a cyclic translation commutes with a cyclic blur only; give blur border=wrap",
+    )
+    laws = {part.name: part.line for part in parts}
+    noise = "noise" if "noise" in by else None
+    if {"gamma", "contrast"} <= by.keys():
+        require(
+            by["contrast"].description["about"] == "0",
+            f"{title}: contrast about 0 composes with gamma, about mid does not",
+        )
+        return Theorem(laws, Affine("gamma", "contrast", None, names.index("gamma") < names.index("contrast")))
+    if {"contrast", "brightness"} <= by.keys():
+        first = names.index("contrast") < names.index("brightness")
+        return Theorem(laws, Affine("contrast", "brightness", noise, first))
+    return Theorem(laws, Affine("contrast", None, noise, True) if "contrast" in by and noise else None)
+
+
+@functools.lru_cache(maxsize=4096)
+def _p_star(smoothing: Smoothing, attack: Attack) -> float:
+    """Computed once for a run."""
+
+    @functools.cache
+    def bound(items: tuple[tuple[str, float], ...]) -> float:
+        shift = dict(items)
+        exact = point_threshold(smoothing.theorem, shift)
+        if smoothing.guarantee == "exact" or exact == 1:
+            return exact
+
+        def tilt(time: float, resolution: int) -> Tilt:
+            return smoothing.theorem.tilt({name: time * a for name, a in items}, shift, resolution)
+
+        return max(exact, path_threshold(tilt))
+
+    def point(shift: Point) -> float:
+        return bound(tuple(sorted(shift.items())))
+
+    return max(box_threshold(smoothing.theorem, box, point) for box in _boxes(smoothing, attack))
+
+
+def _boxes(smoothing: Smoothing, attack: Attack) -> list[dict[str, tuple[float, float]]]:
+    """The attack in coordinates: one box, or one for each combination of the points of grids."""
+    by = {part.name: part for part in smoothing.parts}
+    known = ", ".join(repr(name) for name in by)
+    strange = ", ".join(name for name, _ in attack if name not in by)
+    require(not strange, f"attack: expected parameters that are smoothed ({known}), got {strange}")
+    require(bool(attack.ranges), f"attack: expected a value for at least one of {known}, got nothing")
+    require(
+        not ("gamma" in by and any(name == "noise" and r.high for name, r in attack)),
+        "attack: no theorem for an attack on noise behind gamma, which bends it; leave noise out of the attack",
+    )
+    require(
+        math.prod(r.points or 1 for _, r in attack) <= 20_000,
+        f"attack: expected a grid of at most 20,000 points, got {attack}; take fewer, or the whole interval",
+    )
+    names = [name for name, _ in attack]
+
+    def sides(name: str, r: Range) -> list[tuple[float, float]]:
+        at = [by[name].coordinate(value) for value in r.grid]
+        return [(a, a) for a in at] if r.points else [(at[0], at[1])]
+
+    return [dict(zip(names, box, strict=True)) for box in itertools.product(*(sides(name, r) for name, r in attack))]
+
+
+def _reach(law: Law, sign: int, p_lower: float, p_upper: float) -> float:
+    """The largest shift to that side that the margin survives, rounded down."""
+    if isinstance(law, Normal):
+        return float(law.quantile(p_lower) - law.quantile(p_upper)) / 2 * _DOWN
+
+    def one_sided(p: float) -> float:
+        return float(law.quantile(p) - law.quantile(0.5) if sign > 0 else law.isf(0.5) - law.isf(p))
+
+    if p_upper >= 1 - p_lower:
+        return max(0.0, one_sided(p_lower)) * _DOWN
+
+    def margin(shift: float) -> float:
+        return line_worst(law, sign * shift, p_lower) + line_worst(law, sign * shift, 1 - p_upper) - 1
+
+    most = one_sided(min(max(p_lower, 1 - p_upper), 1 - 1e-16))
+    return float(brentq(margin, 0.0, most, xtol=1e-14 * most)) * (1 - 1e-9) if margin(most) < 0 else most * _DOWN

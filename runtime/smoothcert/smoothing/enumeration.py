@@ -1,0 +1,122 @@
+"""Every image that an 8-bit attacker can make of one input: nothing is random, nothing is estimated."""
+
+from __future__ import annotations
+
+import functools
+import itertools
+import math
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..errors import DataError, require
+from ..noise import Stream
+from ..transforms import blur, color, geometry
+from .attack import Attack, Range
+from .composition import Guarantee, Part, Smoothing
+from .pipeline import Encoded
+
+Image = NDArray[np.uint8]  # (height, width, colours)
+
+# What each attack makes of an image, and its identity.
+_ATTACKS: Mapping[str, tuple[Callable[[Image, Any, str], Image], Any]] = {
+    "brightness": (lambda image, b, border: color.brightness(image, b), 0.0),
+    "contrast": (lambda image, c, border: color.contrast(image, c), 1.0),
+    "gamma": (lambda image, g, border: color.gamma(image, g), 1.0),
+    "blur": (lambda image, v, border: blur.gaussian_blur(image, v), 0.0),
+    "translation": (lambda image, d, border: geometry.translate(image, d[1], d[0], border), (0, 0)),
+    "rotation": (lambda image, a, border: geometry.rotate(image, a, border), 0.0),
+    "scaling": (lambda image, f, border: geometry.scale(image, f, border), 1.0),
+}
+BORDERS = ("black", "wrap", "reflect101", "replicate")
+_MOST = 1_000_000
+
+
+@dataclass(frozen=True)
+class Enumeration(Smoothing):
+    """All attacks of a finite set, on 8-bit images, by the attacker's own pipeline (round, saturate).
+
+    translation R: every whole-pixel shift of l2 norm up to R; brightness LOW:HIGH: every whole level; other parameters,
+    a value or a grid LOW:HIGH:POINTS. Several are applied in the attack's order. Sample i is member i, and member 0
+    the image itself. `border` fills what translation, rotation and scaling leave open.
+    """
+
+    attack: Attack
+    border: str = "black"
+    parts: ClassVar[tuple[Part, ...]] = ()
+    guarantee: ClassVar[Guarantee] = "enumerated"
+
+    def __post_init__(self) -> None:
+        require(self.border in BORDERS, f"--border: expected one of {', '.join(BORDERS)}, got {self.border!r}")
+        strange = ", ".join(name for name, _ in self.attack if name not in _ATTACKS)
+        require(not strange, f"attack: expected parameters of {', '.join(_ATTACKS)} to enumerate, got {strange}")
+        size = math.prod(len(_values(name, r)) for name, r in self.attack)
+        require(size <= _MOST, f"attack: expected at most {_MOST:,} members, got {size:,}; take a smaller set")
+
+    @property
+    def recipe(self) -> dict[str, Any]:
+        """The set as plain values."""
+        return {"guarantee": self.guarantee, "attack": self.attack.recipe, "border": self.border, "parts": []}
+
+    @property
+    def members(self) -> tuple[tuple[Any, ...], ...]:
+        """Values of the parameters, in the attack's order, for every member; the identity first."""
+        return _members(self.attack)
+
+    def attack_model(self, x: NDArray[Any]) -> str:
+        """Always `enumerated`."""
+        return "enumerated"
+
+    def slack(self, x: NDArray[Any]) -> float:
+        """None: there is no law."""
+        return 0.0
+
+    def dtype(self, x: NDArray[Any]) -> np.dtype[Any]:
+        """int16 levels; `DataError` for what is no 8-bit image."""
+        if x.dtype != np.uint8 or x.ndim != 4:
+            raise DataError(
+                f"enumerate: expected 8-bit images, got {x.dtype} values of shape {x.shape}; convert the data"
+            )
+        return np.dtype(np.int16)
+
+    def encode(self, x: NDArray[Any]) -> Encoded:
+        """Rows, columns, colours."""
+        outer, height, width, inner = x.shape
+        image = np.ascontiguousarray(np.moveaxis(x, 0, 2)).reshape(height, width, outer * inner)
+        return Encoded(image, None, 255.0)
+
+    def perturb(self, encoded: Encoded, stream: Stream, first: int, out: NDArray[Any]) -> None:
+        """Fill out[i] with member first + i; past the last, they come again."""
+        members = self.members
+        for place, target in enumerate(out, start=first):
+            image = encoded.pixels
+            for (name, _), value in zip(self.attack, members[place % len(members)], strict=True):
+                image = _ATTACKS[name][0](image, value, self.border)
+            outer, height, width, inner = target.shape
+            target[...] = np.moveaxis(image.reshape(height, width, outer, inner), 2, 0)
+
+
+@functools.lru_cache(maxsize=8)
+def _members(attack: Attack) -> tuple[tuple[Any, ...], ...]:
+    identity = tuple(_ATTACKS[name][1] for name, _ in attack)
+    rest = itertools.product(*(_values(name, r) for name, r in attack))
+    return (identity, *(values for values in rest if values != identity))
+
+
+def _values(name: str, r: Range) -> tuple[Any, ...]:
+    if name == "translation":
+        require(r.low in (0, r.high) and r.points is None, f"attack: expected translation=RADIUS to enumerate, got {r}")
+        require(0 <= r.high <= 500, f"attack: expected a radius of 0 to 500 pixels, got {r.high:g}")
+        reach = range(-int(r.high), int(r.high) + 1)
+        return tuple((dy, dx) for dy in reach for dx in reach if math.hypot(dy, dx) <= r.high)
+    if name == "brightness" and r.points is None:
+        require(r.low >= -1 and r.high <= 1, f"attack: expected brightness between -1 and 1 to enumerate, got {r}")
+        return tuple(level / 255 for level in range(round(255 * r.low), round(255 * r.high) + 1))
+    require(
+        r.points is not None or r.low == r.high,
+        f"attack: {name} {r} has no end of members; give a grid, {name}={r.low:g}:{r.high:g}:POINTS",
+    )
+    return r.grid if r.points else (r.low,)
