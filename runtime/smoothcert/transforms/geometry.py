@@ -1,0 +1,184 @@
+"""Translation, rotation and scaling, by OpenCV's warps; cyclic shifts, which alone of them compose exactly.
+
+x runs right and y down, in pixels; rotation and scaling are about the middle of the pixel centres,
+((W - 1) / 2, (H - 1) / 2).
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable
+from typing import Any
+
+import cv2
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from ..errors import require
+from .checks import BORDERS, INTERPOLATIONS, eight_bit, require_name
+
+WARP_BORDERS = ("black", "wrap", "reflect101", "replicate")
+SCALES = (0.01, 100.0)  # beyond, source positions outgrow the integers OpenCV keeps them in
+
+
+def translate(
+    image: NDArray[np.uint8], dx: float, dy: float, border: str = "black", interpolation: str = "bilinear"
+) -> NDArray[np.uint8]:
+    """The image moved dx pixels right and dy down. Whole-pixel shifts are exact whatever the interpolation."""
+    image = eight_bit(image)
+    return _warped(image, _translation(dx, dy, image, border), border, interpolation)
+
+
+def rotate(
+    image: NDArray[np.uint8], degrees: float, border: str = "black", interpolation: str = "bilinear"
+) -> NDArray[np.uint8]:
+    """The image turned counter-clockwise about its middle, by cv2.warpAffine; the shape stays."""
+    image = eight_bit(image)
+    return _warped(image, _rotation(degrees, image.shape), border, interpolation)
+
+
+def scale(
+    image: NDArray[np.uint8], factor: float, border: str = "black", interpolation: str = "bilinear"
+) -> NDArray[np.uint8]:
+    """The image enlarged (factor > 1) or shrunk about its middle, by cv2.warpAffine; the shape stays."""
+    image = eight_bit(image)
+    return _warped(image, _scaling(factor, image.shape), border, interpolation)
+
+
+def cyclic_shift(image: NDArray[Any], shifts: NDArray[np.integer[Any]], out: NDArray[Any]) -> None:
+    """Fill out[i] (outer, H, W, inner) with the image shifted down and right by whole pixels, shifts[i] = (dy, dx).
+
+    What leaves on one side comes back on the other: shifts compose by adding, modulo (H, W), exactly. `out` may have
+    any type that holds the image's values.
+    """
+    require(
+        shifts.shape == (len(out), 2) and np.issubdtype(shifts.dtype, np.integer),
+        f"cyclic shift: expected whole shifts of shape ({len(out)}, 2), got {shifts.dtype} of shape {shifts.shape}",
+    )
+    _, height, width, _ = image.shape
+    tiled = np.tile(image.astype(out.dtype), (1, 2, 2, 1))  # every shifted image is a window of it: one copy a sample
+    windows = (-shifts % (height, width)).tolist()
+    for sample, (y, x) in zip(out, windows, strict=True):
+        sample[...] = tiled[:, y : y + height, x : x + width]
+
+
+def translate_batch(
+    image: NDArray[Any],
+    shifts: ArrayLike,
+    out: NDArray[np.float32],
+    border: str = "black",
+    interpolation: str = "bilinear",
+) -> None:
+    """Fill out[i] with the image (outer, H, W, inner) moved by shifts[i] = (dy, dx) pixels, as `translate` does."""
+    matrices = (_translation(dx, dy, image[0], border) for dy, dx in np.asarray(shifts, float).tolist())
+    _warp_batch(image, matrices, out, border, interpolation)
+
+
+def rotate_batch(
+    image: NDArray[Any],
+    degrees: ArrayLike,
+    out: NDArray[np.float32],
+    border: str = "black",
+    interpolation: str = "bilinear",
+) -> None:
+    """Fill out[i] with the image (outer, H, W, inner) turned by degrees[i], as `rotate` does, unrounded."""
+    matrices = (_rotation(angle, image.shape[1:]) for angle in np.asarray(degrees, float).tolist())
+    _warp_batch(image, matrices, out, border, interpolation)
+
+
+def scale_batch(
+    image: NDArray[Any],
+    factors: ArrayLike,
+    out: NDArray[np.float32],
+    border: str = "black",
+    interpolation: str = "bilinear",
+) -> None:
+    """Fill out[i] with the image (outer, H, W, inner) scaled by factors[i], as `scale` does, unrounded."""
+    matrices = (_scaling(factor, image.shape[1:]) for factor in np.asarray(factors, float).tolist())
+    _warp_batch(image, matrices, out, border, interpolation)
+
+
+def _translation(dx: float, dy: float, image: NDArray[Any], border: str) -> NDArray[np.float64]:
+    """Matrix of the shift, brought to its shortest form: OpenCV's positions overflow far from the image."""
+    require(math.isfinite(dx) and math.isfinite(dy), f"translation: expected finite shifts, got ({dx:g}, {dy:g})")
+
+    def shortest(shift: float, size: int) -> float:
+        if border == "wrap":
+            return math.remainder(shift, size)
+        if border == "reflect101":
+            return math.remainder(shift, max(2 * size - 2, 1))
+        return min(max(shift, -size - 2), size + 2)  # nothing of the image is left in sight, or its edge alone
+
+    height, width = image.shape[:2]
+    return np.array([[1, 0, shortest(dx, width)], [0, 1, shortest(dy, height)]], float)
+
+
+def _rotation(degrees: float, shape: tuple[int, ...]) -> NDArray[np.float64]:
+    require(math.isfinite(degrees), f"rotation: expected finite degrees, got {degrees:g}")
+    return _about_the_middle(math.remainder(degrees, 360), 1, shape)
+
+
+def _scaling(factor: float, shape: tuple[int, ...]) -> NDArray[np.float64]:
+    least, most = SCALES
+    require(least <= factor <= most, f"scaling: expected a factor from {least:g} to {most:g}, got {factor:g}")
+    return _about_the_middle(0, factor, shape)
+
+
+def _about_the_middle(degrees: float, factor: float, shape: tuple[int, ...]) -> NDArray[np.float64]:
+    middle = ((shape[1] - 1) / 2, (shape[0] - 1) / 2)
+    return np.asarray(cv2.getRotationMatrix2D(middle, degrees, factor), float)
+
+
+def _warped(
+    image: NDArray[np.uint8], matrix: NDArray[np.float64], border: str, interpolation: str
+) -> NDArray[np.uint8]:
+    """A new 8-bit image, warped."""
+    planes = image.reshape(1, *image.shape[:2], -1)
+    out = np.empty_like(planes)[None]
+    _warp_batch(planes, [matrix], out, border, interpolation)
+    return out.reshape(image.shape)
+
+
+def _warp_batch(
+    image: NDArray[Any],
+    matrices: Iterable[NDArray[np.float64]],
+    out: NDArray[Any],
+    border: str,
+    interpolation: str,
+) -> None:
+    """Fill out[i] with the image (outer, H, W, inner), of out's type, under the i-th map of positions (x, y)."""
+    require_name("border", border, WARP_BORDERS)
+    require_name("interpolation", interpolation, INTERPOLATIONS)
+    require(image.shape[3] <= 4, f"warp: expected at most 4 channels behind the pixels, got {image.shape[3]}")
+    planes = image.astype(out.dtype, copy=False)
+    # OpenCV 5.0 interpolates cubically from wrong pixels where a position is more than one reflection outside.
+    by_hand = interpolation == "bicubic" and border in ("wrap", "reflect101")
+    for sample, matrix in zip(out, matrices, strict=True):
+        for plane, target in zip(planes, sample, strict=True):
+            if by_hand:
+                warped = _warp_folded(plane, matrix, border)
+            else:
+                height, width, _ = plane.shape
+                flags, mode = INTERPOLATIONS[interpolation], BORDERS[border]
+                warped = cv2.warpAffine(plane, matrix, (width, height), dst=target, flags=flags, borderMode=mode)
+            if warped is not target:
+                target[...] = warped.reshape(target.shape)
+
+
+def _warp_folded(plane: NDArray[Any], matrix: NDArray[np.float64], border: str) -> NDArray[Any]:
+    """The plane (H, W, inner) warped bicubically, its positions first brought inside by the border's symmetry."""
+    height, width, _ = plane.shape
+    inverse = np.asarray(cv2.invertAffineTransform(matrix))
+    y, x = np.mgrid[:height, :width]
+    maps = []
+    for (by_x, by_y, offset), size in zip(inverse, (width, height), strict=True):
+        position = by_x * x + by_y * y + offset
+        if border == "wrap":
+            position = position % size
+        elif size > 1:
+            position = (size - 1) - abs(position % (2 * size - 2) - (size - 1))
+        else:
+            position = np.zeros_like(position)
+        maps.append((position + 3).astype(np.float32))
+    margin = np.pad(plane, ((3, 3), (3, 3), (0, 0)), mode="wrap" if border == "wrap" else "reflect")
+    return np.asarray(cv2.remap(margin, maps[0], maps[1], cv2.INTER_CUBIC))
