@@ -167,15 +167,26 @@ def report(
     ] = False,
     fail_under: Annotated[
         str,
-        typer.Option(metavar="R=ACC", help="Exit code 1 where certified accuracy at radius R is below ACC (0 to 1)."),
+        typer.Option(
+            metavar="R=ACC",
+            help="Exit code 1 where certified accuracy at radius R (0: the attack) is below ACC (0 to 1).",
+        ),
     ] = "",
+    region: Annotated[
+        str,
+        typer.Option(
+            metavar="NAME,NAME",
+            help="Accuracy over a grid of two parameters, from the run's votes; each NAME or NAME=LOW:HIGH[:POINTS].",
+        ),
+    ] = "",
+    png: Annotated[Path | None, typer.Option(help="Where the region's picture goes. (default: in RUN)")] = None,
 ) -> None:
-    """Certified accuracy at radii, abstention, mean radius and cost of RUN."""
+    """Certified accuracy at radii or under the attack, or over a region of two parameters; abstention and cost of RUN."""
     from .launch import numbers
     from .report import summarise
     from .report import tsv as tsv_lines
     from .runs import RunFolder, chosen
-    from .show import print_report
+    from .show import print_region, print_report
 
     goals = [numbers("--fail-under R=ACC", text) for text in fail_under.split("=")] if fail_under else []
     if fail_under and [len(goal) for goal in goals] != [1, 1]:
@@ -188,7 +199,9 @@ def report(
     missing = expected - len({entry["index"] for entry in entries})
     if missing:
         print(f"unfinished: {missing} of {expected} inputs are not in the ledger", file=sys.stderr)
-    if tsv:
+    if region:
+        print_region(recipe, entries, region, png or run / f"region-{region.replace(',', '-').replace(':', 'to')}.png")
+    elif tsv:
         print("\n".join(tsv_lines(entries)))
     else:
         print_report(recipe, entries, numbers("--radii", radii))

@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from threadpoolctl import ThreadpoolController
 
 from .classifier import Classifier
 from .evidence import Counts, Evidence
@@ -24,6 +25,11 @@ SELECTION, ESTIMATION, PROBE = 0, 1, 2  # stages: samples of different stages ar
 @functools.lru_cache(maxsize=4)
 def _pool(threads: int) -> ThreadPoolExecutor:
     return ThreadPoolExecutor(threads, thread_name_prefix="smoothcert")
+
+
+@functools.cache
+def _blas() -> ThreadpoolController:
+    return ThreadpoolController()
 
 
 @dataclass(frozen=True, eq=False)
@@ -92,10 +98,11 @@ class Sampler:
                 raise
             return votes
 
-        if workers <= 1:
-            return work()
-        futures = [_pool(workers).submit(work) for _ in range(workers)]
-        try:
-            return sum((future.result() for future in futures), Counter[int]())
-        finally:
-            stop.set()
+        with _blas().limit(limits=1, user_api="blas"):  # its threads would fight ours
+            if workers <= 1:
+                return work()
+            futures = [_pool(workers).submit(work) for _ in range(workers)]
+            try:
+                return sum((future.result() for future in futures), Counter[int]())
+            finally:
+                stop.set()

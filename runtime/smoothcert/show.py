@@ -39,6 +39,17 @@ def print_report(recipe: Recipe, entries: Sequence[Entry], radii: Sequence[float
         console.print(part)
 
 
+def print_region(recipe: Recipe, entries: Sequence[Entry], text: str, picture: Path) -> None:
+    """The table of a region, and its picture."""
+    from .report.region import draw, region, region_table
+
+    found = region(recipe, entries, text)
+    console = _console()
+    console.print(region_table(found))
+    draw(found, picture)
+    console.print(f"each point for itself, {found.accuracy.size} points, nothing promised between; picture: {picture}")
+
+
 def preflight_text(job: Job) -> str:
     """The preflight line, and a hint under it; `ValueError` for a run that could only abstain."""
     reach = job.algorithm.reachable(job.smoothing)

@@ -311,9 +311,15 @@ def _boxes(smoothing: Smoothing, attack: Attack) -> list[dict[str, tuple[float, 
     strange = ", ".join(name for name, _ in attack if name not in by)
     require(not strange, f"attack: expected parameters that are smoothed ({known}), got {strange}")
     require(bool(attack.ranges), f"attack: expected a value for at least one of {known}, got nothing")
+    noisy = any(name == "noise" and r.high for name, r in attack)
     require(
-        not ("gamma" in by and any(name == "noise" and r.high for name, r in attack)),
+        not (noisy and "gamma" in by),
         "attack: no theorem for an attack on noise behind gamma, which bends it; leave noise out of the attack",
+    )
+    require(
+        not (noisy and "blur" in by and by["blur"].description["border"] == "reflect101"),
+        "attack: no theorem for an attack on noise behind a blur with border=reflect101, which can magnify it at the edges; "
+        "give blur border=reflect or border=wrap",
     )
     require(
         math.prod(r.points or 1 for _, r in attack) <= 20_000,

@@ -1,0 +1,147 @@
+"""Certified accuracy over a grid of two attack parameters, from the evidence of one run: nothing is sampled again."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from ..certificate import ABSTAIN
+from ..errors import require
+from ..evidence import Evidence, top
+from ..runs import Entry, Recipe
+from ..smoothing import Part, Range, Smoothing, smoothing_of
+from .summary import attack_of
+
+POINTS = 21  # an axis, unless asked otherwise
+_CELL, _MARGIN, _INK = 24, 84, (60, 60, 60)
+
+
+@dataclass(frozen=True, eq=False)
+class Region:
+    """`accuracy[i, j]`: share of inputs certified, with the right class where known, at (rows[i], columns[j]).
+
+    Each point is certified for itself, with `p_star[i, j]` as the probability it needs: a grid, and nothing between.
+    """
+
+    names: tuple[str, str]
+    units: tuple[str, str]
+    rows: tuple[float, ...]
+    columns: tuple[float, ...]
+    p_star: NDArray[np.float64]
+    accuracy: NDArray[np.float64]
+
+
+def region(recipe: Recipe, entries: Sequence[Entry], text: str) -> Region:
+    """The region over the parameters of `text`: `NAME,NAME`, each NAME perhaps as NAME=LOW:HIGH or NAME=LOW:HIGH:POINTS.
+
+    Without a range, an axis spans what the run's attack names, or all that its largest p_lower can certify.
+    """
+    smoothing = smoothing_of(recipe["smoothing"])
+    bounds = [_p_lower(entry) for entry in entries]
+    axes = [_axis(word, recipe, smoothing, max(bounds, default=0.0)) for word in text.split(",")]
+    require(len(axes) == 2, f"--region: expected two parameters, such as contrast,brightness, got {text!r}")
+    (first, rows), (second, columns) = axes
+    require(first.name != second.name, f"--region: expected two different parameters, got {first.name} twice")
+    needed = np.array([[smoothing.p_star({first.name: a, second.name: b}) for b in columns] for a in rows])
+    reached = np.array([p for p, entry in zip(bounds, entries, strict=True) if _right(entry)])
+    accuracy = (reached[:, None, None] > needed).sum(axis=0) / max(1, len(entries))
+    return Region((first.name, second.name), (first.unit, second.unit), rows, columns, needed, accuracy)
+
+
+def _axis(word: str, recipe: Recipe, smoothing: Smoothing, p_lower: float) -> tuple[Part, tuple[float, ...]]:
+    name, _, text = word.strip().partition("=")
+    by = {part.name: part for part in smoothing.parts}
+    require(name in by, f"--region: expected parameters that are smoothed ({', '.join(by)}), got {name!r}")
+    if text:
+        try:
+            low, high, *points = map(float, text.split(":"))
+        except ValueError:
+            raise ValueError(f"--region: expected NAME=LOW:HIGH or NAME=LOW:HIGH:POINTS, got {word!r}") from None
+    else:
+        asked = dict(attack_of(recipe) or ())
+        low, high = (asked[name].low, asked[name].high) if name in asked else _extent(smoothing, by[name], p_lower)
+        points = []
+    return by[name], Range(low, high, int(points[0]) if points else POINTS).grid
+
+
+def _extent(smoothing: Smoothing, part: Part, p_lower: float) -> tuple[float, float]:
+    """As far as that p_lower certifies the parameter alone, about."""
+
+    def reach(sign: int) -> float:
+        distance = part.scale if part.kind != "factor" or part.law == "lognormal" else 1.0
+        while smoothing.p_star({part.name: part.value(sign * distance)}) < p_lower and distance < 1e6:
+            distance *= 1.25
+        while smoothing.p_star({part.name: part.value(sign * distance)}) >= p_lower and distance > 1e-6:
+            distance /= 1.1
+        return distance
+
+    return part.value(-reach(-1)) if part.signed else 0.0, part.value(reach(1))
+
+
+def _p_lower(entry: Entry) -> float:
+    return float(entry["certificate"]["p_lower"]) if "certificate" in entry else 0.0
+
+
+def _right(entry: Entry) -> bool:
+    """Whether the class that p_lower speaks of is the input's; known even where the run's own attack was too strong."""
+    if "certificate" not in entry:
+        return False
+    label = entry["certificate"]["prediction"]
+    evidence = Evidence.from_json(entry["evidence"])
+    if label == ABSTAIN and evidence.selection and entry["certificate"]["p_lower"] > 0:
+        label = top(evidence.selection)
+    return label != ABSTAIN and entry["label"] in (None, label)
+
+
+def draw(region: Region, path: Path) -> None:
+    """Write the region as a picture: one square a point, the accuracy as colour."""
+    height, width = region.accuracy.shape
+    cell = max(_CELL, 360 // max(height, width))
+    colours = cv2.applyColorMap(np.rint(255 * region.accuracy[::-1]).astype(np.uint8), cv2.COLORMAP_VIRIDIS)
+    squares = cv2.resize(colours, (width * cell, height * cell), interpolation=cv2.INTER_NEAREST)
+    picture = np.full((squares.shape[0] + 2 * _MARGIN, squares.shape[1] + 3 * _MARGIN, 3), 255, np.uint8)
+    top_, left = _MARGIN, _MARGIN + 24
+    picture[top_ : top_ + squares.shape[0], left : left + squares.shape[1]] = squares
+    bottom, right = top_ + squares.shape[0], left + squares.shape[1]
+    title = f"certified accuracy at ({region.names[0]}, {region.names[1]})"
+    _write(picture, title, (left + right) // 2, top_ - 28, 0.6)
+    for i in range(0, height, max(1, math.ceil(height * 20 / (height * cell)))):
+        _write(picture, f"{region.rows[i]:.3g}", left - 30, bottom - int((i + 0.5) * cell))
+    for j in range(0, width, max(1, math.ceil(56 / cell))):
+        _write(picture, f"{region.columns[j]:.3g}", left + int((j + 0.5) * cell), bottom + 16)
+    _write(picture, f"{region.names[1]} ({region.units[1]})", (left + right) // 2, bottom + 44)
+    _write(picture, f"{region.names[0]} ({region.units[0]})", left + 20, top_ - 8, anchor=0.0)
+    ramp = np.linspace(255, 0, squares.shape[0]).astype(np.uint8)[:, None].repeat(18, axis=1)
+    picture[top_:bottom, right + 24 : right + 42] = cv2.applyColorMap(ramp, cv2.COLORMAP_VIRIDIS)
+    for share in (0, 0.25, 0.5, 0.75, 1):
+        _write(picture, f"{share:.0%}", right + 50, bottom - int(share * squares.shape[0]), anchor=0.0)
+    require(cv2.imwrite(str(path), picture), f"--png: expected a path that can be written, got {path}")
+
+
+def _write(picture: NDArray[np.uint8], text: str, x: int, y: int, size: float = 0.42, anchor: float = 0.5) -> None:
+    (width, height), _ = cv2.getTextSize(text, cv2.FONT_HERSHEY_SIMPLEX, size, 1)
+    where = (int(x - anchor * width), int(y + height / 2))
+    cv2.putText(picture, text, where, cv2.FONT_HERSHEY_SIMPLEX, size, _INK, 1, cv2.LINE_AA)
+
+
+def region_table(region: Region) -> Any:
+    """The accuracies, every second or so of a long axis, as a rich table."""
+    from rich.table import Table
+
+    rows, columns = (range(0, n, max(1, math.ceil(n / 11))) for n in region.accuracy.shape)
+    title = (
+        f"certified accuracy, {region.names[0]} ({region.units[0]}) down, {region.names[1]} ({region.units[1]}) across"
+    )
+    table = Table(title=title, title_justify="left")
+    for head in ("", *(f"{region.columns[j]:.3g}" for j in columns)):
+        table.add_column(head, justify="right", no_wrap=True)
+    for i in reversed(rows):
+        table.add_row(f"{region.rows[i]:.3g}", *(f"{math.floor(100 * region.accuracy[i, j])}" for j in columns))
+    return table
