@@ -181,7 +181,7 @@ def report(
     ] = "",
     png: Annotated[Path | None, typer.Option(help="Where the region's picture goes. (default: in RUN)")] = None,
 ) -> None:
-    """Certified accuracy at radii or under the attack, or over a region of two parameters; abstention and cost of RUN."""
+    """Certified accuracy of RUN at radii, under its attack or over a region of two parameters; abstention and cost."""
     from .launch import numbers
     from .report import summarise
     from .report import tsv as tsv_lines

@@ -39,7 +39,7 @@ class Region:
 
 
 def region(recipe: Recipe, entries: Sequence[Entry], text: str) -> Region:
-    """The region over the parameters of `text`: `NAME,NAME`, each NAME perhaps as NAME=LOW:HIGH or NAME=LOW:HIGH:POINTS.
+    """The region over the two parameters of `text`: each a NAME, NAME=LOW:HIGH or NAME=LOW:HIGH:POINTS.
 
     Without a range, an axis spans what the run's attack names, or all that its largest p_lower can certify.
     """
@@ -112,7 +112,7 @@ def draw(region: Region, path: Path) -> None:
     bottom, right = top_ + squares.shape[0], left + squares.shape[1]
     title = f"certified accuracy at ({region.names[0]}, {region.names[1]})"
     _write(picture, title, (left + right) // 2, top_ - 28, 0.6)
-    for i in range(0, height, max(1, math.ceil(height * 20 / (height * cell)))):
+    for i in range(height):
         _write(picture, f"{region.rows[i]:.3g}", left - 30, bottom - int((i + 0.5) * cell))
     for j in range(0, width, max(1, math.ceil(56 / cell))):
         _write(picture, f"{region.columns[j]:.3g}", left + int((j + 0.5) * cell), bottom + 16)
@@ -135,13 +135,12 @@ def region_table(region: Region) -> Any:
     """The accuracies, every second or so of a long axis, as a rich table."""
     from rich.table import Table
 
-    rows, columns = (range(0, n, max(1, math.ceil(n / 11))) for n in region.accuracy.shape)
-    title = (
-        f"certified accuracy, {region.names[0]} ({region.units[0]}) down, {region.names[1]} ({region.units[1]}) across"
-    )
+    rows, columns = (range(0, n, max(1, math.ceil(n / 9))) for n in region.accuracy.shape)
+    down, across = (f"{name} ({unit})" for name, unit in zip(region.names, region.units, strict=True))
+    title = f"certified accuracy in %, {down} down, {across} across"
     table = Table(title=title, title_justify="left")
-    for head in ("", *(f"{region.columns[j]:.3g}" for j in columns)):
+    for head in ("", *(f"{region.columns[j]:.2g}" for j in columns)):
         table.add_column(head, justify="right", no_wrap=True)
     for i in reversed(rows):
-        table.add_row(f"{region.rows[i]:.3g}", *(f"{math.floor(100 * region.accuracy[i, j])}" for j in columns))
+        table.add_row(f"{region.rows[i]:.2g}", *(f"{math.floor(100 * region.accuracy[i, j])}" for j in columns))
     return table

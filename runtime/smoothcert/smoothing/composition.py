@@ -318,8 +318,8 @@ def _boxes(smoothing: Smoothing, attack: Attack) -> list[dict[str, tuple[float, 
     )
     require(
         not (noisy and "blur" in by and by["blur"].description["border"] == "reflect101"),
-        "attack: no theorem for an attack on noise behind a blur with border=reflect101, which can magnify it at the edges; "
-        "give blur border=reflect or border=wrap",
+        "attack: no theorem for an attack on noise behind a blur with border=reflect101, which can magnify it at the "
+        "edges; give blur border=reflect or border=wrap",
     )
     require(
         math.prod(r.points or 1 for _, r in attack) <= 20_000,
