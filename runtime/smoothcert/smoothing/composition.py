@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import functools
-import itertools
 import math
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
@@ -12,27 +10,20 @@ from typing import Any, ClassVar, Literal
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.optimize import brentq
 
 from ..errors import require
-from ..neyman_pearson import Tilt, path_threshold, sampled_threshold
+from ..neyman_pearson import sampled_threshold
 from ..noise import Stream, uniform
-from . import pipeline
-from .attack import Attack, Range
-from .cover import Point, box_threshold, box_worst, line_worst, point_threshold
-from .laws import Law, Normal
-from .theorem import Affine, Theorem, sample_log_ratio
+from . import bounds, pipeline
+from .attack import Attack
+from .cover import box_worst
+from .laws import Law
+from .theorem import Theorem, sample_log_ratio
 
 Guarantee = Literal["exact", "path", "enumerated"]
 GUARANTEES: tuple[Guarantee, ...] = ("exact", "path")  # of compositions
 Kind = Literal["additive", "factor", "norm", "variance"]
 AnyAttack = Mapping[str, Any] | Attack
-
-_DOWN = 1 - 1e-12  # quantiles are good to about 1e-15: what is certified is rounded towards the identity
-_SUPPORTED = (
-    "supported: noise, brightness, contrast, gamma, blur, translation alone; contrast with brightness and gamma with "
-    "contrast, in either order; translation with any of these, blur with any but gamma, noise after all of them"
-)
 
 
 class Smoothing(ABC):
@@ -64,7 +55,7 @@ class Smoothing(ABC):
     @property
     def theorem(self) -> Theorem:
         """What covers the parts together. `ValueError` where nothing does."""
-        return find_theorem(self.parts)
+        return bounds.find_theorem(self.parts)
 
     def p_star(self, attack: AnyAttack) -> float:
         """The top-class probability at the input above which the smoothed classifier survives every attack of the set.
@@ -72,14 +63,14 @@ class Smoothing(ABC):
         1 where nothing suffices. `ValueError` for attacks on parameters that are not smoothed, or outside their range.
         Source: theory.md sections 2, 3 and 5.
         """
-        return _p_star(self, Attack.of(attack))
+        return bounds.p_star(self, Attack.of(attack))
 
     def p_star_sampled(self, attack: AnyAttack, *, n: int, delta: float, seed: int) -> tuple[float, float]:
         """Bounds on `p_star` of one attack (a point) from n draws, both true with probability 1 - delta.
 
         It shares no quadrature and no closed form with `p_star`: a check on it.
         """
-        (box,) = _boxes(self, Attack.of(attack))
+        (box,) = bounds.boxes(self, Attack.of(attack))
         require(all(low == high for low, high in box.values()), f"attack: expected one point, got {Attack.of(attack)}")
         point = {name: low for name, (low, _) in box.items()}
         rng = np.random.default_rng(seed)
@@ -103,7 +94,8 @@ class Smoothing(ABC):
             return False
         theorem = self.theorem
         return all(
-            box_worst(theorem, box, p_lower) + box_worst(theorem, box, 1 - p_upper) > 1 for box in _boxes(self, attack)
+            box_worst(theorem, box, p_lower) + box_worst(theorem, box, 1 - p_upper) > 1
+            for box in bounds.boxes(self, attack)
         )
 
     def reach(self, p_lower: float, p_upper: float | None = None) -> tuple[float, float]:
@@ -115,8 +107,8 @@ class Smoothing(ABC):
         if len(self.parts) > 1 or p_lower <= p_upper:
             return 0.0, 0.0
         (part,) = self.parts
-        left = _reach(part.line, -1, p_lower, p_upper) if part.signed else 0.0
-        return left, _reach(part.line, 1, p_lower, p_upper)
+        left = bounds.reach(part.line, -1, p_lower, p_upper) if part.signed else 0.0
+        return left, bounds.reach(part.line, 1, p_lower, p_upper)
 
     def radius(self, p_lower: float, p_upper: float | None = None) -> float:
         """The certified distance from the identity, either way, in the coordinate of the one parameter."""
@@ -240,113 +232,10 @@ class Composition(Smoothing):
     guarantee: Guarantee = "exact"
 
     def __post_init__(self) -> None:
-        find_theorem(self.parts)
+        bounds.find_theorem(self.parts)
         require(self.guarantee in GUARANTEES, f"guarantee: expected exact or path, got {self.guarantee!r}")
         rough = [f"{p.name} with law {p.line.name}" for p in self.parts if not p.line.smooth]
         require(
             self.guarantee == "exact" or not rough,
             f"guarantee path: needs laws with a smooth density, got {', '.join(rough)}; use exact, or another law",
         )
-
-
-@functools.cache
-def find_theorem(parts: tuple[Part, ...]) -> Theorem:
-    """The theorem for the parts together; `ValueError` that says what is in the way, and what there is."""
-    names = [part.name for part in parts]
-    by = {part.name: part for part in parts}
-    title = f"compose: no theorem for {' then '.join(names)}"
-    require(
-        len(by) == len(names), f"{title}: each part once (two independent noises are one, of sigma = sqrt(s1^2 + s2^2))"
-    )
-    require("noise" not in names[:-1], f"{title}: noise comes last, for no other part may depend on it")
-    others = {"brightness", "blur"} & by.keys()
-    require(
-        "gamma" not in by or not others,
-        f"{title}: gamma does not compose with {' or '.join(sorted(others))}; {_SUPPORTED}",
-    )
-    require(
-        not {"blur", "translation"} <= by.keys() or by["blur"].description["border"] == "wrap",
-        f"{title}: a cyclic translation commutes with a cyclic blur only; give blur border=wrap",
-    )
-    laws = {part.name: part.line for part in parts}
-    noise = "noise" if "noise" in by else None
-    if {"gamma", "contrast"} <= by.keys():
-        require(
-            by["contrast"].description["about"] == "0",
-            f"{title}: contrast about 0 composes with gamma, about mid does not",
-        )
-        return Theorem(laws, Affine("gamma", "contrast", None, names.index("gamma") < names.index("contrast")))
-    if {"contrast", "brightness"} <= by.keys():
-        first = names.index("contrast") < names.index("brightness")
-        return Theorem(laws, Affine("contrast", "brightness", noise, first))
-    return Theorem(laws, Affine("contrast", None, noise, True) if "contrast" in by and noise else None)
-
-
-@functools.lru_cache(maxsize=4096)
-def _p_star(smoothing: Smoothing, attack: Attack) -> float:
-    """Computed once for a run."""
-
-    @functools.cache
-    def bound(items: tuple[tuple[str, float], ...]) -> float:
-        shift = dict(items)
-        exact = point_threshold(smoothing.theorem, shift)
-        if smoothing.guarantee == "exact" or exact == 1:
-            return exact
-
-        def tilt(time: float, resolution: int) -> Tilt:
-            return smoothing.theorem.tilt({name: time * a for name, a in items}, shift, resolution)
-
-        return max(exact, path_threshold(tilt))
-
-    def point(shift: Point) -> float:
-        return bound(tuple(sorted(shift.items())))
-
-    return max(box_threshold(smoothing.theorem, box, point) for box in _boxes(smoothing, attack))
-
-
-def _boxes(smoothing: Smoothing, attack: Attack) -> list[dict[str, tuple[float, float]]]:
-    """The attack in coordinates: one box, or one for each combination of the points of grids."""
-    by = {part.name: part for part in smoothing.parts}
-    known = ", ".join(repr(name) for name in by)
-    strange = ", ".join(name for name, _ in attack if name not in by)
-    require(not strange, f"attack: expected parameters that are smoothed ({known}), got {strange}")
-    require(bool(attack.ranges), f"attack: expected a value for at least one of {known}, got nothing")
-    noisy = any(name == "noise" and r.high for name, r in attack)
-    require(
-        not (noisy and "gamma" in by),
-        "attack: no theorem for an attack on noise behind gamma, which bends it; leave noise out of the attack",
-    )
-    require(
-        not (noisy and "blur" in by and by["blur"].description["border"] == "reflect101"),
-        "attack: no theorem for an attack on noise behind a blur with border=reflect101, which can magnify it at the "
-        "edges; give blur border=reflect or border=wrap",
-    )
-    require(
-        math.prod(r.points or 1 for _, r in attack) <= 20_000,
-        f"attack: expected a grid of at most 20,000 points, got {attack}; take fewer, or the whole interval",
-    )
-    names = [name for name, _ in attack]
-
-    def sides(name: str, r: Range) -> list[tuple[float, float]]:
-        at = [by[name].coordinate(value) for value in r.grid]
-        return [(a, a) for a in at] if r.points else [(at[0], at[1])]
-
-    return [dict(zip(names, box, strict=True)) for box in itertools.product(*(sides(name, r) for name, r in attack))]
-
-
-def _reach(law: Law, sign: int, p_lower: float, p_upper: float) -> float:
-    """The largest shift to that side that the margin survives, rounded down."""
-    if isinstance(law, Normal):
-        return float(law.quantile(p_lower) - law.quantile(p_upper)) / 2 * _DOWN
-
-    def one_sided(p: float) -> float:
-        return float(law.quantile(p) - law.quantile(0.5) if sign > 0 else law.isf(0.5) - law.isf(p))
-
-    if p_upper >= 1 - p_lower:
-        return max(0.0, one_sided(p_lower)) * _DOWN
-
-    def margin(shift: float) -> float:
-        return line_worst(law, sign * shift, p_lower) + line_worst(law, sign * shift, 1 - p_upper) - 1
-
-    most = one_sided(min(max(p_lower, 1 - p_upper), 1 - 1e-16))
-    return float(brentq(margin, 0.0, most, xtol=1e-14 * most)) * (1 - 1e-9) if margin(most) < 0 else most * _DOWN
