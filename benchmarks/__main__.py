@@ -1,6 +1,6 @@
 """Run all benchmarks in order, each in a fresh process: `python -m benchmarks [--quick]` in the repository's root.
 
-About twenty minutes on two cores; with `--quick` a few, whose numbers only show that everything runs.
+About half an hour on two cores; with `--quick` a few, whose numbers only show that everything runs.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ QUICK = {
     "startup": ["--runs", "3"],
     "samples": ["--limit", "10", "--n", "10000"],
     "throughput": ["--seconds", "0.5", "--rounds", "3"],
+    "transforms": ["--seconds", "0.5", "--rounds", "3"],
     "memory": ["--network", "digits", "--n", "10000", "100000"],
     "gpu": ["--seconds", "0.5", "--rounds", "3"],
 }

@@ -200,7 +200,7 @@ def report(
     if missing:
         print(f"unfinished: {missing} of {expected} inputs are not in the ledger", file=sys.stderr)
     if region:
-        print_region(recipe, entries, region, png or run / f"region-{region.replace(',', '-').replace(':', 'to')}.png")
+        print_region(recipe, entries, region, run, png)
     elif tsv:
         print("\n".join(tsv_lines(entries)))
     else:

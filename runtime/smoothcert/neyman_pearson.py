@@ -25,7 +25,7 @@ Array = NDArray[np.float64]
 
 _TINY_VARIANCE = 1e-16  # a Gaussian term more makes two laws easier to tell apart: the safe side
 _REACH = 700.0  # |t| up to here: e^t is a float
-_PRECISE = 2.5e-8  # changes of a value below this end its refinement
+_PRECISE = 1e-7  # changes of a value below this end its refinement
 _LEAST_ERROR = 5e-7  # more than a kink changes that no refinement sees
 _MOST_NODES = 1_500_000
 _TAIL = 1e-12  # what the truncated axes leave out of an integral, and rounding
@@ -56,14 +56,11 @@ class Pair:
 Builder = Callable[[int], Pair]  # of the resolution: 1, 2, 4, ... times as many nodes an axis
 
 
-def gaussian_threshold(distance: float, level: float = 0.5) -> float:
-    """`threshold` for a Gaussian shift of that many standard deviations: Phi(Phi^-1(level) + distance)."""
-    return float(ndtr(ndtri(level) + distance))
-
-
 def threshold(build: Builder, level: float = 0.5) -> float:
     """The p_star of a pair: the least P0(f = c) that guarantees P1(f = c) >= level. 1 where nothing does."""
     coarse = build(1)
+    if len(coarse.p0) == 1:  # nothing but a Gaussian shift
+        return float(ndtr(ndtri(level) + math.sqrt(coarse.variance[0])))
     if coarse.below(_REACH)[1] <= level:
         return 1.0
     t = float(brentq(lambda t: coarse.below(t)[1] - level, -_REACH, _REACH, xtol=1e-6))
@@ -79,6 +76,8 @@ def threshold(build: Builder, level: float = 0.5) -> float:
 def worst(build: Builder, p: float) -> float:
     """The least P1(f = c) that P0(f = c) >= p allows."""
     coarse = build(1)
+    if len(coarse.p0) == 1:
+        return float(ndtr(ndtri(p) - math.sqrt(coarse.variance[0])))
     if coarse.below(-_REACH)[0] >= p:
         return 0.0
     t = float(brentq(lambda t: coarse.below(t)[0] - p, -_REACH, _REACH, xtol=1e-6))

@@ -39,13 +39,14 @@ def print_report(recipe: Recipe, entries: Sequence[Entry], radii: Sequence[float
         console.print(part)
 
 
-def print_region(recipe: Recipe, entries: Sequence[Entry], text: str, picture: Path) -> None:
-    """The table of a region, and its picture."""
+def print_region(recipe: Recipe, entries: Sequence[Entry], text: str, run: Path, picture: Path | None) -> None:
+    """The table of a region, and its picture, in the run's folder unless another path is given."""
     from .report.region import draw, region, region_table
 
     found = region(recipe, entries, text)
     console = _console()
     console.print(region_table(found))
+    picture = picture or run / f"region-{'-'.join(found.names)}.png"
     draw(found, picture)
     console.print(f"each point for itself, {found.accuracy.size} points, nothing promised between; picture: {picture}")
 
@@ -57,7 +58,7 @@ def preflight_text(job: Job) -> str:
     first = job.preflight()
     least, most = job.algorithm.samples(job.smoothing)
     samples = f"{most:,}" if least == most else f"{least:,} to {most:,}"
-    reached = "predictions only" if reach == float("inf") else f"radius up to {floor_text(reach)}"
+    reached = "no attack named" if reach == float("inf") else f"radius up to {floor_text(reach)}"
     if job.algorithm.attack is not None:
         reached = f"p_lower above {job.smoothing.p_star(job.algorithm.attack):.6f} needed"
     if isinstance(job.smoothing, Enumeration):

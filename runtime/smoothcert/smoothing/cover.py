@@ -21,7 +21,7 @@ from .theorem import Theorem
 Interval = tuple[float, float]
 Point = dict[str, float]
 
-_EVALUATIONS = 120  # of a cover, at most
+_EVALUATIONS = 48  # cells halved in a cover, at most
 _SLACK = 0.005  # of what is missing to 1: how near the bound comes
 
 
@@ -88,7 +88,7 @@ def _corners(theorem: Theorem, box: Mapping[str, Interval]) -> Iterator[tuple[Po
     ends = {}
     for name, (low, high) in box.items():
         symmetric = isinstance(theorem.laws[name], Normal) and (not theorem.affine or name != theorem.affine.scale)
-        ends[name] = {reach[name]} if symmetric else {low, high}
+        ends[name] = {reach[name]} if symmetric or low >= 0 else {low} if high <= 0 else {low, high}
     interval = box.get(scale) if scale else None
     if scale and interval and interval[0] < interval[1]:
         ends.pop(scale)
