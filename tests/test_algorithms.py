@@ -32,7 +32,7 @@ def test_fixed_is_certify_of_cohen() -> None:
     assert certificate.p_lower == pytest.approx(p_lower, rel=1e-8)
     assert certificate.p_lower < p_lower
     assert certificate.radius == pytest.approx(0.5 * norm.ppf(p_lower), rel=1e-7)
-    assert (certificate.alpha, certificate.smoothing, certificate.reason) == (0.001, {"noise": 0.5}, "")
+    assert (certificate.alpha, certificate.smoothing, certificate.reason) == (0.001, SMOOTHING.recipe, "")
     assert certificate.evidence is votes
     assert certificate.algorithm == {"mode": "fixed", "n0": 100, "n": 10_000, "alpha": 0.001, "bound": "one-sided"}
 

@@ -18,7 +18,7 @@ from onnx import TensorProto, helper
 from onnx.reference import ReferenceEvaluator
 
 import smoothcert
-from smoothcert import Noise, OrtClassifier, Preprocess, SmoothcertError, certify, providers
+from smoothcert import Contrast, Noise, OrtClassifier, Preprocess, SmoothcertError, certify, providers
 from smoothcert.classifier import CallableClassifier, as_classifier, to_labels
 from smoothcert.errors import DataError, ModelError, ProviderError
 from smoothcert.preprocess import arrange
@@ -77,7 +77,7 @@ def test_labels_against_numpy(shape: tuple[int, ...], options: dict[str, Any], o
     size = classifier.batch_size(np.zeros(shape))
     batch = batch_of(shape, size)
     rows = max(1, size - 3)
-    labels = classifier.labels(batch, rows)
+    labels = classifier.labels(batch, rows, False)
     assert labels.dtype == np.int64
     assert (labels == models.line_labels(batch[:rows], WEIGHTS, BIAS)).all()
     assert classifier.shape == shape
@@ -90,7 +90,7 @@ def test_labels_of_half_precision() -> None:
     scores = np.sort(batch.astype(float) @ WEIGHTS + BIAS, axis=1)
     clear = scores[:, -1] - scores[:, -2] > 0.2
     assert clear.mean() > 0.9
-    assert (classifier.labels(batch, 500) == models.line_labels(batch, WEIGHTS, BIAS))[clear].all()
+    assert (classifier.labels(batch, 500, False) == models.line_labels(batch, WEIGHTS, BIAS))[clear].all()
     assert classifier.precision == "float16"
 
 
@@ -98,7 +98,7 @@ def test_levels_are_divided_by_255() -> None:
     """8-bit samples with noise on them come as int16 levels, unclipped."""
     classifier = OrtClassifier(linear((SIZE,)), threads=1, batch_size=200)
     levels = RNG.integers(-600, 900, (200, SIZE)).astype(np.int16)
-    assert (classifier.labels(levels, 200) == models.line_labels(levels / 255, WEIGHTS, BIAS)).all()
+    assert (classifier.labels(levels, 200, True) == models.line_labels(levels / 255, WEIGHTS, BIAS)).all()
 
 
 def test_model_of_8_bits_gets_clipped_levels() -> None:
@@ -107,7 +107,7 @@ def test_model_of_8_bits_gets_clipped_levels() -> None:
     classifier = OrtClassifier(content, threads=1, batch_size=200)
     levels = RNG.integers(-600, 900, (200, SIZE)).astype(np.int16)
     expected = models.line_labels(np.clip(levels, 0, 255), WEIGHTS / 100, BIAS)
-    assert (classifier.labels(levels, 200) == expected).all()
+    assert (classifier.labels(levels, 200, True) == expected).all()
 
 
 def test_model_of_8_bits_with_a_scale_of_its_own_gets_clipped_levels() -> None:
@@ -116,7 +116,71 @@ def test_model_of_8_bits_with_a_scale_of_its_own_gets_clipped_levels() -> None:
     classifier = OrtClassifier(content, threads=1, batch_size=200, preprocess=Preprocess(scale=1.0))
     levels = RNG.integers(-600, 900, (200, SIZE)).astype(np.int16)
     expected = models.line_labels(np.clip(levels, 0, 255), WEIGHTS / 100, BIAS)
-    assert (classifier.labels(levels, 200) == expected).all()
+    assert (classifier.labels(levels, 200, True) == expected).all()
+
+
+REAL_LEVELS: dict[str, tuple[dict[str, Any], dict[str, Any], Callable[[NDArray[Any]], NDArray[Any]]]] = {
+    "[0,1] values": ({}, {}, lambda v: v / 255),
+    "levels as they are": ({}, {"scale": 1.0}, lambda v: v),
+    "mean and std": ({}, {"mean": (0.4,), "std": (0.2,)}, lambda v: (v / 255 - 0.4) / 0.2),
+    "scale, mean and std": ({}, {"scale": 0.01, "mean": (0.4,), "std": (0.2,)}, lambda v: (v * 0.01 - 0.4) / 0.2),
+    "double": ({"elem_type": TensorProto.DOUBLE}, {}, lambda v: v / 255),
+    "uint8": ({"elem_type": TensorProto.UINT8}, {}, lambda v: np.rint(v).clip(0, 255)),
+    "uint8, scale 1": ({"elem_type": TensorProto.UINT8}, {"scale": 1.0}, lambda v: np.rint(v).clip(0, 255)),
+    "int32": ({"elem_type": TensorProto.INT32}, {}, np.rint),
+    "int32, halved": ({"elem_type": TensorProto.INT32}, {"scale": 0.5}, lambda v: np.rint(v * 0.5)),
+    "int8, halved and shifted": (
+        {"elem_type": TensorProto.INT8},
+        {"scale": 0.1, "mean": (10.0,)},
+        lambda v: np.rint(v * 0.1 - 10),
+    ),
+}
+
+
+@pytest.mark.parametrize("opset", [(9, 3), (18, 8)], ids=["opset 9", "opset 18"])
+@pytest.mark.parametrize(("model", "preprocess", "seen"), REAL_LEVELS.values(), ids=REAL_LEVELS)
+def test_real_levels(
+    model: dict[str, Any],
+    preprocess: dict[str, Any],
+    seen: Callable[[NDArray[Any]], NDArray[Any]],
+    opset: tuple[int, int],
+) -> None:
+    """8-bit images that contrast, gamma or blur has made real numbers of: float32 levels, unclipped.
+
+    Oracle: the linear model in double precision on what it should see, rounded to the nearest for models of integers.
+    """
+    whole = "elem_type" in model and model["elem_type"] != TensorProto.DOUBLE
+    weights = WEIGHTS / (100 if whole or preprocess.get("scale") == 1 else 1)
+    content = models.linear((SIZE,), weights, BIAS, opset=opset[0], ir_version=opset[1], **model)
+    classifier = OrtClassifier(content, threads=1, batch_size=300, preprocess=Preprocess(**preprocess))
+    levels = RNG.uniform(-300, 600, (300, SIZE)).astype(np.float32)
+    values = seen(levels.astype(float))
+    scores = np.sort(values @ weights + BIAS, axis=1)
+    clear = scores[:, -1] - scores[:, -2] > 1e-4 * np.abs(scores).max()
+    labels = classifier.labels(levels, 300, True)
+    assert clear.mean() > 0.97
+    assert (labels == models.line_labels(values, weights, BIAS))[clear].all()
+    assert (models.line_labels(levels, weights, BIAS) != labels).any() or preprocess == {"scale": 1.0} or whole
+
+
+def test_values_are_not_levels() -> None:
+    """One batch, twice: float data are taken as they are, levels divided by 255, each by a session of its own."""
+    classifier = OrtClassifier(linear((SIZE,)), threads=1, batch_size=200)
+    batch = RNG.uniform(-300, 600, (200, SIZE)).astype(np.float32)
+    values, levels = classifier.labels(batch, 200, False), classifier.labels(batch, 200, True)
+    assert (values == models.line_labels(batch, WEIGHTS, BIAS)).all()
+    assert (levels == models.line_labels(batch / 255, WEIGHTS, BIAS)).all()
+    assert (values != levels).any()
+
+
+def test_whole_and_real_levels_agree() -> None:
+    """int16 and float32 of the same levels are the same input to the model: same labels."""
+    for elem_type in (TensorProto.FLOAT, TensorProto.UINT8, TensorProto.INT32):
+        content = models.linear((SIZE,), WEIGHTS / 100, BIAS, elem_type=elem_type)
+        classifier = OrtClassifier(content, threads=1, batch_size=200)
+        levels = RNG.integers(-300, 600, (200, SIZE)).astype(np.int16)
+        real = classifier.labels(levels.astype(np.float32), 200, True)
+        assert (real == classifier.labels(levels, 200, True)).all()
 
 
 @pytest.mark.parametrize("nhwc", [False, True], ids=["nchw", "nhwc"])
@@ -126,7 +190,7 @@ def test_convnet_against_the_reference_evaluator(nhwc: bool) -> None:
     content = models.convnet(shape, nhwc=nhwc)
     batch = batch_of(shape, 16)
     (scores,) = ReferenceEvaluator(onnx.load_from_string(content)).run(None, {"x": batch})
-    labels = OrtClassifier(content, threads=1, batch_size=16).labels(batch, 16)
+    labels = OrtClassifier(content, threads=1, batch_size=16).labels(batch, 16, False)
     assert (labels == scores.argmax(axis=1)).all()
     assert len(set(labels.tolist())) > 1
 
@@ -137,10 +201,10 @@ def test_half_space_has_the_radius_it_should() -> None:
     classifier = OrtClassifier(models.half_space((SIZE,), w, b), threads=1, batch_size=2)
     unit, distance = w / np.linalg.norm(w), b / np.linalg.norm(w)
     near = np.stack([-unit * distance * part for part in (0.999, 1.001)]).astype(np.float32)
-    assert classifier.labels(near, 2).tolist() == [1, 0]
+    assert classifier.labels(near, 2, False).tolist() == [1, 0]
     slabs = OrtClassifier(models.slabs((SIZE,), unit, [-0.5, 0.1, 0.2]), threads=1, batch_size=4)
     points = np.outer([-0.6, 0.0, 0.15, 0.3], unit).astype(np.float32)
-    assert slabs.labels(points, 4).tolist() == [0, 1, 2, 3]
+    assert slabs.labels(points, 4, False).tolist() == [0, 1, 2, 3]
 
 
 # --- One function for every batch, thread and order -------------------------------------------------------------------
@@ -298,9 +362,9 @@ def test_preprocess_against_numpy(shape: tuple[int, ...], options: dict[str, Any
     mean = np.reshape(preprocess.mean or (0.0,), per_channel)
     std = np.reshape(preprocess.std or (1.0,), per_channel)
     expected = models.line_labels((batch.astype(float) * scale - mean) / std, weights, BIAS)
-    assert (classifier.labels(batch, 300) == expected).all()
+    assert (classifier.labels(batch, 300, levels) == expected).all()
     plain = OrtClassifier(models.linear(shape, weights, BIAS), batch_size=300, threads=1)
-    assert (plain.labels(batch, 300) != expected).any(), "the arithmetic changes nothing: the test is blind"
+    assert (plain.labels(batch, 300, levels) != expected).any(), "the arithmetic changes nothing: the test is blind"
 
 
 @pytest.mark.parametrize(
@@ -403,7 +467,7 @@ def test_graph_that_fails_on_the_batch_is_refused() -> None:
     x, y = models.value("x", TensorProto.FLOAT, ("N", 4)), models.value("y", TensorProto.FLOAT, ("N", 4))
     content = models.model(nodes, [x], [y], {"s": np.array([1, 4], np.int64)})
     with pytest.raises(ModelError) as error:
-        OrtClassifier(content, batch_size=5).labels(np.zeros((5, 4), np.float32), 5)
+        OrtClassifier(content, batch_size=5).labels(np.zeros((5, 4), np.float32), 5, False)
     one_line(error, "ONNX Runtime failed on a batch of shape (5, 4)")
 
 
@@ -412,7 +476,7 @@ def test_a_model_that_mixes_its_batch_is_refused() -> None:
     x, y = models.value("x", TensorProto.FLOAT, ("N", 4)), models.value("y", TensorProto.FLOAT, None)
     content = models.model(nodes, [x], [y], {"s": np.array([1, -1], np.int64)})
     with pytest.raises(ModelError) as error:
-        OrtClassifier(content, batch_size=5).labels(np.zeros((5, 4), np.float32), 5)
+        OrtClassifier(content, batch_size=5).labels(np.zeros((5, 4), np.float32), 5, False)
     one_line(error, "one row of output for each of 5 inputs", "(1, 20)")
 
 
@@ -454,7 +518,7 @@ def test_models_of_integers_get_levels() -> None:
     weights = WEIGHTS / 100
     classifier = OrtClassifier(models.linear((SIZE,), weights, BIAS, elem_type=TensorProto.INT32), batch_size=64)
     levels = RNG.integers(-300, 600, (64, SIZE)).astype(np.int16)
-    assert classifier.labels(levels, 64).tolist() == models.line_labels(levels, weights, BIAS).tolist()
+    assert classifier.labels(levels, 64, True).tolist() == models.line_labels(levels, weights, BIAS).tolist()
     with pytest.raises(DataError, match="takes integers, the data are float"):
         classifier.fit(np.zeros(SIZE, np.float32))
     with pytest.raises(DataError, match="takes int8"):
@@ -538,7 +602,7 @@ def test_external_weights_beside_the_model(tmp_path: Path, monkeypatch: pytest.M
     monkeypatch.chdir(tmp_path)
     first = OrtClassifier(path, threads=1, batch_size=50)
     batch = batch_of((SIZE,), 50)
-    assert (first.labels(batch, 50) == models.line_labels(batch, WEIGHTS, BIAS)).all()
+    assert (first.labels(batch, 50, False) == models.line_labels(batch, WEIGHTS, BIAS)).all()
     assert OrtClassifier(Path("model/linear.onnx")).sha256 == first.sha256
     weights = path.with_name("weights.bin")
     content = bytearray(weights.read_bytes())
@@ -677,6 +741,22 @@ def test_callable_agrees_with_onnx(function: Callable[..., Any], x: NDArray[Any]
     theirs = certify(OrtClassifier(linear(x.shape)), Noise(0.5), x, n=2000, key=4)
     assert ours.evidence == theirs.evidence
     assert set(seen) == {(np.dtype(np.float32), x.shape, True)}
+
+
+def test_callable_gets_real_levels_as_values() -> None:
+    """What contrast makes of an 8-bit image, divided by 255. Oracle: the ratio to the image is one number a sample."""
+    x = RNG.integers(50, 200, (6, 5), dtype=np.uint8)
+    ratios = []
+
+    def spy(batch: NDArray[np.float32]) -> NDArray[np.int64]:
+        assert (batch.dtype, batch.shape[1:]) == (np.float32, (6, 5))
+        ratios.append(batch * 255 / x)
+        return np.zeros(len(batch), np.int64)
+
+    assert certify(spy, Contrast(0.3), x, n0=10, n=200, key=4).attack_model == "float-unclipped"
+    found = np.concatenate(ratios).reshape(-1, 30)
+    assert np.ptp(found, axis=1).max() < 1e-4
+    assert found[:, 0].std() > 0.1
 
 
 def test_callable_gets_batches_of_one_shape() -> None:

@@ -16,6 +16,7 @@ from onnx import TensorProto, helper, numpy_helper
 
 import smoothcert
 from smoothcert.runs import RunFolder
+from smoothcert.smoothing import PARTS
 
 from . import models
 from .conftest import IMAGES, MODEL, Result
@@ -42,7 +43,7 @@ def test_the_embedded_model_keeps_its_promises(cli: Cli) -> None:
     assert len(x) >= 200
     assert MODEL.stat().st_size < 500_000
     classifier = smoothcert.OrtClassifier(MODEL)
-    clean = classifier.labels(x.astype(np.int16)[:, None], len(x))
+    clean = classifier.labels(x.astype(np.int16)[:, None], len(x), True)
     assert (clean == y).mean() > 0.95
     run = (
         "certify",
@@ -221,6 +222,18 @@ GOOD = models.half_space((4,), [1, 0, 0, 0], 0.0)
 VECTORS = {"x": np.zeros((3, 4), np.float32), "y": np.array([0, 1, 0])}
 WIDE = models.linear((4,), numpy_helper.to_array(numpy_helper.from_array(np.eye(4))), np.zeros(4))
 
+DIGIT, DIGITS = MODEL.read_bytes(), {"x": np.zeros((3, 32, 32), np.uint8)}
+ENUMERATE = ("--mode", "enumerate")
+
+
+def part(*texts: str) -> tuple[str, ...]:
+    return tuple(word for text in texts for word in ("--smooth", text))
+
+
+def attack(*texts: str) -> tuple[str, ...]:
+    return tuple(word for text in texts for word in ("--attack", text))
+
+
 BAD: dict[str, tuple[bytes | None, dict[str, Any] | None, tuple[Any, ...], str]] = {
     "missing model": (None, VECTORS, (), "m.onnx: expected a readable ONNX file, got: No such file"),
     "truncated model": (MODEL.read_bytes()[:-5000], VECTORS, (), "truncated"),
@@ -244,14 +257,14 @@ BAD: dict[str, tuple[bytes | None, dict[str, Any] | None, tuple[Any, ...], str]]
     "no CUDA": (GOOD, VECTORS, ("--provider", "cuda"), "CUDAExecutionProvider"),
     "unknown provider": (GOOD, VECTORS, ("--provider", "tpu"), "expected one of cpu, cuda, tensorrt, got 'tpu'"),
     "unknown output": (GOOD, VECTORS, ("--output", "boxes"), "no output 'boxes'; pass --output with one of: logits"),
-    "unknown part": (GOOD, VECTORS, ("--smooth", "fog=1"), "NAME one of noise, got 'fog=1'"),
+    "unknown part": (GOOD, VECTORS, ("--smooth", "fog=1"), f"NAME one of {', '.join(PARTS)}, got 'fog=1'"),
     "no scale": (GOOD, VECTORS, ("--smooth", "noise"), "noise=SCALE with a number"),
     "negative scale": (GOOD, VECTORS, ("--smooth", "noise=-1"), "sigma > 0, got -1"),
     "two noises": (GOOD, VECTORS, ("--smooth", "noise=0.5", "--smooth", "noise=1"), "no theorem"),
     "alpha": (GOOD, VECTORS, ("--alpha", 0), "between 0 and 0.5, got 0"),
     "hopeless n": (GOOD, VECTORS, ("--n", 9), "could only abstain"),
     "zero n": (GOOD, VECTORS, ("--n", 0), "expected at least 1 sample"),
-    "mode": (GOOD, VECTORS, ("--mode", "quick"), "expected fixed, radius or target, got 'quick'"),
+    "mode": (GOOD, VECTORS, ("--mode", "quick"), "expected fixed, radius, target or enumerate, got 'quick'"),
     "bound": (GOOD, VECTORS, ("--bound", "both"), "Invalid value for '--bound'"),
     "no radii": (GOOD, VECTORS, ("--mode", "target"), "expected ascending radii > 0, got none"),
     "radii that fall": (GOOD, VECTORS, ("--mode", "target", "--radii", "1,0.5"), "expected ascending radii"),
@@ -263,6 +276,54 @@ BAD: dict[str, tuple[bytes | None, dict[str, Any] | None, tuple[Any, ...], str]]
     "number": (GOOD, VECTORS, ("--n", "many"), "Invalid value for '--n'"),
     "option": (GOOD, VECTORS, ("--sigma", 1), "--sigma"),
     "batch size": (GOOD, VECTORS, ("--batch-size", 0), "batch_size: expected at least 1"),
+    "unknown law": (GOOD, VECTORS, part("gamma=1,law=normal"), "a law of lognormal, rayleigh, got 'normal'"),
+    "negative scale of a part": (GOOD, VECTORS, part("brightness=-1"), "brightness: expected a scale > 0, got -1"),
+    "unknown option": (GOOD, VECTORS, part("blur=1,kernel=3"), "expected options of law, border, got kernel"),
+    "no option": (GOOD, VECTORS, part("contrast=1,"), "expected options of law, about, got"),
+    "no theorem": (GOOD, VECTORS, part("gamma=1", "blur=1"), "no theorem for gamma then blur"),
+    "noise first": (GOOD, VECTORS, part("noise=1", "gamma=1"), "noise comes last"),
+    "rotation": (GOOD, VECTORS, part("rotation=5"), "for which a calibration is needed"),
+    "rough path": (GOOD, DIGITS, (*part("blur=1"), "--guarantee", "path"), "needs laws with a smooth density"),
+    "guarantee": (GOOD, VECTORS, ("--guarantee", "wild"), "Invalid value for '--guarantee'"),
+    "blur of vectors": (GOOD, VECTORS, part("blur=1"), "blur: expected images, got values of shape (4,)"),
+    "translation of vectors": (GOOD, VECTORS, part("translation=1"), "translation: expected images"),
+    "gamma of negatives": (GOOD, {"x": -np.ones((3, 4))}, part("gamma=1"), "gamma: expected values >= 0, got -1"),
+    "attack without a value": (GOOD, VECTORS, attack("noise"), "expected NAME=VALUE, NAME=LOW:HIGH or"),
+    "attack without a name": (GOOD, VECTORS, attack("=1"), "attack: expected"),
+    "attack twice": (GOOD, VECTORS, attack("noise=1", "noise=2"), "expected each parameter once, got noise again"),
+    "attack backwards": (GOOD, VECTORS, attack("noise=1:0"), "finite LOW <= HIGH, got 1:0"),
+    "attack of NaN": (GOOD, VECTORS, attack("noise=nan"), "finite LOW <= HIGH, got nan:nan"),
+    "attack below 0": (GOOD, VECTORS, attack("noise=-1"), "an l2 norm >= 0 for noise, got -1"),
+    "attack not smoothed": (GOOD, VECTORS, attack("gamma=2"), "smoothed ('noise'), got gamma"),
+    "attack on noise behind gamma": (
+        GOOD, VECTORS, (*part("gamma=1", "noise=1"), *attack("noise=1")), "no theorem for an attack on noise behind"),
+    "attack too strong for n": (GOOD, VECTORS, attack("noise=1.2"), "could only abstain, even with all votes agreeing"),
+    "attack outside the law's support": (
+        GOOD, VECTORS, (*part("blur=4,law=uniform"), *attack("blur=3")), "blur 3 needs p_lower > 1"),
+    "endlessly strong attack": (
+        GOOD, VECTORS, (*part("contrast=1", "brightness=1"), *attack("brightness=1e300")), "could only abstain"),
+    "large grid": (GOOD, VECTORS, attack("noise=0:1:30000"), "a grid of at most 20,000 points"),
+    "radius mode with an attack": (GOOD, VECTORS, ("--mode", "radius", *attack("noise=1")), "with --attack use fixed"),
+    "radius mode with two parts": (
+        GOOD, VECTORS, (*part("contrast=1", "brightness=1"), "--mode", "radius"), "use --mode fixed or target"),
+    "radii with two parts": (
+        GOOD, VECTORS, (*part("contrast=1", "brightness=1"), "--mode", "target", "--radii", "1"), "several parameters"),
+    "radii and an attack": (
+        GOOD, VECTORS, ("--mode", "target", "--radii", "1", *attack("noise=1")), "radii or an attack, got both"),
+    "border without enumeration": (GOOD, VECTORS, ("--border", "wrap"), "expected with --mode enumerate alone"),
+    "enumerate nothing": (DIGIT, DIGITS, ENUMERATE, "--mode enumerate: expected --attack and no --smooth"),
+    "enumerate a smoothing": (
+        DIGIT, DIGITS, (*ENUMERATE, *attack("blur=1"), *part("blur=1")), "expected --attack and no --smooth"),
+    "enumerate with n0": (DIGIT, DIGITS, (*ENUMERATE, *attack("blur=1"), "--n0", 9), "--n0 have no meaning"),
+    "enumerate without end": (DIGIT, DIGITS, (*ENUMERATE, *attack("gamma=1:2")), "give a grid, gamma=1:2:POINTS"),
+    "enumerate noise": (DIGIT, DIGITS, (*ENUMERATE, *attack("noise=1")), "to enumerate, got noise"),
+    "enumerate no name": (DIGIT, DIGITS, (*ENUMERATE, *attack("=1")), "attack: expected"),
+    "enumerate too much": (
+        DIGIT, DIGITS, (*ENUMERATE, *attack("gamma=1:2:5000", "rotation=1:2:5000")), "at most 1,000,000 members"),
+    "enumerate with a border": (
+        DIGIT, DIGITS, (*ENUMERATE, *attack("rotation=1"), "--border", "mirror"), "expected one of black, wrap, ref"),
+    "enumerate negative blur": (DIGIT, DIGITS, (*ENUMERATE, *attack("blur=-1")), "expected a variance >= 0"),
+    "enumerate floats": (GOOD, VECTORS, (*ENUMERATE, *attack("blur=1")), "expected 8-bit images, got float32"),
 }  # fmt: skip
 
 
@@ -273,7 +334,7 @@ def test_bad_input_is_one_line_and_exit_code_2(cli: Cli, case: str) -> None:
         Path("m.onnx").write_bytes(model)
     if arrays is not None:
         np.savez("d.npz", **arrays)
-    smooth = () if "--smooth" in options else SMOOTH
+    smooth = () if {"--smooth", "enumerate"} & {*options} else SMOOTH
     result = cli(
         "certify", "m.onnx", "d.npz", *smooth, *(() if "--n" in options else ("--n", 500)), *options, "--run", "r"
     )

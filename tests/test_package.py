@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import ast
+import re
 import subprocess
 import sys
+import tomllib
 from pathlib import Path
 
 import pytest
 
 import smoothcert
+from smoothcert.smoothing import PARTS
 
 ROOT = Path(smoothcert.__file__).parent
 FOREIGN = {"torch", "tensorflow", "keras", "jax", "sklearn", "xgboost", "lightgbm"}
@@ -32,6 +35,25 @@ def test_the_runtime_imports_neither_frameworks_nor_its_sisters(path: Path) -> N
     assert not imported(path) & (FOREIGN | sisters)
 
 
+DISTRIBUTIONS = {"cv2": "opencv-python", "tomli_w": "tomli-w"}  # where the package is called otherwise
+
+
+def test_every_import_is_declared() -> None:
+    """`pip install smoothcert[cpu]` brings all that the runtime imports, wherever it imports it."""
+    foreign = set().union(*map(imported, ROOT.rglob("*.py"))) - sys.stdlib_module_names - {"smoothcert"}
+    foreign = {name for name in foreign if not name.startswith("smoothcert_")}
+    project = tomllib.loads((Path(__file__).parents[1] / "pyproject.toml").read_text())["project"]
+    lines = project["dependencies"] + project["optional-dependencies"]["cpu"]
+    declared = {re.split(r"[^A-Za-z0-9_.-]", line)[0] for line in lines}
+    assert {DISTRIBUTIONS.get(name, name) for name in foreign} <= declared
+
+
+def test_every_part_is_public() -> None:
+    assert {part.__name__ for part in PARTS.values()} <= set(smoothcert.__all__)
+    assert smoothcert.__all__ == sorted(smoothcert.__all__)
+    assert set(smoothcert.__all__) == set(smoothcert._HOME)
+
+
 def test_every_public_name_is_there() -> None:
     for name in smoothcert.__all__:
         assert getattr(smoothcert, name) is not None
@@ -39,10 +61,17 @@ def test_every_public_name_is_there() -> None:
         _ = smoothcert.nothing
 
 
-def test_bounds_need_no_slow_imports() -> None:
+@pytest.mark.parametrize(
+    "line",
+    [
+        "smoothcert.lower_confidence_bound(9, 10, 0.01)",
+        "smoothcert.compose(smoothcert.Contrast(0.3), smoothcert.Brightness(0.3)).p_star({'contrast': 1.1})",
+        "smoothcert.Enumeration(smoothcert.Attack.of({'rotation': 1.0})).members",
+    ],
+    ids=["confidence", "composition", "enumeration"],
+)
+def test_bounds_need_no_slow_imports(line: str) -> None:
     code = (
-        "import smoothcert, sys\n"
-        "smoothcert.lower_confidence_bound(9, 10, 0.01)\n"
-        "assert 'scipy.stats' not in sys.modules"
+        f"import smoothcert, sys\n{line}\nassert not {{'scipy.stats', 'onnxruntime', 'matplotlib'}} & set(sys.modules)"
     )
     subprocess.run([sys.executable, "-c", code], check=True)

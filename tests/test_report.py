@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import math
+from collections.abc import Sequence
 from typing import Any
 
 import pytest
@@ -12,9 +13,11 @@ from hypothesis import strategies as st
 from rich.console import Console
 from scipy.stats import binom
 
+from smoothcert import Attack, Brightness, Contrast, Enumeration, Gamma, Noise, Translation, compose
 from smoothcert.report import floor_text, summarise, table, tsv
+from smoothcert.report.table import interval_text
 
-RECIPE: dict[str, Any] = {"algorithm": {"mode": "fixed", "alpha": 0.001}, "smoothing": {"noise": 0.5}}
+RECIPE: dict[str, Any] = {"algorithm": {"mode": "fixed", "alpha": 0.001}, "smoothing": Noise(0.5).recipe}
 
 
 def entry(index: int, label: int | None, prediction: int, radius: float, reason: str = "") -> dict[str, Any]:
@@ -60,7 +63,7 @@ def test_without_labels_certificates_count() -> None:
 
 
 def test_targets_are_the_default_radii() -> None:
-    recipe = {"algorithm": {"mode": "target", "alpha": 0.001, "radii": [0.25, 0.75]}}
+    recipe = RECIPE | {"algorithm": {"mode": "target", "alpha": 0.001, "radii": [0.25, 0.75]}}
     assert list(summarise(recipe, ENTRIES).accuracy) == [0.0, 0.25, 0.75]
     assert list(summarise(RECIPE, ENTRIES).accuracy)[:3] == [0.0, 0.1, 0.2]
 
@@ -83,9 +86,9 @@ def test_radii_are_printed_rounded_down(radius: float, digits: int) -> None:
     assert radius - float(text) <= 2.1 * 10.0**-digits + math.ulp(radius)
 
 
-def printed(entries: list[dict[str, Any]], radii: list[float]) -> str:
+def printed(entries: list[dict[str, Any]], radii: Sequence[float] = (), recipe: dict[str, Any] = RECIPE) -> str:
     console = Console(width=100, file=io.StringIO(), record=True)
-    for part in table(RECIPE, summarise(RECIPE, entries, radii)):
+    for part in table(recipe, summarise(recipe, entries, radii)):
         console.print(part)
     return console.export_text()
 
@@ -100,3 +103,60 @@ def test_shares_are_printed_rounded_down() -> None:
     text = printed([entry(i, int(i < 2999), 1, 1.0) for i in range(3000)], [0.5])
     assert "99.9%" in text
     assert "100.0%" not in text
+
+
+ASKED = Attack.of({"contrast": (0.5, 2), "brightness": 0.2}).recipe
+
+
+@pytest.mark.parametrize(
+    ("smoothing", "algorithm", "title", "rows"),
+    [
+        (
+            compose(Contrast(0.6), Brightness(0.4)),
+            {"mode": "target", "alpha": 0.001, "attack": ASKED},
+            "contrast = 0.6, brightness = 0.4, target mode, 5 inputs",
+            ["attack", "contrast 0.5:2, brightness 0.2", "40.0%"],
+        ),
+        (
+            compose(Gamma(0.6), Contrast(0.4), guarantee="path"),
+            {"mode": "fixed", "alpha": 0.001},
+            "gamma = 0.6, contrast = 0.4, path guarantee, fixed mode, 5 inputs",
+            ["radius", "40.0%"],
+        ),
+        (
+            Enumeration(Attack.of(ASKED | {"contrast": (0.5, 2, 4)})),
+            {"mode": "enumerate", "alpha": 0.0},
+            "enumerated guarantee, enumerate mode, 5 inputs",
+            ["attack", "contrast 0.5:2:4, brightness 0.2 (grid: contrast every 0.5;", "40.0%"],
+        ),
+    ],
+    ids=["attack", "no attack", "enumeration"],
+)
+def test_the_attack_is_printed_in_place_of_radii(
+    smoothing: Any, algorithm: dict[str, Any], title: str, rows: list[str]
+) -> None:
+    text = printed(ENTRIES, (), {"smoothing": smoothing.recipe, "algorithm": algorithm})
+    words = " ".join(text.replace("│", " ").split())
+    assert title in words
+    for row in rows:
+        assert row in words
+    assert ("at least" in text) == (algorithm["alpha"] > 0)
+
+
+def test_radii_of_a_factor_are_printed_with_their_values() -> None:
+    """Oracle: exp of the radius, ends rounded towards 1; the distance is that of the logarithm."""
+    text = printed(ENTRIES, [0.3, 0.8], {"smoothing": Contrast(0.6).recipe, "algorithm": RECIPE["algorithm"]})
+    assert "values" in text
+    assert "0.7409:1.3498" in text  # 0.74081822, 1.34985880
+    assert "0.4494:2.2255" in text  # 0.44932896, 2.22554092
+    assert "values" not in printed(
+        ENTRIES, [0.3], {"smoothing": Translation(2.0).recipe, "algorithm": RECIPE["algorithm"]}
+    )
+
+
+@given(st.floats(0.01, 3), st.booleans())
+def test_printed_values_lie_within_the_certified(radius: float, factor: bool) -> None:
+    low, high = (math.exp(-radius), math.exp(radius)) if factor else (-radius, radius)
+    shown = [float(end) for end in interval_text(low, high).split(":")]
+    assert low <= shown[0] <= low + 2.1e-4
+    assert high - 2.1e-4 <= shown[1] <= high

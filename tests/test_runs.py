@@ -19,6 +19,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from smoothcert import Noise
 from smoothcert.errors import RunError
 from smoothcert.runs import LEDGER, RECIPE, RunFolder, differences, run_key
 
@@ -43,7 +44,7 @@ def whole(cli: Cli, few_digits: Path) -> list[dict[str, Any]]:
 def test_recipe_and_ledger_hold_what_is_needed(whole: list[dict[str, Any]]) -> None:
     recipe = RunFolder(Path("whole")).recipe()
     assert recipe["algorithm"] == {"mode": "fixed", "n0": 50, "n": 700, "alpha": 0.001, "bound": "one-sided"}
-    assert recipe["smoothing"] == {"noise": 0.5}
+    assert recipe["smoothing"] == {"guarantee": "exact", "parts": [Noise(0.5).description]}
     assert recipe["model"]["provider"] == "cpu"
     assert recipe["model"]["precision"] == "float32"
     assert [entry["index"] for entry in whole] == list(range(6))
@@ -115,7 +116,7 @@ def test_a_finished_run_is_only_reported(cli: Cli, whole: list[dict[str, Any]]) 
     [
         (("--n", 800), "algorithm.n is 700 there, 800 here"),
         (("--alpha", 0.01), "algorithm.alpha is 0.001 there, 0.01 here"),
-        (("--smooth", "noise=0.25"), "expected at least|no theorem|smoothing.noise"),
+        (("--smooth", "noise=0.25"), "no theorem for noise then noise"),
         (("--nonce", "else"), "nonce is test there, else here"),
         (("--limit", 3), "selection.limit is unset there, 3 here"),
         (("--scale", 1.0), "model.preprocess.scale is unset there, 1.0 here"),
@@ -163,7 +164,9 @@ def test_the_key_depends_on_what_determines_the_votes(whole: list[dict[str, Any]
         (("model", "output"), "x"),
         (("model", "preprocess", "scale"), 2.0),
         (("data", "sha256"), "x"),
-        (("smoothing", "noise"), 0.6),
+        (("smoothing", "parts"), [Noise(0.6).description]),
+        (("smoothing", "guarantee"), "path"),
+        (("algorithm", "attack"), {"noise": {"low": 0.1, "high": 0.1}}),
         (("algorithm", "n"), 701),
     ]:
         changed = copy.deepcopy(recipe)
@@ -172,7 +175,7 @@ def test_the_key_depends_on_what_determines_the_votes(whole: list[dict[str, Any]
             table = table[name]
         table[path[-1]] = other
         keys.add(run_key(changed))
-    assert len(keys) == 8
+    assert len(keys) == 10
     moved = copy.deepcopy(recipe)
     moved["model"]["path"] = moved["host"]["python"] = moved["selection"]["shard"] = "elsewhere"
     assert run_key(moved) == run_key(recipe)

@@ -124,6 +124,10 @@ def run(
     index: int = 0,
 ) -> Certificate:
     """Draw and decide for one input by any algorithm. `ValueError` for one that could only abstain."""
+    require(
+        isinstance(algorithm, Enumerate) == isinstance(smoothing, Enumeration),
+        "an Enumeration of attacks has no probabilities, and only it can be enumerated: use certify_enumerated",
+    )
     require(algorithm.reachable(smoothing) > 0, hopeless(algorithm, smoothing))
     base = as_classifier(classifier)
     key = secrets.randbits(64) if key is None else key

@@ -78,7 +78,7 @@ def image_shape(x: NDArray[Any], shape: Shape | None = None, layout: Layout = "a
     colours, (height, width) = 1, x.shape[:2]
     planar = _is_planar(x)
     if x.ndim == 3:
-        if layout in ("nchw", "nhwc") and shape is not None and _fits(x, shape):
+        if layout in ("nchw", "nhwc") and shape is not None and None not in shape and _fits(x, shape):
             planar = layout == "nchw"
         elif not planar and x.shape[2] not in _COLOURS:
             return None

@@ -69,7 +69,7 @@ class Sampler:
         batch. Batches all have the classifier's one shape; rows of the last one that are past the end are classified
         and dropped. The classifier's `ModelError` passes through.
         """
-        x = self.x.reshape(self.image or self.x.shape)
+        x = self.x.reshape(self.image or -1)  # no image: no axis is rows or columns
         dtype, encoded = self.smoothing.dtype(x), self.smoothing.encode(x)
         levels = x.dtype == np.uint8
         size = self.classifier.batch_size(self.x)

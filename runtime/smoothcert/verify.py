@@ -90,9 +90,9 @@ def _problems(entry: Entry, algorithm: Algorithm, smoothing: Smoothing, key: int
         return ["the votes are not as many as the algorithm draws"]
     decided = algorithm.decide(evidence, smoothing).to_json()
     return [
-        f"{name} is {written.get(name)} in the ledger, {value} by the evidence"
-        for name, value in decided.items()
-        if written.get(name) != value
+        f"{name} is {written.get(name)} in the ledger, {decided.get(name)} by the evidence"
+        for name in decided | written
+        if written.get(name) != decided.get(name)
     ]
 
 

@@ -58,20 +58,7 @@ class Attack:
         """From `{"contrast": (0.5, 2), "brightness": 0.2}`: numbers, (low, high), (low, high, points), `Range`s."""
         if isinstance(values, Attack):
             return values
-        ranges = []
-        for name, value in values.items():
-            try:
-                if isinstance(value, Mapping):
-                    value = Range(**{k: v for k, v in value.items() if k != "unit"})
-                elif not isinstance(value, Range):
-                    low, high, *points = value if isinstance(value, tuple | list) else (value, value)
-                    value = Range(float(low), float(high), *map(int, points))
-            except TypeError:
-                raise ValueError(
-                    f"attack: expected a number, (low, high) or (low, high, points) for {name}, got {value!r}"
-                ) from None
-            ranges.append((name, value))
-        return Attack(tuple(ranges))
+        return Attack(tuple((name, _range(name, value)) for name, value in values.items()))
 
     @staticmethod
     def parse(texts: list[str]) -> Attack | None:
@@ -82,7 +69,7 @@ class Attack:
             try:
                 numbers = [float(part) for part in value.split(":")]
                 low, high, *points = numbers * 2 if len(numbers) == 1 else numbers
-                if len(points) > 1 or any(p != int(p) for p in points):
+                if not name or len(points) > 1 or any(p != int(p) for p in points):
                     raise ValueError
             except (ValueError, OverflowError):
                 raise ValueError(
@@ -111,3 +98,22 @@ class Attack:
     def __str__(self) -> str:
         mesh = ", ".join(f"{n} every {(r.high - r.low) / (r.points - 1):.3g}" for n, r in self if r.points)
         return ", ".join(f"{name} {r}" for name, r in self) + (f" (grid: {mesh}; nothing between)" if mesh else "")
+
+
+def _range(name: str, value: Any) -> Range:
+    """The range that a number, a pair, a triple or a recipe's table means."""
+    expected = f"attack: expected a number, (low, high) or (low, high, points) for {name}, got {value!r}"
+    if isinstance(value, Range):
+        return value
+    try:
+        if isinstance(value, Mapping):
+            return Range(**{k: v for k, v in value.items() if k != "unit"})
+        require(not isinstance(value, str), expected)
+        numbers = value if isinstance(value, tuple | list) else (value, value)
+        require(len(numbers) in (2, 3) and all(p == int(p) for p in numbers[2:]), expected)
+        low, high = map(float, numbers[:2])
+    except (TypeError, OverflowError):
+        raise ValueError(expected) from None
+    except ValueError as error:
+        raise ValueError(expected if "attack:" not in str(error) else str(error)) from None
+    return Range(low, high, *map(int, numbers[2:]))

@@ -88,8 +88,8 @@ def boxes(smoothing: Smoothing, attack: Attack) -> list[dict[str, tuple[float, f
     """The attack in coordinates: one box, or one for each combination of the points of grids."""
     by = {part.name: part for part in smoothing.parts}
     known = ", ".join(repr(name) for name in by)
-    strange = ", ".join(name for name, _ in attack if name not in by)
-    require(not strange, f"attack: expected parameters that are smoothed ({known}), got {strange}")
+    strange = [name for name, _ in attack if name not in by]
+    require(not strange, f"attack: expected parameters that are smoothed ({known}), got {', '.join(strange)}")
     require(bool(attack.ranges), f"attack: expected a value for at least one of {known}, got nothing")
     noisy = any(name == "noise" and r.high for name, r in attack)
     require(

@@ -47,26 +47,33 @@ def parse_part(text: str) -> Part:
         value = float(scale)
     except ValueError:
         raise ValueError(f"--smooth {name}: expected {name}=SCALE with a number, got {text!r}") from None
-    return _part(name, value, {key: given for key, _, given in options}, f"--smooth {name}")
+    given = {key: option for key, _, option in options}
+    require(len(given) == len(options), f"--smooth {name}: expected each option once, got {text!r}")
+    return _part(name, value, given, f"--smooth {name}")
 
 
 def smoothing_of(recipe: Mapping[str, Any]) -> Smoothing:
     """The smoothing that a recipe describes; `ValueError` for one that this version does not know."""
-    if recipe["guarantee"] == "enumerated":
-        return Enumeration(Attack.of(recipe["attack"]), recipe["border"])
-    parts = []
-    for part in recipe["parts"]:
-        options = {k: v for k, v in part.items() if k not in ("part", "scale", "unit")}
-        require(part["part"] in PARTS, f"recipe: expected a part of {', '.join(PARTS)}, got {part['part']!r}")
-        parts.append(_part(part["part"], part["scale"], options, f"recipe: {part['part']}"))
-    return compose(*parts, guarantee=recipe["guarantee"])
+    try:
+        if recipe["guarantee"] == "enumerated":
+            return Enumeration(Attack.of({name: recipe["attack"][name] for name in recipe["order"]}), recipe["border"])
+        parts = []
+        for part in recipe["parts"]:
+            options = {k: v for k, v in part.items() if k not in ("part", "scale", "unit")}
+            require(part["part"] in PARTS, f"recipe: expected a part of {', '.join(PARTS)}, got {part['part']!r}")
+            parts.append(_part(part["part"], part["scale"], options, f"recipe: {part['part']}"))
+        return compose(*parts, guarantee=recipe["guarantee"])
+    except (KeyError, TypeError):
+        raise ValueError(
+            f"recipe: expected a smoothing of guarantee and parts, got {dict(recipe)}; use the version that wrote it"
+        ) from None
 
 
 def _part(name: str, scale: float, options: Mapping[str, str], where: str) -> Part:
     known = [field.name for field in fields(PARTS[name])][1:]
     given = {k: v for k, v in options.items() if not (name == "noise" and (k, v) == ("law", "normal"))}
-    strange = ", ".join(given.keys() - set(known))
-    require(not strange, f"{where}: expected options of {', '.join(known) or 'none'}, got {strange}")
+    strange = sorted(given.keys() - set(known))
+    require(not strange, f"{where}: expected options of {', '.join(known) or 'none'}, got {', '.join(strange)}")
     part: Part = PARTS[name](scale, **given)
     return part
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import math
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Any, ClassVar, Literal
+from dataclasses import dataclass, fields
+from typing import Any, ClassVar, Literal, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,6 +23,7 @@ from .theorem import Theorem, sample_log_ratio
 Guarantee = Literal["exact", "path", "enumerated"]
 GUARANTEES: tuple[Guarantee, ...] = ("exact", "path")  # of compositions
 Kind = Literal["additive", "factor", "norm", "variance"]
+_MOST_LOG = 10.0  # scale of a log factor: eight deviations of it are still a float32
 AnyAttack = Mapping[str, Any] | Attack
 
 
@@ -139,7 +140,7 @@ class Smoothing(ABC):
 
     def slack(self, x: NDArray[Any]) -> float:
         """Total variation between the integers drawn for x and their law; 0, not bounded, for real numbers."""
-        return sum(part.slack(x) for part in self.parts) if pipeline.is_integer(self.parts, x) else 0.0
+        return sum(part.drawn_slack(x) for part in self.parts) if pipeline.is_integer(self.parts, x) else 0.0
 
     def dtype(self, x: NDArray[Any]) -> np.dtype[Any]:
         """Element type of the perturbed samples: int16 levels, or float32. `DataError` for data that do not suit."""
@@ -168,6 +169,8 @@ class Part(Smoothing):
 
     def __post_init__(self) -> None:
         require(0 < self.scale <= 1e30, f"{self.name}: expected a scale > 0, got {self.scale:g}")
+        low = self.kind != "factor" or self.scale <= _MOST_LOG
+        require(low, f"{self.name}: expected a scale of at most {_MOST_LOG:g}, got {self.scale:g}")
         require(self.law in self.laws, f"{self.name}: expected a law of {', '.join(self.laws)}, got {self.law!r}")
 
     @property
@@ -180,6 +183,12 @@ class Part(Smoothing):
     def description(self) -> dict[str, Any]:
         """The part in a recipe: its name, scale and law, an attack's unit, and what else there is to say."""
         return {"part": self.name, "scale": self.scale, "law": self.law, "unit": self.unit}
+
+    @property
+    def label(self) -> str:
+        """Name and scale, and the options that are not the default's, as one word: `gamma0.1rayleigh`."""
+        options = (f for f in fields(cast(Any, self))[1:] if getattr(self, f.name) != f.default)
+        return f"{self.name}{self.scale:g}" + "".join(getattr(self, f.name) for f in options)
 
     @property
     def parts(self) -> tuple[Part, ...]:
@@ -210,8 +219,8 @@ class Part(Smoothing):
     def require_data(self, x: NDArray[Any]) -> None:
         """`DataError` for data that the part has no meaning for."""
 
-    def slack(self, x: NDArray[Any]) -> float:
-        """Total variation between what is drawn for x and its law, for whole numbers."""
+    def drawn_slack(self, x: NDArray[Any]) -> float:
+        """Total variation between the whole numbers drawn for x and their law."""
         return 0.0
 
     def draw(self, stream: Stream, first: int, batch: int) -> NDArray[Any]:

@@ -22,6 +22,7 @@ Interval = tuple[float, float]
 Point = dict[str, float]
 
 _EVALUATIONS = 48  # cells halved in a cover, at most
+_FAR = 100.0  # standard deviations, or units of the coordinate where those are longer: nothing survives it
 _SLACK = 0.005  # of what is missing to 1: how near the bound comes
 
 
@@ -44,6 +45,8 @@ def point_threshold(theorem: Theorem, point: Point, level: float = 0.5) -> float
     moved = [name for name, shift in point.items() if shift]
     if len(moved) == 1 and theorem.is_line(moved[0]):
         return line_threshold(theorem.laws[moved[0]], point[moved[0]], level)
+    if _is_far(theorem, point):
+        return 1.0
     return threshold(lambda resolution: theorem.pair(point, resolution), level)
 
 
@@ -52,7 +55,14 @@ def point_worst(theorem: Theorem, point: Point, p: float) -> float:
     moved = [name for name, shift in point.items() if shift]
     if len(moved) == 1 and theorem.is_line(moved[0]):
         return line_worst(theorem.laws[moved[0]], point[moved[0]], p)
+    if _is_far(theorem, point):
+        return 0.0
     return worst(lambda resolution: theorem.pair(point, resolution), p)
+
+
+def _is_far(theorem: Theorem, point: Point) -> bool:
+    """Whether a shift is so long that its square, or its exponential, may be no float: the safe answer is nothing."""
+    return any(abs(shift) > _FAR * max(theorem.laws[name].scale, 1.0) for name, shift in point.items())
 
 
 def box_threshold(theorem: Theorem, box: Mapping[str, Interval], point: Callable[[Point], float]) -> float:

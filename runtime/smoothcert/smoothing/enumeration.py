@@ -51,15 +51,18 @@ class Enumeration(Smoothing):
 
     def __post_init__(self) -> None:
         require(self.border in BORDERS, f"--border: expected one of {', '.join(BORDERS)}, got {self.border!r}")
-        strange = ", ".join(name for name, _ in self.attack if name not in _ATTACKS)
-        require(not strange, f"attack: expected parameters of {', '.join(_ATTACKS)} to enumerate, got {strange}")
+        strange = [name for name, _ in self.attack if name not in _ATTACKS]
+        known = ", ".join(_ATTACKS)
+        require(not strange, f"attack: expected parameters of {known} to enumerate, got {', '.join(strange)}")
         size = math.prod(len(_values(name, r)) for name, r in self.attack)
         require(size <= _MOST, f"attack: expected at most {_MOST:,} members, got {size:,}; take a smaller set")
 
     @property
     def recipe(self) -> dict[str, Any]:
-        """The set as plain values."""
-        return {"guarantee": self.guarantee, "attack": self.attack.recipe, "border": self.border, "parts": []}
+        """The set as plain values; the order of a table's keys is no part of it, that of the attacks is."""
+        order = [name for name, _ in self.attack]
+        attack = {"attack": self.attack.recipe, "order": order, "border": self.border}
+        return {"guarantee": self.guarantee, **attack, "parts": []}
 
     @property
     def members(self) -> tuple[tuple[Any, ...], ...]:

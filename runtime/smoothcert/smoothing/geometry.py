@@ -53,7 +53,7 @@ class Translation(Part):
     def description(self) -> dict[str, Any]:
         return super().description | {"border": self.border}
 
-    def slack(self, x: NDArray[Any]) -> float:
+    def drawn_slack(self, x: NDArray[Any]) -> float:
         return 2 * integer_normal(self.scale).total_variation
 
     def draw(self, stream: Stream, first: int, batch: int) -> NDArray[np.int16]:

@@ -47,7 +47,7 @@ class Noise(Part):
         """Always normal."""
         return "normal"
 
-    def slack(self, x: NDArray[Any]) -> float:
+    def drawn_slack(self, x: NDArray[Any]) -> float:
         return x.size * integer_normal(255 * self.sigma).total_variation
 
     def require_data(self, x: NDArray[Any]) -> None:

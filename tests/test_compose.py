@@ -1,0 +1,298 @@
+"""`compose`, parts from text and from recipes.
+
+Oracles: the rules of composition, a line each; scipy.stats.norm; singular values.
+"""
+
+from __future__ import annotations
+
+import itertools
+import re
+import tomllib
+from typing import Any
+
+import numpy as np
+import pytest
+import tomli_w
+from scipy.stats import expon, halfnorm, norm, rayleigh, uniform
+
+from smoothcert import Attack, Blur, Brightness, Contrast, Enumeration, Gamma, Noise, Translation, compose
+from smoothcert.smoothing import PARTS, Part, Smoothing, parse_part, smoothing_of
+from smoothcert.transforms import blur
+
+EXAMPLES: dict[str, Part] = {
+    "noise": Noise(0.4),
+    "brightness": Brightness(0.3),
+    "contrast": Contrast(0.5),
+    "gamma": Gamma(0.4),
+    "blur": Blur(3.0),
+    "translation": Translation(2.0),
+}
+SMALL = {"noise": 0.1, "brightness": 0.1, "contrast": 1.1, "gamma": 1.1, "blur": 0.4, "translation": 1.0}
+LISTS = [names for size in (2, 3) for names in itertools.permutations(EXAMPLES, size)]
+
+
+def in_the_way(names: tuple[str, ...]) -> str:
+    """What forbids the list, in words of the message: the rules of theory.md by hand; empty for none."""
+    have = set(names)
+    if "noise" in names[:-1]:
+        return "noise comes last"
+    if "gamma" in have and have & {"brightness", "blur"}:
+        return f"gamma does not compose with {' or '.join(sorted(have & {'brightness', 'blur'}))}; supported: "
+    return "give blur border=wrap" if have >= {"blur", "translation"} else ""
+
+
+def test_every_part_has_its_example() -> None:
+    assert EXAMPLES.keys() == PARTS.keys() == SMALL.keys()
+    assert all(PARTS[name] is type(part) and part.name == name for name, part in EXAMPLES.items())
+
+
+@pytest.mark.parametrize("names", LISTS, ids="-".join)
+def test_every_list_has_its_theorem_or_says_what_is_in_the_way(names: tuple[str, ...]) -> None:
+    parts = [EXAMPLES[name] for name in names]
+    if obstacle := in_the_way(names):
+        with pytest.raises(ValueError, match=f"^compose: no theorem for {' then '.join(names)}: .*{obstacle}") as error:
+            compose(*parts)
+        assert "\n" not in str(error.value)
+        return
+    smoothing = compose(*parts)
+    assert smoothing.parts == tuple(parts)
+    assert set(smoothing.theorem.laws) == set(names)
+    for name in names:
+        if name != "noise" or not {"gamma", "blur"} & {*names}:
+            assert 0.5 < smoothing.p_star({name: SMALL[name]}) < 0.8
+
+
+@pytest.mark.parametrize("names", [names for names in LISTS if {"blur", "translation"} <= {*names}], ids="-".join)
+def test_a_cyclic_blur_composes_with_translation(names: tuple[str, ...]) -> None:
+    parts = [Blur(3.0, border="wrap") if name == "blur" else EXAMPLES[name] for name in names]
+    obstacle = in_the_way(names)
+    if obstacle and "wrap" not in obstacle:
+        with pytest.raises(ValueError, match=obstacle):
+            compose(*parts)
+    else:
+        assert compose(*parts).parts == tuple(parts)
+
+
+@pytest.mark.parametrize("name", EXAMPLES)
+def test_each_part_once(name: str) -> None:
+    part = EXAMPLES[name]
+    assert compose(part) is part
+    with pytest.raises(ValueError, match=f"no theorem for {name} then {name}: each part once"):
+        compose(part, part)
+    with pytest.raises(ValueError, match="each part once"):
+        compose(part, EXAMPLES["contrast" if name != "contrast" else "brightness"], part)
+
+
+@pytest.mark.parametrize("parts", [(Contrast(0.5, about="mid"), Gamma(0.3)), (Gamma(0.3), Contrast(0.5, about="mid"))])
+def test_contrast_about_the_middle_does_not_compose_with_gamma(parts: tuple[Part, ...]) -> None:
+    with pytest.raises(ValueError, match="contrast about 0 composes with gamma, about mid does not"):
+        compose(*parts)
+
+
+def test_compose_wants_parts_and_a_guarantee_that_there_is() -> None:
+    with pytest.raises(ValueError, match="at least one part of noise, brightness"):
+        compose()
+    with pytest.raises(ValueError, match="guarantee: expected exact or path, got 'lipschitz'"):
+        compose(Noise(0.5), guarantee="lipschitz")  # type: ignore[arg-type]
+    with pytest.raises(ValueError, match="smooth density, got blur with law exponential"):
+        compose(Blur(2.0), Brightness(0.3), guarantee="path")
+    assert compose(Blur(2.0, law="rayleigh"), Brightness(0.3), guarantee="path").guarantee == "path"
+
+
+def test_no_attack_needs_one_half() -> None:
+    """At the identity the top class needs its majority and nothing more, whatever the parts."""
+    smoothing = compose(Contrast(0.5), Brightness(0.3), Noise(0.3))
+    assert smoothing.p_star({"contrast": 1, "brightness": 0.0}) == pytest.approx(0.5, abs=1e-9)
+
+
+@pytest.mark.parametrize(
+    ("smoothing", "attack", "message"),
+    [
+        (compose(Gamma(0.3), Noise(0.3)), {"noise": 0.1}, "no theorem for an attack on noise behind gamma"),
+        (compose(Contrast(0.3), Noise(0.3)), {"gamma": 1.1}, r"smoothed \('contrast', 'noise'\), got gamma"),
+        (Blur(2.0), {"": 1.0}, r"smoothed \('blur'\), got "),
+    ],
+    ids=["noise behind gamma", "not smoothed", "no name"],
+)  # fmt: skip
+def test_attacks_without_a_theorem(smoothing: Smoothing, attack: dict[str, float], message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        smoothing.p_star(attack)
+
+
+ALONE: dict[str, tuple[Part, Any]] = {  # the law that an attack shifts
+    "brightness": (Brightness(0.3), norm(0, 0.3)),
+    "contrast": (Contrast(0.4), norm(0, 0.4)),
+    "gamma": (Gamma(0.3), norm(0, 0.3)),
+    "gamma, rayleigh": (Gamma(0.3, "rayleigh"), None),
+    "blur": (Blur(2.0), expon(scale=2.0)),
+    "blur, uniform": (Blur(2.0, "uniform"), uniform(0, 2.0)),
+    "blur, folded-normal": (Blur(2.0, "folded-normal"), halfnorm(scale=2.0)),
+    "blur, rayleigh": (Blur(2.0, "rayleigh"), rayleigh(scale=2.0)),
+    "translation": (Translation(2.0), norm(0, 2.0)),
+}
+
+
+@pytest.mark.parametrize("p", [0.5001, 0.7, 0.95, 0.9999])
+@pytest.mark.parametrize("name", ALONE)
+def test_the_interval_is_all_that_survives(name: str, p: float) -> None:
+    """Its ends survive, to the last bit, and little beyond: the worst set is a half-line of the law (scipy.stats)."""
+    part, law = ALONE[name]
+    left, right = part.reach(p)
+    if law is None:  # the logarithm of a Rayleigh: 1 - 2^(-g^2) to the right, 2^(-g^2) to the left
+        assert right == pytest.approx(np.log(np.log2(1 / (1 - p))) / 2, rel=1e-9)
+        assert left == pytest.approx(-np.log(np.log2(1 / p)) / 2, rel=1e-9)
+    else:
+        assert right == pytest.approx(law.ppf(p) - law.ppf(0.5), rel=1e-9)
+        assert left == (pytest.approx(law.ppf(p), rel=1e-9) if part.signed else 0)
+    for coordinate in (right, -left):
+        if coordinate:
+            assert part.p_star({part.name: part.value(coordinate)}) <= p + 3e-16
+            assert part.p_star({part.name: part.value(1.0001 * coordinate)}) > p
+    ends = part.interval(p)
+    assert (ends is None) == (part.kind == "norm")
+    assert ends is None or part.p_star({part.name: ends}) <= p + 3e-16
+    assert part.radius(p) == (min(left, right) if part.signed else right)
+
+
+@pytest.mark.parametrize(("border", "stretch"), [("reflect101", 1.13), ("reflect", 1.0), ("wrap", 1.0)])
+def test_a_pixel_attack_behind_a_blur(border: str, stretch: float) -> None:
+    """Oracle: Phi of the longest that the blur can make the attack (theory.md section 3)."""
+    smoothing = compose(Blur(2.0, border=border), Noise(0.5))
+    assert smoothing.p_star({"noise": 0.4}) == pytest.approx(norm.cdf(stretch * 0.4 / 0.5), rel=1e-12)
+
+
+@pytest.mark.parametrize("border", ["reflect101", "reflect", "wrap"])
+def test_how_much_a_blur_lengthens_a_vector(border: str) -> None:
+    """Oracle: the largest singular value of the blur's own matrix, an axis; both axes stay below 1.13 together."""
+    longest = 0.0
+    for size in (2, 3, 4, 5, 8, 13, 32):
+        variances = np.geomspace(0.01, 20, 100)
+        columns = np.empty((size, len(variances), size))
+        for place, unit in enumerate(np.eye(size, dtype=np.float32)):
+            out = np.empty((len(variances), 1, size, 1, 1), np.float32)
+            blur.blur(blur.spectrum(unit.reshape(1, size, 1, 1), border), variances, border, out)
+            columns[place] = out.reshape(len(variances), size)
+        longest = max(longest, float(np.linalg.norm(columns.transpose(1, 2, 0), ord=2, axis=(1, 2)).max()))
+    assert longest < (1.0631 if border == "reflect101" else 1.00001)
+    assert longest > (1.06 if border == "reflect101" else 0.999)
+
+
+# --- Text and recipes -------------------------------------------------------------------------------------------------
+
+SPELLED: dict[str, Part] = {
+    "noise=0.25": Noise(0.25),
+    "noise=1,law=normal": Noise(1.0),
+    "brightness=0.3": Brightness(0.3),
+    "contrast=0.3": Contrast(0.3),
+    "contrast=0.3,about=mid": Contrast(0.3, about="mid"),
+    "contrast=0.3,about=0,law=lognormal": Contrast(0.3),
+    "gamma=0.1,law=rayleigh": Gamma(0.1, "rayleigh"),
+    "blur=4": Blur(4.0, "exponential", "reflect101"),
+    "blur=4,border=wrap,law=folded-normal": Blur(4.0, "folded-normal", "wrap"),
+    "blur=4, law=uniform": Blur(4.0, "uniform"),
+    "translation=2.5,border=wrap": Translation(2.5),
+}
+
+
+@pytest.mark.parametrize("text", SPELLED)
+def test_parts_that_can_be_read(text: str) -> None:
+    assert parse_part(text) == SPELLED[text]
+
+
+MISSPELLED = {
+    "": "--smooth: expected NAME=SCALE with NAME one of noise, brightness, contrast, gamma, blur, translation, got ''",
+    "=1": "--smooth: expected NAME=SCALE",
+    "fog=1": "NAME one of noise, brightness, contrast, gamma, blur, translation, got 'fog=1'",
+    "Blur=1": "got 'Blur=1'",
+    "rotation=5": "rotations of pixels compose only up to an error, for which a calibration is needed",
+    "scaling=1": "scalings of pixels compose only up to an error",
+    "noise": "--smooth noise: expected noise=SCALE with a number, got 'noise'",
+    "noise=": "--smooth noise: expected noise=SCALE with a number",
+    "noise=a": "--smooth noise: expected noise=SCALE with a number",
+    "noise=0.5=1": "--smooth noise: expected noise=SCALE with a number",
+    "noise=0": "noise: expected a standard deviation sigma > 0, got 0",
+    "noise=nan": "sigma > 0, got nan",
+    "noise=1,sigma=3": "--smooth noise: expected options of none, got sigma",
+    "noise=1,law=uniform": "law",
+    "brightness=-0.1": "brightness: expected a scale > 0, got -0.1",
+    "brightness=inf": "brightness: expected a scale > 0, got inf",
+    "brightness=1,scale=2": "--smooth brightness: expected options of law, got scale",
+    "brightness=1,law=uniform": "brightness: expected a law of normal, got 'uniform'",
+    "contrast=0.3,about=1": "contrast: expected about=0 or about=mid, got '1'",
+    "contrast=0.3,kind=norm": "--smooth contrast: expected options of law, about, got kind",
+    "gamma=0.1,law=uniform": "gamma: expected a law of lognormal, rayleigh, got 'uniform'",
+    "blur=1,law=gauss": "blur: expected a law of exponential, uniform, folded-normal, rayleigh, got 'gauss'",
+    "blur=1,law=": "blur: expected a law of exponential, uniform, folded-normal, rayleigh, got ''",
+    "blur=1,border=black": "blur: expected a border of reflect101, reflect, wrap, got 'black'",
+    "blur=1,": "--smooth blur: expected options of law, border, got ",
+    "blur=1,law=uniform,law=rayleigh": "--smooth blur: expected ",
+    "translation=2,border=black": "expected border=wrap, got 'black': what a black border has swallowed does not come",
+    "translation=2,border=reflect101": "expected border=wrap, got 'reflect101': translating a reflection-padded image",
+    "translation=2,border=mirror": "expected border=wrap, got 'mirror': unknown",
+    "translation=2000": "translation: expected a scale of at most 1600 pixels, got 2000",
+}
+
+
+@pytest.mark.parametrize("text", MISSPELLED)
+def test_parts_that_cannot_be_read(text: str) -> None:
+    with pytest.raises(ValueError, match=re.escape(MISSPELLED[text])) as error:
+        parse_part(text)
+    assert "\n" not in str(error.value)
+
+
+RECIPES: dict[str, Smoothing] = {
+    **SPELLED,
+    "two": compose(Contrast(0.6), Brightness(0.6)),
+    "two, the other way": compose(Brightness(0.6), Contrast(0.6, about="mid")),
+    "four": compose(Blur(4.0, border="wrap"), Translation(3.0), Contrast(0.2), Noise(0.3)),
+    "path": compose(Gamma(0.2, "rayleigh"), Contrast(0.3), guarantee="path"),
+    "path of one": compose(Noise(0.5), guarantee="path"),
+    "enumeration": Enumeration(Attack.of({"brightness": (-0.1, 0.1), "rotation": (-5, 5, 11)}), "reflect101"),
+    "enumeration, the other way": Enumeration(Attack.of({"rotation": (-5, 5, 11), "brightness": (-0.1, 0.1)})),
+}
+
+
+@pytest.mark.parametrize("smoothing", RECIPES.values(), ids=RECIPES)
+def test_recipes_come_back_through_toml(smoothing: Smoothing) -> None:
+    written = tomllib.loads(tomli_w.dumps({"smoothing": smoothing.recipe}))["smoothing"]
+    assert written == smoothing.recipe
+    back = smoothing_of(written)
+    assert back == smoothing
+    assert (back.guarantee, back.parts) == (smoothing.guarantee, smoothing.parts)
+    units = [part["unit"] for part in written["parts"]]
+    assert units == [part.unit for part in smoothing.parts]
+
+
+@pytest.mark.parametrize(
+    "recipe",
+    [
+        {"noise": 0.5},
+        {"guarantee": "exact", "parts": []},
+        {"guarantee": "exact"},
+        {"guarantee": "enumerated"},
+        {"guarantee": "enumerated", "attack": {"blur": {"low": 1.0, "high": 2.0}}, "border": "black"},
+        {"guarantee": "wild", "parts": [Noise(0.5).description]},
+        {"guarantee": "exact", "parts": [{"part": "fog", "scale": 1.0}]},
+        {"guarantee": "exact", "parts": [{"part": "blur"}]},
+        {"guarantee": "exact", "parts": [{"part": "blur", "scale": "wide"}]},
+        {"guarantee": "exact", "parts": [Blur(2.0).description | {"colour": "red"}]},
+        {"guarantee": "exact", "parts": [Noise(0.5).description, Blur(2.0).description]},
+    ],
+    ids=[
+        "version 0.1",
+        "no part",
+        "no parts",
+        "no attack",
+        "endless attack",
+        "guarantee",
+        "unknown part",
+        "no scale",
+        "no number",
+        "option",
+        "no theorem",
+    ],
+)
+def test_recipes_that_no_theorem_covers(recipe: dict[str, Any]) -> None:
+    """Of another version, or edited: a `ValueError`, which the command line prints in a line."""
+    with pytest.raises(ValueError, match=r"expected|no theorem|no end of members"):
+        smoothing_of(recipe)
