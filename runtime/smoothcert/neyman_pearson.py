@@ -25,8 +25,10 @@ Array = NDArray[np.float64]
 
 _TINY_VARIANCE = 1e-16  # a Gaussian term more makes two laws easier to tell apart: the safe side
 _REACH = 700.0  # |t| up to here: e^t is a float
+_STEEP = 20.0  # e^t magnifies errors: no larger t for the worst case, and any is sound
 _PRECISE = 1e-7  # changes of a value below this end its refinement
 _LEAST_ERROR = 5e-7  # more than a kink changes that no refinement sees
+_FEW_NODES = 100_000
 _MOST_NODES = 1_500_000
 _TAIL = 1e-12  # what the truncated axes leave out of an integral, and rounding
 
@@ -43,23 +45,28 @@ class Pair:
     p1: Array
     variance: Array
 
+    @property
+    def is_gaussian(self) -> bool:
+        """Whether nothing but a Gaussian shift is between the laws."""
+        return len(self.p0) == 1 and self.p0[0] == self.p1[0]
+
     def below(self, t: float) -> tuple[float, float]:
         """P0(L <= t) and P1(L <= t)."""
         variance = np.maximum(self.variance, _TINY_VARIANCE)
         deviation = np.sqrt(variance)
-        with np.errstate(divide="ignore", invalid="ignore"):
+        with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
             centre = t - np.log(self.p1 / self.p0)
         z = np.nan_to_num(centre, nan=0.0, posinf=math.inf, neginf=-math.inf) / deviation
         return float(self.p0 @ ndtr(z + deviation / 2)), float(self.p1 @ ndtr(z - deviation / 2))
 
 
-Builder = Callable[[int], Pair]  # of the resolution: 1, 2, 4, ... times as many nodes an axis
+Builder = Callable[[int], Pair]  # of the resolution: 1, 2, 3, 5, ... times as many nodes an axis
 
 
 def threshold(build: Builder, level: float = 0.5) -> float:
     """The p_star of a pair: the least P0(f = c) that guarantees P1(f = c) >= level. 1 where nothing does."""
-    coarse = build(1)
-    if len(coarse.p0) == 1:  # nothing but a Gaussian shift
+    coarse = _for_search(build)
+    if coarse.is_gaussian:
         return float(ndtr(ndtri(level) + math.sqrt(coarse.variance[0])))
     if coarse.below(_REACH)[1] <= level:
         return 1.0
@@ -75,12 +82,14 @@ def threshold(build: Builder, level: float = 0.5) -> float:
 
 def worst(build: Builder, p: float) -> float:
     """The least P1(f = c) that P0(f = c) >= p allows."""
-    coarse = build(1)
-    if len(coarse.p0) == 1:
+    coarse = _for_search(build)
+    if coarse.is_gaussian:
         return float(ndtr(ndtri(p) - math.sqrt(coarse.variance[0])))
     if coarse.below(-_REACH)[0] >= p:
         return 0.0
-    t = float(brentq(lambda t: coarse.below(t)[0] - p, -_REACH, _REACH, xtol=1e-6))
+    t = _STEEP
+    if coarse.below(_STEEP)[0] > p:
+        t = float(brentq(lambda t: coarse.below(t)[0] - p, -_REACH, _STEEP, xtol=1e-6))
 
     def most(pair: Pair) -> float:
         below0, below1 = pair.below(t)
@@ -90,14 +99,20 @@ def worst(build: Builder, p: float) -> float:
     return max(0.0, value - error - _TAIL * (1 + math.exp(t)))
 
 
+def _for_search(build: Builder) -> Pair:
+    """Nodes on which to look for the threshold: fine ones where they are not many."""
+    pair = build(2)
+    return pair if len(pair.p0) <= _FEW_NODES else build(1)
+
+
 def _refined(build: Builder, value: Callable[[Pair], float]) -> tuple[float, float]:
     """The value on ever finer nodes, until two refinements in a row change it little, and an estimate of its error.
 
     Where the integrand has a kink, the error falls with the square of the spacing and has either sign: four times the
-    larger of two changes is far more than what is left, unless the kink hides between the same two nodes each time.
+    last change, or a quarter of the one before, is far more than what is left.
     """
     values: list[float] = []
-    resolution, nodes = 1, 0
+    resolution, following, nodes = 1, 2, 0
     while True:
         pair = build(resolution)
         values.append(value(pair))
@@ -105,8 +120,9 @@ def _refined(build: Builder, value: Callable[[Pair], float]) -> tuple[float, flo
         growth, nodes = len(pair.p0) / max(nodes, 1), len(pair.p0)
         settled = len(changes) == 2 and changes.max() < _PRECISE
         if settled or (len(changes) == 2 and nodes * growth > _MOST_NODES):
-            return values[-1], max(_LEAST_ERROR, 4 * float(changes.max()))
-        resolution *= 2
+            before, last = changes
+            return values[-1], max(_LEAST_ERROR, 4 * float(last), float(before) / 4)
+        resolution, following = following, resolution + following
 
 
 @dataclass(frozen=True, eq=False)
@@ -171,7 +187,7 @@ def sampled_threshold(
     """Bounds on p_star from draws of L, both true with probability 1 - delta.
 
     `draw(n, attacked)` gives n fresh values of log dP1/dP0, under P1 where `attacked`, else under P0. Above: the dual
-    at a t chosen on draws of its own, its mean bounded by Hoeffding. Below: a set {L <= t} whose P1 cannot exceed the
+    at a t chosen on draws of its own, its mean bounded by Hoeffding. Below: a set {L < t} whose P1 cannot exceed the
     level, by the band of Dvoretzky, Kiefer and Wolfowitz, is a classifier that the attack brings down.
     """
     band = math.sqrt(math.log(4 / delta) / (2 * n))
@@ -181,5 +197,5 @@ def sampled_threshold(
     under0 = draw(n, False)
     put = -np.expm1(np.minimum(under0 - t, 0.0))
     high = math.exp(-t) * level + float(put.mean()) + band
-    low = float((under0 <= ratios[safe]).mean()) - band if safe >= 0 else 0.0
+    low = float((under0 < ratios[safe]).mean()) - band if safe >= 0 else 0.0
     return max(0.0, low), min(1.0, high)

@@ -116,6 +116,7 @@ def reach(law: Law, sign: int, p_lower: float, p_upper: float) -> float:
         return float(law.quantile(p_lower) - law.quantile(p_upper)) / 2 * _DOWN
 
     def one_sided(p: float) -> float:
+        p = min(max(p, 1e-15), 1 - 1e-15)
         return float(law.quantile(p) - law.quantile(0.5) if sign > 0 else law.isf(0.5) - law.isf(p))
 
     if p_upper >= 1 - p_lower:
@@ -124,5 +125,7 @@ def reach(law: Law, sign: int, p_lower: float, p_upper: float) -> float:
     def margin(shift: float) -> float:
         return line_worst(law, sign * shift, p_lower) + line_worst(law, sign * shift, 1 - p_upper) - 1
 
-    most = one_sided(min(max(p_lower, 1 - p_upper), 1 - 1e-16))
+    most = one_sided(max(p_lower, 1 - p_upper))
+    if margin(0.0) <= 0:
+        return 0.0
     return float(brentq(margin, 0.0, most, xtol=1e-14 * most)) * (1 - 1e-9) if margin(most) < 0 else most * _DOWN

@@ -16,7 +16,7 @@ from ..neyman_pearson import sampled_threshold
 from ..noise import Stream, uniform
 from . import bounds, pipeline
 from .attack import Attack
-from .cover import box_worst
+from .cover import box_margin
 from .laws import Law
 from .theorem import Theorem, sample_log_ratio
 
@@ -93,11 +93,7 @@ class Smoothing(ABC):
             return True
         if p_upper >= 1 - p_lower or self.guarantee != "exact":
             return False
-        theorem = self.theorem
-        return all(
-            box_worst(theorem, box, p_lower) + box_worst(theorem, box, 1 - p_upper) > 1
-            for box in bounds.boxes(self, attack)
-        )
+        return all(box_margin(self.theorem, box, p_lower, p_upper) > 0 for box in bounds.boxes(self, attack))
 
     def reach(self, p_lower: float, p_upper: float | None = None) -> tuple[float, float]:
         """How far to the left and to the right of the identity the one parameter is certified, in its coordinate.
@@ -168,8 +164,8 @@ class Part(Smoothing):
     law: str
 
     def __post_init__(self) -> None:
-        require(0 < self.scale <= 1e30, f"{self.name}: expected a scale > 0, got {self.scale:g}")
-        low = self.kind != "factor" or self.scale <= _MOST_LOG
+        require(1e-30 <= self.scale <= 1e30, f"{self.name}: expected a scale > 0, got {self.scale:g}")
+        low = self.law != "lognormal" or self.scale <= _MOST_LOG
         require(low, f"{self.name}: expected a scale of at most {_MOST_LOG:g}, got {self.scale:g}")
         require(self.law in self.laws, f"{self.name}: expected a law of {', '.join(self.laws)}, got {self.law!r}")
 

@@ -35,6 +35,7 @@ def line_threshold(law: Law, shift: float, level: float = 0.5) -> float:
 
 def line_worst(law: Law, shift: float, p: float) -> float:
     """The least probability after the shift, of a class that had p."""
+    p = min(max(p, 1e-300), 1 - 1e-16)
     if shift >= 0:
         return float(law.cdf(law.quantile(p) - shift))
     return float(law.sf(law.isf(p) - shift))
@@ -42,21 +43,21 @@ def line_worst(law: Law, shift: float, p: float) -> float:
 
 def point_threshold(theorem: Theorem, point: Point, level: float = 0.5) -> float:
     """The p_star of one attack."""
+    if _is_far(theorem, point):
+        return 1.0
     moved = [name for name, shift in point.items() if shift]
     if len(moved) == 1 and theorem.is_line(moved[0]):
         return line_threshold(theorem.laws[moved[0]], point[moved[0]], level)
-    if _is_far(theorem, point):
-        return 1.0
     return threshold(lambda resolution: theorem.pair(point, resolution), level)
 
 
 def point_worst(theorem: Theorem, point: Point, p: float) -> float:
     """The least probability under one attack, of a class that has p."""
+    if _is_far(theorem, point):
+        return 0.0
     moved = [name for name, shift in point.items() if shift]
     if len(moved) == 1 and theorem.is_line(moved[0]):
         return line_worst(theorem.laws[moved[0]], point[moved[0]], p)
-    if _is_far(theorem, point):
-        return 0.0
     return worst(lambda resolution: theorem.pair(point, resolution), p)
 
 
@@ -75,14 +76,17 @@ def box_threshold(theorem: Theorem, box: Mapping[str, Interval], point: Callable
     return max(_cover(theorem, corner, interval, point, cell) for corner, interval in _corners(theorem, box))
 
 
-def box_worst(theorem: Theorem, box: Mapping[str, Interval], p: float) -> float:
-    """The least probability over a box, of a class that has p at the input."""
+def box_margin(theorem: Theorem, box: Mapping[str, Interval], p_lower: float, p_upper: float) -> float:
+    """The least lead over a box of a class that has p_lower at the input, over any that has p_upper at most."""
 
     def point(at: Point) -> float:
-        return 1 - point_worst(theorem, at, p)
+        return 2 - point_worst(theorem, at, p_lower) - point_worst(theorem, at, 1 - p_upper)
 
     def cell(centre: Point, change: Point) -> float:
-        return 1 - point_worst(theorem, centre, min(point_worst(theorem, _scaled(change, s), p) for s in (-1, 1)))
+        first, second = (
+            min(point_worst(theorem, _scaled(change, s), p) for s in (-1, 1)) for p in (p_lower, 1 - p_upper)
+        )
+        return 2 - point_worst(theorem, centre, first) - point_worst(theorem, centre, second)
 
     return 1 - max(_cover(theorem, corner, interval, point, cell) for corner, interval in _corners(theorem, box))
 
@@ -132,7 +136,7 @@ def _cover(
     cells = [bounded(*interval)]
     for _ in range(_EVALUATIONS):
         upper, low, high = cells[0]
-        if -upper <= reached + _SLACK * (1 - reached):
+        if reached >= 1 or -upper <= reached + _SLACK * (1 - reached):
             break
         heapq.heappop(cells)
         middle = (low + high) / 2
