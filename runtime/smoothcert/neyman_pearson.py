@@ -29,7 +29,7 @@ _STEEP = 20.0  # e^t magnifies errors: no larger t for the worst case, and any i
 _PRECISE = 1e-7  # changes of a value below this end its refinement
 _LEAST_ERROR = 5e-7  # more than a kink changes that no refinement sees
 _FEW_NODES = 100_000
-_MOST_NODES = 1_500_000
+_MOST_NODES = 400_000
 _TAIL = 1e-12  # what the truncated axes leave out of an integral, and rounding
 
 
