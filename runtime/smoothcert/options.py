@@ -58,7 +58,9 @@ BoundName = Annotated[
     Literal["one-sided", "two-sided"],
     typer.Option("--bound", help="one-sided (Cohen et al.) or two-sided (bounds the runner-up too)."),
 ]
-Radii = Annotated[str, typer.Option(help="Target radii for --mode target, ascending: 0.25,0.5,1.")]
+Radii = Annotated[
+    str, typer.Option(help="Target radii for --mode target, ascending: 0.25,0.5,1; of the log for contrast, gamma.")
+]
 Limit = Annotated[int | None, typer.Option(help="Take at most this many inputs.")]
 Skip = Annotated[int, typer.Option(help="Pass over the first inputs.")]
 Shard = Annotated[

@@ -16,7 +16,6 @@ from ..neyman_pearson import sampled_threshold
 from ..noise import Stream, uniform
 from . import bounds, pipeline
 from .attack import Attack
-from .cover import box_margin
 from .laws import Law
 from .theorem import Theorem, sample_log_ratio
 
@@ -93,7 +92,7 @@ class Smoothing(ABC):
             return True
         if p_upper >= 1 - p_lower or self.guarantee != "exact":
             return False
-        return all(box_margin(self.theorem, box, p_lower, p_upper) > 0 for box in bounds.boxes(self, attack))
+        return bounds.leads(self, attack, p_lower, p_upper)
 
     def reach(self, p_lower: float, p_upper: float | None = None) -> tuple[float, float]:
         """How far to the left and to the right of the identity the one parameter is certified, in its coordinate.
