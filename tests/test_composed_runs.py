@@ -173,9 +173,10 @@ def rewrite(recipe: dict[str, Any], entries: list[dict[str, Any]]) -> None:
 
 
 def wrong(cli: Cli) -> int:
-    """How many problems `verify` prints, each naming its input."""
+    """How many problems `verify` prints, each naming its input or the recipe."""
     result = cli("verify", "r")
-    lines = [line for line in result.out.splitlines() if line.startswith("wrong: input ")]
+    lines = [line for line in result.out.splitlines() if line.startswith("wrong: ")]
+    assert all(line.startswith(("wrong: input ", "wrong: recipe: ")) for line in lines)
     assert result.code == (1 if lines else 0)
     assert result.out.endswith(f"{len(lines)} problems\n")
     return len(lines)
@@ -199,7 +200,26 @@ def test_verify_finds_a_changed_recipe(cli: Cli, certified: Certified, change: s
     recipe, entries = certified(*TWO)
     RECIPE_FORGERIES[change](recipe)
     rewrite(recipe, entries)
-    assert wrong(cli) == 6
+    assert wrong(cli) == 6 + (change == "unit")  # the recipe says what no smoothing says
+
+
+STRANGE_KEYS: dict[str, Callable[[dict[str, Any]], Any]] = {
+    "an attack that nobody certified": lambda r: r["smoothing"].update(
+        attack={"rotation": {"low": -90.0, "high": 90.0}}
+    ),
+    "another unit": lambda r: r["smoothing"]["parts"][0].update(unit="whole images"),
+}
+
+
+@pytest.mark.parametrize("change", STRANGE_KEYS)
+def test_verify_finds_keys_that_mean_nothing(cli: Cli, certified: Certified, change: str) -> None:
+    """Even where the votes carry the forged recipe's key: a report would print what the recipe claims."""
+    recipe, entries = certified(*TWO)
+    STRANGE_KEYS[change](recipe)
+    for entry in entries:
+        entry["evidence"]["key"] = f"{run_key(recipe):016x}"
+    rewrite(recipe, entries)
+    assert wrong(cli) == 1
 
 
 def test_verify_finds_an_attack_widened_with_its_key(cli: Cli, certified: Certified) -> None:

@@ -780,3 +780,13 @@ def test_effort_for_one_attack(name: str, monkeypatch: pytest.MonkeyPatch) -> No
     monkeypatch.setattr(theorem_module.Theorem, "pair", counted)
     smoothing.p_star({n: v * (1 + 1e-12) for n, v in attack.items()})  # not what another test has computed
     assert nodes < 5_000_000
+
+
+@pytest.mark.parametrize("law", ["exponential", "uniform", "folded-normal", "rayleigh"])
+@pytest.mark.parametrize("scale", [16.0, 400.0])
+def test_wide_blurs_compose(law: str, scale: float) -> None:
+    """Variances are no logarithms: a wide law has no factor that could overflow. Between its parts' and their sum's."""
+    blur, noise = Blur(scale, law), Noise(0.5)
+    both = compose(blur, noise).p_star({"blur": scale / 4, "noise": 0.2 / 1.13})
+    alone = blur.p_star({"blur": scale / 4}), noise.p_star({"noise": 0.2})
+    assert max(alone) <= both <= sum(alone) - 0.5

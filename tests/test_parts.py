@@ -257,5 +257,15 @@ def test_other_parts_take_what_there_is(name: str) -> None:
 
 def test_gamma_of_negative_data_is_refused() -> None:
     for smoothing in (Gamma(0.3), compose(Contrast(0.3), Gamma(0.3)), compose(Gamma(0.3), Translation(1.0))):
-        with pytest.raises(DataError, match=r"gamma: expected values >= 0, got -0\.5; a power has no meaning"):
-            smoothing.dtype(np.full((1, 2, 2, 1), -0.5, np.float32))
+        for value in (-0.5, 1.5):
+            with pytest.raises(DataError, match=r"gamma: expected values from 0 to 1, or 8-bit images, got "):
+                smoothing.dtype(np.full((1, 2, 2, 1), value, np.float32))
+
+
+def test_mid_grey_is_known_for_intensities_alone() -> None:
+    """Float data of another range have their middle elsewhere; about 0 needs none."""
+    levels = np.linspace(0, 255, 4, dtype=np.float32).reshape(1, 2, 2, 1)
+    with pytest.raises(DataError, match=r"contrast about=mid: expected values from 0 to 1, .* got 0 to 255"):
+        Contrast(0.3, about="mid").dtype(levels)
+    assert Contrast(0.3).dtype(levels) == Contrast(0.3, about="mid").dtype(levels / 255) == np.float32
+    assert Contrast(0.3, about="mid").dtype(levels.astype(np.uint8)) == np.float32

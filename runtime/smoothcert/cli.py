@@ -191,6 +191,9 @@ def report(
     goals = [numbers("--fail-under R=ACC", text) for text in fail_under.split("=")] if fail_under else []
     if fail_under and [len(goal) for goal in goals] != [1, 1]:
         raise ValueError(f"--fail-under: expected R=ACC, such as 0.5=0.9, got {fail_under!r}")
+    wanted = numbers("--radii", radii)
+    if min(wanted, default=0.0) < 0:
+        raise ValueError(f"--radii: expected radii >= 0, got {radii!r}")
     folder = RunFolder(run)
     recipe, entries = folder.recipe(), folder.entries()
     if not entries:
@@ -204,7 +207,7 @@ def report(
     elif tsv:
         print("\n".join(tsv_lines(entries)))
     else:
-        print_report(recipe, entries, numbers("--radii", radii))
+        print_report(recipe, entries, wanted)
     if goals:
         if missing:
             raise typer.Exit(1)

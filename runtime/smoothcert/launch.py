@@ -51,6 +51,7 @@ def smoothing(o: Mapping[str, Any]) -> Smoothing:
         require(bool(o["smooth"]), "--smooth: expected at least one NAME=SCALE, such as noise=0.5, got none")
         require(not o["border"], "--border: expected with --mode enumerate alone; parts take border=... in --smooth")
         return compose(*(parse_part(text) for text in o["smooth"]), guarantee=o["guarantee"])
+    require(o["guarantee"] == "exact", "--mode enumerate: --guarantee has no meaning there; leave it out")
     attack = Attack.parse(o["attack"])
     if attack is None or o["smooth"]:
         raise ValueError(

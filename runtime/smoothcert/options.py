@@ -18,7 +18,7 @@ Smooth = Annotated[
         "--smooth",
         metavar="NAME=SCALE[,KEY=VALUE]",
         help="Part of the smoothing; repeats, in the order of application. Scales: noise, brightness: standard "
-        "deviation in [0,1] intensities (noise on float data: their units). contrast (about=0|mid), gamma "
+        "deviation in [0,1] intensities (float data: their units). contrast (about=0|mid), gamma "
         "(law=lognormal|rayleigh): of the log factor. blur: kernel variance in pixels^2 (law=exponential|uniform|"
         "folded-normal|rayleigh, border=reflect101|reflect|wrap). translation: whole pixels, cyclic.",
     ),

@@ -41,9 +41,7 @@ class Sampler:
     x: NDArray[Any]  # as the classifier fitted it
     key: int
     index: int
-    image: tuple[int, ...] | None = (
-        None  # (outer, height, width, inner) of x, for smoothings that need rows and columns
-    )
+    image: tuple[int, ...] | None = None  # (outer, height, width, inner) of x, where it has rows and columns
 
     @property
     def slack(self) -> float:

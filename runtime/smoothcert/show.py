@@ -70,7 +70,7 @@ def preflight_text(job: Job) -> str:
         f"{first.rate:,.0f} samples/s on {c.provider} "
         f"({c.precision}, {c.threads} threads, batch {first.batch_size}): {fastest}"
         + ("" if least == most else f" to {slowest}")
-        + (_HINT if first.disguised else "")
+        + (_HINT if first.disguised and all(part.whole for part in job.smoothing.parts) else "")
     )
 
 

@@ -32,6 +32,9 @@ def verify(folder: RunFolder, model: Path | None = None, data: Path | None = Non
     _check_model(recipe, model or Path(recipe["model"]["path"]), wrong, unchecked)
     inputs = _check_data(recipe, data or Path(recipe["data"]["path"]), wrong, unchecked)
     algorithm, smoothing, key = algorithm_of(recipe), smoothing_of(recipe["smoothing"]), run_key(recipe)
+    for name, known in (("smoothing", smoothing.recipe), ("algorithm", algorithm.recipe)):
+        if recipe[name] != known:
+            wrong.append(f"recipe: expected [{name}] to say {known}, got {recipe[name]}")
     expected = chosen(recipe)
     seen: set[int] = set()
     for entry in entries:

@@ -16,7 +16,7 @@ from ..certificate import ABSTAIN
 from ..errors import require
 from ..evidence import Evidence, top
 from ..runs import Entry, Recipe
-from ..smoothing import Part, Range, Smoothing, smoothing_of
+from ..smoothing import Attack, Part, Range, Smoothing, smoothing_of
 from .summary import attack_of
 
 POINTS = 21  # an axis, unless asked otherwise
@@ -59,16 +59,12 @@ def _axis(word: str, recipe: Recipe, smoothing: Smoothing, p_lower: float) -> tu
     name, _, text = word.strip().partition("=")
     by = {part.name: part for part in smoothing.parts}
     require(name in by, f"--region: expected parameters that are smoothed ({', '.join(by)}), got {name!r}")
-    if text:
-        try:
-            low, high, *points = map(float, text.split(":"))
-        except ValueError:
-            raise ValueError(f"--region: expected NAME=LOW:HIGH or NAME=LOW:HIGH:POINTS, got {word!r}") from None
-    else:
-        asked = dict(attack_of(recipe) or ())
-        low, high = (asked[name].low, asked[name].high) if name in asked else _extent(smoothing, by[name], p_lower)
-        points = []
-    return by[name], Range(low, high, int(points[0]) if points else POINTS).grid
+    given = dict((Attack.parse([word.strip()], "--region") if text else attack_of(recipe)) or ())
+    asked = given.get(name)
+    if asked is None or (asked.low == asked.high and not text):
+        asked = Range(*_extent(smoothing, by[name], p_lower))
+    require(asked.low < asked.high, f"--region: expected an interval of {name}, got {asked}")
+    return by[name], Range(asked.low, asked.high, asked.points or POINTS).grid
 
 
 def _extent(smoothing: Smoothing, part: Part, p_lower: float) -> tuple[float, float]:
@@ -102,6 +98,7 @@ def _right(entry: Entry) -> bool:
 
 def draw(region: Region, path: Path) -> None:
     """Write the region as a picture: one square a point, the accuracy as colour."""
+    require(cv2.haveImageWriter(str(path)), f"--png: expected a name that ends in .png, got {path}")
     height, width = region.accuracy.shape
     cell = max(_CELL, 360 // max(height, width))
     colours = cv2.applyColorMap(np.rint(255 * region.accuracy[::-1]).astype(np.uint8), cv2.COLORMAP_VIRIDIS)
@@ -139,8 +136,8 @@ def region_table(region: Region) -> Any:
     down, across = (f"{name} ({unit})" for name, unit in zip(region.names, region.units, strict=True))
     title = f"certified accuracy in %, {down} down, {across} across"
     table = Table(title=title, title_justify="left")
-    for head in ("", *(f"{region.columns[j]:.2g}" for j in columns)):
+    for head in ("", *(f"{region.columns[j]:.3g}" for j in columns)):
         table.add_column(head, justify="right", no_wrap=True)
     for i in reversed(rows):
-        table.add_row(f"{region.rows[i]:.2g}", *(f"{math.floor(100 * region.accuracy[i, j])}" for j in columns))
+        table.add_row(f"{region.rows[i]:.3g}", *(f"{math.floor(100 * region.accuracy[i, j])}" for j in columns))
     return table

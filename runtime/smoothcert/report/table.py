@@ -20,7 +20,7 @@ def floor_text(radius: float, digits: int = 3) -> str:
 
 def interval_text(low: float, high: float) -> str:
     """`0.8188:1.2214`: an interval around the identity, its ends rounded towards it."""
-    return f"{0.0 - float(floor_text(-low, 4)):g}:{float(floor_text(high, 4)):g}"
+    return f"{0.0 - float(floor_text(-low, 4)):.12g}:{float(floor_text(high, 4)):.12g}"
 
 
 def _percent(share: float) -> str:

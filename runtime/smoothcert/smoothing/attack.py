@@ -40,8 +40,8 @@ class Range:
 
     def __str__(self) -> str:
         if self.low == self.high:
-            return f"{self.low:g}"
-        return f"{self.low:g}:{self.high:g}" + ("" if self.points is None else f":{self.points}")
+            return _text(self.low)
+        return f"{_text(self.low)}:{_text(self.high)}" + ("" if self.points is None else f":{self.points}")
 
 
 @dataclass(frozen=True)
@@ -61,7 +61,7 @@ class Attack:
         return Attack(tuple((name, _range(name, value)) for name, value in values.items()))
 
     @staticmethod
-    def parse(texts: list[str]) -> Attack | None:
+    def parse(texts: list[str], option: str = "--attack") -> Attack | None:
         """From the command line's `NAME=VALUE`, `NAME=LOW:HIGH` or `NAME=LOW:HIGH:POINTS`; None where there is none."""
         ranges: dict[str, Range] = {}
         for text in texts:
@@ -73,9 +73,9 @@ class Attack:
                     raise ValueError
             except (ValueError, OverflowError):
                 raise ValueError(
-                    f"--attack: expected NAME=VALUE, NAME=LOW:HIGH or NAME=LOW:HIGH:POINTS, got {text!r}"
+                    f"{option}: expected NAME=VALUE, NAME=LOW:HIGH or NAME=LOW:HIGH:POINTS, got {text!r}"
                 ) from None
-            require(name not in ranges, f"--attack: expected each parameter once, got {name} again in {text!r}")
+            require(name not in ranges, f"{option}: expected each parameter once, got {name} again in {text!r}")
             ranges[name] = Range(low, high, *map(int, points))
         return Attack(tuple(ranges.items())) if ranges else None
 
@@ -100,6 +100,11 @@ class Attack:
         return ", ".join(f"{name} {r}" for name, r in self) + (f" (grid: {mesh}; nothing between)" if mesh else "")
 
 
+def _text(value: float) -> str:
+    """Six digits where they are the whole value: what was certified is never rounded up."""
+    return f"{value:g}" if float(f"{value:g}") == value else repr(value)
+
+
 def _range(name: str, value: Any) -> Range:
     """The range that a number, a pair, a triple or a recipe's table means."""
     expected = f"attack: expected a number, (low, high) or (low, high, points) for {name}, got {value!r}"
@@ -109,7 +114,7 @@ def _range(name: str, value: Any) -> Range:
         if isinstance(value, Mapping):
             return Range(**{k: v for k, v in value.items() if k != "unit"})
         require(not isinstance(value, str), expected)
-        numbers = value if isinstance(value, tuple | list) else (value, value)
+        numbers = value if isinstance(value, tuple | list | np.ndarray) else (value, value)
         require(len(numbers) in (2, 3) and all(p == int(p) for p in numbers[2:]), expected)
         low, high = map(float, numbers[:2])
     except (TypeError, OverflowError):

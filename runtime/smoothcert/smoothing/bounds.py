@@ -20,9 +20,8 @@ if TYPE_CHECKING:
     from .composition import Part, Smoothing
 
 _DOWN = 1 - 1e-12  # quantiles are good to about 1e-15: what is certified is rounded towards the identity
-_EDGES = (
-    1.13  # how much a blur with border reflect101 can lengthen l2 vectors; the other borders cannot (docs/theory.md)
-)
+# How much a blur with border reflect101 can lengthen l2 vectors: 1.061 an axis; the other borders cannot.
+_EDGES = 1.13
 _SUPPORTED = (
     "supported: noise, brightness, contrast, gamma, blur, translation alone; contrast with brightness and gamma with "
     "contrast, in either order; translation with any of these, blur with any but gamma, noise after all of them"

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar, Literal
 
+import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import DataError, require
@@ -25,7 +26,7 @@ class Brightness(Part):
     """
 
     name: ClassVar[str] = "brightness"
-    unit: ClassVar[str] = "[0,1] intensities"
+    unit: ClassVar[str] = "[0,1] intensities for 8-bit inputs, else the input's units"
     kind: ClassVar[Kind] = "additive"
     laws: ClassVar[Mapping[str, type[Any]]] = {"normal": Normal}
     scale: float
@@ -59,6 +60,10 @@ class Contrast(Part):
     def description(self) -> dict[str, Any]:
         return super().description | {"about": self.about}
 
+    def require_data(self, x: NDArray[Any]) -> None:
+        if self.about == "mid":
+            _require_intensities("contrast about=mid", x)
+
     def apply(self, out: NDArray[Any], stream: Stream, first: int, unit: float) -> None:
         color.scale_contrast(out, self.draw(stream, first, len(out)), MIDDLE[self.about], unit)
 
@@ -79,8 +84,15 @@ class Gamma(Part):
     law: str = "lognormal"
 
     def require_data(self, x: NDArray[Any]) -> None:
-        if x.min(initial=0) < 0:
-            raise DataError(f"gamma: expected values >= 0, got {x.min():g}; a power has no meaning for centred data")
+        _require_intensities("gamma", x)
 
     def apply(self, out: NDArray[Any], stream: Stream, first: int, unit: float) -> None:
         color.raise_gamma(out, self.draw(stream, first, len(out)), unit)
+
+
+def _require_intensities(name: str, x: NDArray[Any]) -> None:
+    """`DataError` for float data that are no [0,1] intensities: mid-grey and powers have no meaning for them."""
+    if x.dtype != np.uint8 and (x.min(initial=0) < 0 or x.max(initial=0) > 1):
+        raise DataError(
+            f"{name}: expected values from 0 to 1, or 8-bit images, got {x.min():g} to {x.max():g}; convert the data"
+        )

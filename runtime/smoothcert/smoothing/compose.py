@@ -31,6 +31,8 @@ def compose(*parts: Part, guarantee: Guarantee = "exact") -> Smoothing:
     0.83113
     """
     require(len(parts) > 0, f"compose: expected at least one part of {', '.join(PARTS)}, got none")
+    for part in parts:
+        require(isinstance(part, Part), f"compose: expected parts alone, all in one call, got {part!r}")
     if len(parts) == 1 and guarantee == "exact":
         return parts[0]
     return Composition(parts, guarantee)

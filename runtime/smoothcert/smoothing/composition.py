@@ -208,8 +208,8 @@ class Part(Smoothing):
         return math.log(value) if self.kind == "factor" else value
 
     def value(self, coordinate: float) -> float:
-        """The attack's value at a coordinate."""
-        return math.exp(coordinate) if self.kind == "factor" else coordinate
+        """The attack's value at a coordinate; factors stay floats > 0: nothing survives e^700, or its inverse."""
+        return math.exp(min(max(coordinate, -700.0), 700.0)) if self.kind == "factor" else coordinate
 
     def require_data(self, x: NDArray[Any]) -> None:
         """`DataError` for data that the part has no meaning for."""

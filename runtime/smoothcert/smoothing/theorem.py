@@ -25,6 +25,7 @@ Shift = Mapping[str, float]  # of each parameter, in its coordinate; those left 
 _NODES, _WEIGHTS = np.polynomial.legendre.leggauss(8)
 _FAR = 6.4  # standard scores that the axes reach: 1e-10 of a law is beyond, on each side, and counts as lost
 _STANDARD = Normal(1.0)
+_LARGEST = 300.0  # its exponential tells any two laws apart, and is a float with room above
 _PANELS = {0: 1, 1: 48, 2: 5, 3: 2}  # a law, of 8 nodes each, by the number of axes
 
 
@@ -75,7 +76,7 @@ class Theorem:
     def grouped(self) -> set[str]:
         """The parameters of the affine group."""
         a = self.affine
-        return {a.scale, a.shift, a.noise} - {None} if a else set()  # type: ignore[return-value]
+        return {name for name in (a.scale, a.shift, a.noise) if name} if a else set()
 
     def is_line(self, name: str) -> bool:
         """Whether an attack on this parameter alone only shifts its law."""
@@ -176,14 +177,15 @@ def _line(law: Law, a: float, panels: int, *, magnified: float = 0.0) -> _Axis:
     both = np.union1d(ends, ends + a)
     y, weight = _panels(np.unique(np.clip(both, a, ends[-1])) if ends[0] >= 0 else both)
     p0, p1 = law.density(y) * weight, law.density(y - a) * weight
-    variance = magnified * np.exp(2 * (y - a))
+    variance = magnified * np.exp(np.minimum(2 * (y - a), _LARGEST)) if magnified else np.zeros_like(y)
     return _Axis(np.append(p0, max(0.0, 1 - p0.sum())), np.append(p1, 0.0), np.append(variance, 0.0))
 
 
 def _moving_line(law: Law, a: float, speed: float, panels: int, *, magnified: float = 0.0) -> _Moving:
     """A law shifted by a that moves on."""
     y, weight = _panels(_ends(law, panels))
-    return _Moving(law.density(y) * weight, law.score(y) * speed, magnified * np.exp(2 * y))
+    variance = magnified * np.exp(np.minimum(2 * y, _LARGEST)) if magnified else np.zeros_like(y)
+    return _Moving(law.density(y) * weight, law.score(y) * speed, variance)
 
 
 def _quadratic(b: float, k: float, panels: int) -> _Axis:
@@ -234,8 +236,9 @@ def sample_log_ratio(theorem: Theorem, shift: Shift, rng: np.random.Generator, n
     def add(law: Law, a: float | Array) -> Array:
         """Draw a parameter that the attack shifts by a, and count what it tells."""
         y = np.asarray(law.quantile(rng.uniform(size=n))) + (a if attacked else 0.0)
+        nonlocal total
         with np.errstate(divide="ignore"):
-            total.__iadd__(np.log(law.density(y - a)) - np.log(law.density(y)))
+            total = total + np.log(law.density(y - a)) - np.log(law.density(y))
         return y
 
     for name, law in theorem.laws.items():
@@ -251,6 +254,5 @@ def sample_log_ratio(theorem: Theorem, shift: Shift, rng: np.random.Generator, n
             z = rng.standard_normal(n)
             v = b + np.exp(-k) * z if attacked else z
             total += 0.5 * v * v - 0.5 * np.square((v - b) * np.exp(k)) + k
-    return np.round(total, 9) + 1e-12 * rng.uniform(
-        size=n
-    )  # equal ratios in random order, as the worst set may take them
+    # Equal ratios come in random order, as the worst set may take them.
+    return np.round(total, 9) + 1e-12 * rng.uniform(size=n)
