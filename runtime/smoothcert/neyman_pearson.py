@@ -30,7 +30,7 @@ _PRECISE = 1e-7  # changes of a value below this end its refinement
 _LEAST_ERROR = 5e-7  # more than a kink changes that no refinement sees
 _FEW_NODES = 100_000
 _MOST_NODES = 400_000
-_TAIL = 1e-12  # what the truncated axes leave out of an integral, and rounding
+_ROUNDING = 1e-12  # of an integral
 
 
 @dataclass(frozen=True, eq=False)
@@ -77,7 +77,7 @@ def threshold(build: Builder, level: float = 0.5) -> float:
         return below0 + math.exp(-t) * (level - below1)
 
     value, error = _refined(build, least)
-    return min(1.0, value + error + _TAIL * (1 + math.exp(-t)))
+    return min(1.0, value + error + _ROUNDING * (1 + math.exp(-t)))
 
 
 def worst(build: Builder, p: float) -> float:
@@ -96,7 +96,7 @@ def worst(build: Builder, p: float) -> float:
         return below1 + math.exp(t) * (p - below0)
 
     value, error = _refined(build, most)
-    return max(0.0, value - error - _TAIL * (1 + math.exp(t)))
+    return max(0.0, value - error - _ROUNDING * (1 + math.exp(t)))
 
 
 def _for_search(build: Builder) -> Pair:

@@ -63,7 +63,7 @@ def find_theorem(parts: tuple[Part, ...]) -> Theorem:
 
 @functools.lru_cache(maxsize=4096)
 def p_star(smoothing: Smoothing, attack: Attack) -> float:
-    """Computed once for a run."""
+    """The p_star of a set of attacks, computed once for a run."""
 
     @functools.cache
     def bound(items: tuple[tuple[str, float], ...]) -> float:
