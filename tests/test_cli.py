@@ -287,7 +287,7 @@ BAD: dict[str, tuple[bytes | None, dict[str, Any] | None, tuple[Any, ...], str]]
     "guarantee": (GOOD, VECTORS, ("--guarantee", "wild"), "Invalid value for '--guarantee'"),
     "blur of vectors": (GOOD, VECTORS, part("blur=1"), "blur: expected images, got values of shape (4,)"),
     "translation of vectors": (GOOD, VECTORS, part("translation=1"), "translation: expected images"),
-    "gamma of negatives": (GOOD, {"x": -np.ones((3, 4))}, part("gamma=1"), "gamma: expected values from 0 to 1"),
+    "gamma of negatives": (GOOD, {"x": -np.ones((3, 4))}, part("gamma=1"), "gamma: expected [0,1] intensities"),
     "attack without a value": (GOOD, VECTORS, attack("noise"), "expected NAME=VALUE, NAME=LOW:HIGH or"),
     "attack without a name": (GOOD, VECTORS, attack("=1"), "attack: expected"),
     "attack twice": (GOOD, VECTORS, attack("noise=1", "noise=2"), "expected each parameter once, got noise again"),

@@ -257,15 +257,16 @@ def test_other_parts_take_what_there_is(name: str) -> None:
 
 def test_gamma_of_negative_data_is_refused() -> None:
     for smoothing in (Gamma(0.3), compose(Contrast(0.3), Gamma(0.3)), compose(Gamma(0.3), Translation(1.0))):
-        for value in (-0.5, 1.5):
-            with pytest.raises(DataError, match=r"gamma: expected values from 0 to 1, or 8-bit images, got "):
+        for value in (-0.5, 200.0):
+            with pytest.raises(DataError, match=r"gamma: expected \[0,1\] intensities, perhaps attacked, or 8-bit"):
                 smoothing.dtype(np.full((1, 2, 2, 1), value, np.float32))
 
 
 def test_mid_grey_is_known_for_intensities_alone() -> None:
-    """Float data of another range have their middle elsewhere; about 0 needs none."""
+    """Float data of another range have their middle elsewhere; about 0 needs none. Attacked images leave [0,1]."""
     levels = np.linspace(0, 255, 4, dtype=np.float32).reshape(1, 2, 2, 1)
-    with pytest.raises(DataError, match=r"contrast about=mid: expected values from 0 to 1, .* got 0 to 255"):
+    with pytest.raises(DataError, match=r"contrast about=mid: expected \[0,1\] intensities, .* got 0 to 255"):
         Contrast(0.3, about="mid").dtype(levels)
     assert Contrast(0.3).dtype(levels) == Contrast(0.3, about="mid").dtype(levels / 255) == np.float32
     assert Contrast(0.3, about="mid").dtype(levels.astype(np.uint8)) == np.float32
+    assert Contrast(0.3, about="mid").dtype(2 - levels / 100) == np.float32

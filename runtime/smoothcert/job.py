@@ -88,7 +88,7 @@ class Job:
         """runs/MODEL-DATA-SMOOTHING-MODE-ATTACK, with the shard: the same command finds its run again."""
         words = [self.model_path.stem, self.data_path.stem]
         words += [part.label for part in self.smoothing.parts]
-        words += [] if self.smoothing.guarantee == "exact" else [self.smoothing.guarantee]
+        words += ["path"] if self.smoothing.guarantee == "path" else []
         words.append(self.algorithm.recipe["mode"])
         words += [f"{name}{r}".replace(":", "to") for name, r in self.attack or ()]
         words += [] if self.shard == "1/1" else [self.shard.replace("/", "of")]

@@ -15,6 +15,7 @@ from ..transforms import color
 from .composition import Kind, Part
 from .laws import LogNormal, LogRayleigh, Normal
 
+_PLAUSIBLE = 16.0  # intensities after an attack; full intensity is 1
 MIDDLE = {"0": 0.0, "mid": 0.5}  # what a contrast keeps in place, in [0,1] intensities
 
 
@@ -84,15 +85,16 @@ class Gamma(Part):
     law: str = "lognormal"
 
     def require_data(self, x: NDArray[Any]) -> None:
-        _require_intensities("gamma", x)
+        _require_intensities("gamma", x, least=0.0)
 
     def apply(self, out: NDArray[Any], stream: Stream, first: int, unit: float) -> None:
         color.raise_gamma(out, self.draw(stream, first, len(out)), unit)
 
 
-def _require_intensities(name: str, x: NDArray[Any]) -> None:
-    """`DataError` for float data that are no [0,1] intensities: mid-grey and powers have no meaning for them."""
-    if x.dtype != np.uint8 and (x.min(initial=0) < 0 or x.max(initial=0) > 1):
+def _require_intensities(name: str, x: NDArray[Any], least: float = -_PLAUSIBLE) -> None:
+    """`DataError` for float data that cannot be [0,1] intensities, attacked ones included: they have another middle."""
+    if x.dtype != np.uint8 and (x.min(initial=0) < least or x.max(initial=0) > _PLAUSIBLE):
         raise DataError(
-            f"{name}: expected values from 0 to 1, or 8-bit images, got {x.min():g} to {x.max():g}; convert the data"
+            f"{name}: expected [0,1] intensities, perhaps attacked, or 8-bit images, got {x.min():g} to {x.max():g}; "
+            "convert the data"
         )
