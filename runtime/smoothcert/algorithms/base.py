@@ -58,10 +58,11 @@ def hopeless(algorithm: Algorithm, smoothing: Smoothing) -> str:
 
 
 def plain(mode: str, algorithm: Any) -> dict[str, Any]:
-    """The fields of an algorithm as a recipe holds them; no attack is no key."""
+    """The fields of an algorithm as a recipe holds them; no attack, and no radii, are no keys."""
     values = {"mode": mode} | {field.name: getattr(algorithm, field.name) for field in fields(algorithm)}
-    attack: Attack | None = values.pop("attack", None)
-    return values | ({} if attack is None else {"attack": attack.recipe})
+    if algorithm.attack is not None:
+        values["attack"] = algorithm.attack.recipe
+    return {k: list(v) if isinstance(v, tuple) else v for k, v in values.items() if v not in (None, ())}
 
 
 def require_sizes(n: int, alpha: float, n0: int = 1, bound: Bound = "one-sided") -> None:

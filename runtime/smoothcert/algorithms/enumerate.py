@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any, ClassVar
 
 from ..certificate import Certificate
-from ..errors import require
 from ..evidence import Evidence, top
 from ..sampling import ESTIMATION, SELECTION, Sampler
 from ..smoothing import Enumeration, Smoothing
@@ -41,7 +40,7 @@ class Enumerate:
         wrong = members - evidence.estimation.get(prediction, 0)
         reason = f"attack found: {wrong} of {members} members are not class {prediction}"
         share = 1 - wrong / members
-        return replace(abstain(self, smoothing, evidence, reason), p_lower=share, p_upper=1 - share)
+        return abstain(self, smoothing, evidence, reason, share, 1 - share)
 
     def consistent(self, evidence: Evidence, smoothing: Smoothing) -> bool:
         """One vote, then one for each member; the image itself is one of them."""
@@ -58,9 +57,8 @@ class Enumerate:
 
 
 def _size(smoothing: Smoothing) -> int:
-    require(
-        isinstance(smoothing, Enumeration),
-        "enumerate: expected an Enumeration of attacks, got a smoothing; leave --smooth out and give --attack",
-    )
-    assert isinstance(smoothing, Enumeration)
+    if not isinstance(smoothing, Enumeration):
+        raise ValueError(
+            "enumerate: expected an Enumeration of attacks, got a smoothing; leave --smooth out and give --attack"
+        )
     return len(smoothing.members)

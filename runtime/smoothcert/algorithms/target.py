@@ -41,8 +41,7 @@ class Target:
     @property
     def recipe(self) -> dict[str, Any]:
         """Mode, target radii, sample size, failure probability."""
-        recipe = plain("target", self) | {"radii": list(self.radii)}
-        return recipe if self.radii else {k: v for k, v in recipe.items() if k != "radii"}
+        return plain("target", self)
 
     def test(self, smoothing: Smoothing, slack: float = 0.0) -> SequentialTest:
         """The sequential test of the targets' p_star, those left out that round to 1."""

@@ -6,14 +6,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
-from numpy.typing import NDArray
-
 from ..errors import require
+from ..transforms.blur import HEAT_BORDERS
 from .composition import Kind, Part
-from .geometry import require_image
 from .laws import Exponential, FoldedNormal, Rayleigh, Uniform
-
-BORDERS = ("reflect101", "reflect", "wrap")
 
 
 @dataclass(frozen=True)
@@ -39,11 +35,6 @@ class Blur(Part):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        require(self.border in BORDERS, f"blur: expected a border of {', '.join(BORDERS)}, got {self.border!r}")
-
-    @property
-    def description(self) -> dict[str, Any]:
-        return super().description | {"border": self.border}
-
-    def require_data(self, x: NDArray[Any]) -> None:
-        require_image(self.name, x)
+        require(
+            self.border in HEAT_BORDERS, f"blur: expected a border of {', '.join(HEAT_BORDERS)}, got {self.border!r}"
+        )

@@ -57,10 +57,6 @@ class Contrast(Part):
         super().__post_init__()
         require(self.about in MIDDLE, f"contrast: expected about=0 or about=mid, got {self.about!r}")
 
-    @property
-    def description(self) -> dict[str, Any]:
-        return super().description | {"about": self.about}
-
     def require_data(self, x: NDArray[Any]) -> None:
         if self.about == "mid":
             _require_intensities("contrast about=mid", x)

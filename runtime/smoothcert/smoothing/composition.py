@@ -11,7 +11,7 @@ from typing import Any, ClassVar, Literal, cast
 import numpy as np
 from numpy.typing import NDArray
 
-from ..errors import require
+from ..errors import DataError, require
 from ..neyman_pearson import sampled_threshold
 from ..noise import Stream, uniform
 from . import bounds, pipeline
@@ -176,8 +176,9 @@ class Part(Smoothing):
 
     @property
     def description(self) -> dict[str, Any]:
-        """The part in a recipe: its name, scale and law, an attack's unit, and what else there is to say."""
-        return {"part": self.name, "scale": self.scale, "law": self.law, "unit": self.unit}
+        """The part in a recipe: its name, scale and law, an attack's unit, and its options."""
+        options = {f.name: getattr(self, f.name) for f in fields(cast(Any, self))[1:]}
+        return {"part": self.name, "scale": self.scale, "law": self.law, "unit": self.unit} | options
 
     @property
     def label(self) -> str:
@@ -213,6 +214,11 @@ class Part(Smoothing):
 
     def require_data(self, x: NDArray[Any]) -> None:
         """`DataError` for data that the part has no meaning for."""
+        if self.moves and x.ndim != 4:
+            raise DataError(
+                f"{self.name}: expected images, got values of shape {x.shape}; "
+                "give the data rows, columns and 1, 3 or 4 colours"
+            )
 
     def drawn_slack(self, x: NDArray[Any]) -> float:
         """Total variation between the whole numbers drawn for x and their law."""

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from ..errors import DataError, require
 from ..noise import Stream
 from ..transforms import blur, color, geometry
+from ..transforms.checks import require_name
 from .attack import Attack, Range
 from .composition import Guarantee, Part, Smoothing
 from .pipeline import Encoded
@@ -31,7 +32,6 @@ _ATTACKS: Mapping[str, tuple[Callable[[Image, Any, str], Image], Any]] = {
     "rotation": (lambda image, a, border: geometry.rotate(image, a, border), 0.0),
     "scaling": (lambda image, f, border: geometry.scale(image, f, border), 1.0),
 }
-BORDERS = ("black", "wrap", "reflect101", "replicate")
 _MOST = 1_000_000
 
 
@@ -50,7 +50,7 @@ class Enumeration(Smoothing):
     guarantee: ClassVar[Guarantee] = "enumerated"
 
     def __post_init__(self) -> None:
-        require(self.border in BORDERS, f"--border: expected one of {', '.join(BORDERS)}, got {self.border!r}")
+        require_name("--border", self.border, geometry.WARP_BORDERS)
         strange = [name for name, _ in self.attack if name not in _ATTACKS]
         known = ", ".join(_ATTACKS)
         require(not strange, f"attack: expected parameters of {known} to enumerate, got {', '.join(strange)}")

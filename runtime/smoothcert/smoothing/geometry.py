@@ -9,7 +9,7 @@ from typing import Any, ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
-from ..errors import DataError, require
+from ..errors import require
 from ..noise import MAX_STD, Stream, integer_normal
 from .composition import Kind, Part
 from .laws import Normal
@@ -49,10 +49,6 @@ class Translation(Part):
             self.scale <= MAX_STD, f"translation: expected a scale of at most {MAX_STD:g} pixels, got {self.scale:g}"
         )
 
-    @property
-    def description(self) -> dict[str, Any]:
-        return super().description | {"border": self.border}
-
     def drawn_slack(self, x: NDArray[Any]) -> float:
         return 2 * integer_normal(self.scale).total_variation
 
@@ -61,14 +57,3 @@ class Translation(Part):
         shifts = np.empty((batch, 2), np.int16)
         integer_normal(self.scale).fill(stream, first, shifts)
         return shifts
-
-    def require_data(self, x: NDArray[Any]) -> None:
-        require_image(self.name, x)
-
-
-def require_image(name: str, x: NDArray[Any]) -> None:
-    """`DataError` for inputs without rows and columns."""
-    if x.ndim != 4:
-        raise DataError(
-            f"{name}: expected images, got values of shape {x.shape}; give the data rows, columns and 1, 3 or 4 colours"
-        )
