@@ -12,6 +12,7 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from .calibration_file import read_calibration
     from .certificate import ABSTAIN, Certificate
     from .certification import certify, certify_enumerated, certify_radius, certify_targets, predict
     from .classifier import OrtClassifier
@@ -19,7 +20,21 @@ if TYPE_CHECKING:
     from .errors import SmoothcertError
     from .evidence import Evidence
     from .preprocess import Preprocess
-    from .smoothing import Attack, Blur, Brightness, Contrast, Enumeration, Gamma, Noise, Range, Translation, compose
+    from .smoothing import (
+        Attack,
+        Blur,
+        Brightness,
+        Contrast,
+        Enumeration,
+        Gamma,
+        Noise,
+        Range,
+        Rotation,
+        Scaling,
+        Translation,
+        compose,
+    )
+    from .spatial import Spatial
 
 __version__ = "0.1.0"
 
@@ -37,7 +52,10 @@ _HOME = {
     "OrtClassifier": "classifier",
     "Preprocess": "preprocess",
     "Range": "smoothing",
+    "Rotation": "smoothing",
+    "Scaling": "smoothing",
     "SmoothcertError": "errors",
+    "Spatial": "spatial",
     "Translation": "smoothing",
     "certify": "certification",
     "certify_enumerated": "certification",
@@ -46,6 +64,7 @@ _HOME = {
     "compose": "smoothing",
     "lower_confidence_bound": "confidence",
     "predict": "certification",
+    "read_calibration": "calibration_file",
 }
 
 __all__ = [
@@ -62,7 +81,10 @@ __all__ = [
     "OrtClassifier",
     "Preprocess",
     "Range",
+    "Rotation",
+    "Scaling",
     "SmoothcertError",
+    "Spatial",
     "Translation",
     "certify",
     "certify_enumerated",
@@ -71,6 +93,7 @@ __all__ = [
     "compose",
     "lower_confidence_bound",
     "predict",
+    "read_calibration",
 ]
 
 

@@ -128,8 +128,7 @@ def run(
         isinstance(algorithm, Enumerate) == isinstance(smoothing, Enumeration),
         "an Enumeration of attacks has no probabilities, and only it can be enumerated: use certify_enumerated",
     )
-    require(algorithm.reachable(smoothing) > 0, hopeless(algorithm, smoothing))
-    base = as_classifier(classifier)
     key = secrets.randbits(64) if key is None else key
-    sampler = Sampler(base, smoothing, base.fit(x), key, index, base.image(x))
-    return algorithm.decide(algorithm.draw(sampler), smoothing)
+    sampler = Sampler.of(as_classifier(classifier), smoothing, np.asarray(x), key, index)
+    require(algorithm.reachable(sampler.smoothing) > 0, hopeless(algorithm, sampler.smoothing))
+    return algorithm.decide(algorithm.draw(sampler), sampler.smoothing)

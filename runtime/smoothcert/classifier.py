@@ -15,7 +15,8 @@ from onnx import TensorProto
 from . import providers as ort
 from .errors import DataError, ModelError, SmoothcertError, first_line, require
 from .model_file import INPUT, read_model
-from .preprocess import Preprocess, arrange, image_shape, numeric
+from .preprocess import Preprocess, arrange, image_shape, numeric, raw_image, seen
+from .spatial import Raw
 
 Labels = NDArray[np.int64]
 
@@ -41,6 +42,10 @@ class Classifier(Protocol):
         """Shape (outer, height, width, inner) that the fitted input has as an image; None for one that is none."""
         ...
 
+    def raw(self, x: NDArray[Any]) -> Raw | None:
+        """The raw input as an attacker's 8-bit image, and the way to the model's pixels; None for what is none."""
+        ...
+
     def labels(self, batch: NDArray[Any], rows: int, levels: bool) -> Labels:
         """Labels of the first `rows` rows; all of the batch is computed, so that f is one function.
 
@@ -55,8 +60,8 @@ class OrtClassifier:
     `model`: path of an ONNX file, or its bytes. `providers`: `cpu`, `cuda` or `tensorrt`; the session is asked what
     it really runs on. `threads`: host threads (default: all cores), each running the one-threaded session.
     `batch_size`: default by input size; the last batch is padded, so that every kernel sees one shape. `output`: name
-    of the scores, probabilities or integer labels where the model has several outputs. `preprocess`: arithmetic and
-    layout that the graph lacks.
+    of the scores, probabilities or integer labels where the model has several outputs. `preprocess`: resizing,
+    arithmetic and layout that the graph lacks; by default what the model's own metadata say.
 
     Raises `ModelError` (file, graph, output), `ProviderError` (what was asked for did not start), `ValueError`
     (arguments). Attributes: `sha256` of the file and its external weights, `shape` of one input (None: free axis),
@@ -84,7 +89,7 @@ class OrtClassifier:
         self._batch_size = fixed or batch_size
         self.provider, self.tf32 = providers, tf32
         self.threads = threads or _cores()
-        self.preprocess = preprocess or Preprocess()
+        self.preprocess = self._file.agreed(preprocess)
         self.sha256, self.shape, self.precision = self._file.sha256, self._file.shape, self._file.precision
         self._independent: set[tuple[int, ...]] = set()
         self._sessions: dict[tuple[np.dtype[Any], bool], Any] = {}
@@ -118,7 +123,7 @@ class OrtClassifier:
 
     def fit(self, x: NDArray[Any]) -> NDArray[Any]:
         """One raw input (H W, H W C, C H W or a vector; uint8 or float) in the model's shape, or `DataError`."""
-        fitted = arrange(np.asarray(x), self.shape, self.preprocess.layout)
+        fitted = arrange(seen(np.asarray(x), self.preprocess.spatial), self.shape, self.preprocess.layout)
         if self._file.takes_integers and fitted.dtype != np.uint8 and self.preprocess.scale is None:
             raise DataError("the model takes integers, the data are float; convert the data to uint8, or pass --scale")
         if self._file.elem_type == TensorProto.INT8 and self.preprocess.scale is None:
@@ -135,7 +140,11 @@ class OrtClassifier:
 
     def image(self, x: NDArray[Any]) -> tuple[int, ...] | None:
         """Shape (outer, height, width, inner) of a raw input as the model sees it; None for a vector."""
-        return image_shape(np.asarray(x), self.shape, self.preprocess.layout)
+        return image_shape(seen(np.asarray(x), self.preprocess.spatial), self.shape, self.preprocess.layout)
+
+    def raw(self, x: NDArray[Any]) -> Raw | None:
+        """The raw 8-bit image with the spatial pipeline; None for vectors and float data."""
+        return raw_image(np.asarray(x), self.shape, self.preprocess.layout, self.preprocess.spatial)
 
     def labels(self, batch: NDArray[Any], rows: int, levels: bool) -> Labels:
         """Labels of the first rows of a batch of perturbed inputs: levels (int16 or float32), or float32 values."""
@@ -205,6 +214,10 @@ class CallableClassifier:
     def image(self, x: NDArray[Any]) -> tuple[int, ...] | None:
         """Rows and columns first, or last behind 1, 3 or 4 colours; None for a vector."""
         return image_shape(np.asarray(x))
+
+    def raw(self, x: NDArray[Any]) -> Raw | None:
+        """The 8-bit image itself; None for vectors and float data."""
+        return raw_image(np.asarray(x))
 
     def labels(self, batch: NDArray[Any], rows: int, levels: bool) -> Labels:
         """Labels of the first rows."""

@@ -33,8 +33,13 @@ class Example:
     @property
     def sha256(self) -> str:
         """Fingerprint of type, shape and values."""
-        head = f"{self.x.dtype.str} {self.x.shape} ".encode()
-        return hashlib.sha256(head + np.ascontiguousarray(self.x).tobytes()).hexdigest()
+        return fingerprint(self.x)
+
+
+def fingerprint(x: NDArray[Any]) -> str:
+    """SHA-256 of an input's type, shape and values."""
+    head = f"{x.dtype.str} {x.shape} ".encode()
+    return hashlib.sha256(head + np.ascontiguousarray(x).tobytes()).hexdigest()
 
 
 class Dataset(Protocol):

@@ -19,6 +19,10 @@ class ProviderError(SmoothcertError):
     """The execution provider asked for did not start on this machine."""
 
 
+class CalibrationError(SmoothcertError):
+    """The calibration file is damaged, or was made for something else."""
+
+
 class RunError(SmoothcertError):
     """The run folder was made by something else, is in use, or is damaged."""
 

@@ -34,7 +34,8 @@ class Evidence:
 
     `selection` chose the class (empty where one sample does both), `estimation` measured it, `looks` are a
     sequential test's. The draws are those of (`key`, `index`); `slack` bounds the total variation between their law and
-    the smoothing's, `attack_model` says which attacker the law answers.
+    the smoothing's, `attack_model` says which attacker the law answers. `errors` are
+    bounds (E, e) that were measured ahead for this input alone: an error above E has probability e at most.
     """
 
     mode: str
@@ -45,6 +46,7 @@ class Evidence:
     index: int = 0
     slack: float = 0.0
     attack_model: str = "float-unclipped"
+    errors: tuple[tuple[float, float], ...] = ()
 
     @property
     def samples(self) -> int:
@@ -62,6 +64,7 @@ class Evidence:
             "index": self.index,
             "slack": self.slack,
             "attack_model": self.attack_model,
+            **({"errors": [list(pair) for pair in self.errors]} if self.errors else {}),
         }
 
     @staticmethod
@@ -76,4 +79,5 @@ class Evidence:
             index=int(value["index"]),
             slack=float(value["slack"]),
             attack_model=str(value["attack_model"]),
+            errors=tuple((float(bound), float(e)) for bound, e in value.get("errors", ())),
         )

@@ -107,9 +107,8 @@ class Job:
         """
         self._require_labels()
         raw = self._first().x
-        x = self.classifier.fit(raw)
-        sampler = Sampler(self.classifier, self.smoothing, x, key=0, index=0, image=self.classifier.image(raw))
-        size = self.classifier.batch_size(x)
+        sampler = Sampler.of(self.classifier, self.smoothing, raw, key=0, index=0)
+        size = self.classifier.batch_size(sampler.x)
         round_ = size * self.classifier.threads
         sampler.counts(PROBE, 0, round_)  # kernels are chosen, engines built
         done, spent, start = 0, 0.0, time.perf_counter()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import os
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -28,6 +29,7 @@ _NUMERIC = {TensorProto.FLOAT, TensorProto.FLOAT16, TensorProto.DOUBLE, TensorPr
             TensorProto.INT8, TensorProto.INT16, TensorProto.INT32, TensorProto.INT64}  # fmt: skip
 _INTEGERS = {TensorProto.UINT8, TensorProto.INT8, TensorProto.INT16, TensorProto.INT32, TensorProto.INT64}
 INPUT = "smoothcert_input"
+METADATA = "smoothcert.preprocess"  # key of the recipe of `Preprocess`, as JSON, in a model's metadata
 _OLDEST_OPSET = 8  # all arithmetic broadcasts from there on
 
 
@@ -57,6 +59,24 @@ class ModelFile:
         kinds = {tensor.data_type for tensor in _tensors(self.proto) if tensor.dims}
         names = {TensorProto.DataType.Name(k).lower() for k in kinds - {TensorProto.INT64, TensorProto.BOOL}}
         return "+".join(sorted("float32" if n == "float" else n for n in names)) or "float32"
+
+    @property
+    def preprocess(self) -> Preprocess | None:
+        """What the metadata say of preprocessing; None where they say nothing."""
+        written = {entry.key: entry.value for entry in self.proto.metadata_props}.get(METADATA)
+        if written is None:
+            return None
+        try:
+            return Preprocess.of(json.loads(written))
+        except (ValueError, AttributeError) as error:
+            raise ModelError(f"the model's metadata {METADATA!r}: {first_line(error)}; write them again") from None
+
+    def agreed(self, asked: Preprocess | None) -> Preprocess:
+        """The preprocessing asked for, or the metadata's; `ModelError` where they differ."""
+        own = self.preprocess
+        if own is not None and asked not in (None, own):
+            raise ModelError(f"the model brings its own preprocessing, {own.recipe}; leave the options for it out")
+        return own or asked or Preprocess()
 
     def with_input(self, dtype: np.dtype[Any], levels: bool, preprocess: Preprocess) -> bytes:
         """The model behind an input of the given element type, (value * scale - mean) / std computed in the graph.

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
-from dataclasses import asdict, dataclass
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, fields
 from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
 from .errors import DataError, require
+from .spatial import PLAIN, Raw, Spatial
 
 Layout = Literal["auto", "nchw", "nhwc", "flat"]
 LAYOUTS: tuple[Layout, ...] = ("auto", "nchw", "nhwc", "flat")
@@ -20,26 +21,42 @@ Shape = tuple[int | None, ...]  # of one input, without the batch axis; None is 
 
 @dataclass(frozen=True)
 class Preprocess:
-    """(value * scale - mean) / std, per channel, for models whose normalisation is not in the graph.
+    """What stands between an image and a graph that lacks it: `spatial`, then (value * scale - mean) / std per channel.
 
     `scale` None is 1/255 for 8-bit inputs, 1 for float ones. `layout` is the one the model wants; `auto` reads it off
-    the model's input shape. Noise is added before this arithmetic, which belongs to the base classifier.
+    the model's input shape. Noise is added behind `spatial` and before the arithmetic, which belongs to the base
+    classifier; geometric attacks act before `spatial`.
     """
 
     scale: float | None = None
     mean: tuple[float, ...] = ()
     std: tuple[float, ...] = ()
     layout: Layout = "auto"
+    spatial: Spatial = PLAIN
 
     def __post_init__(self) -> None:
         require(self.layout in LAYOUTS, f"layout: expected one of {', '.join(LAYOUTS)}, got {self.layout!r}")
         require(self.scale is None or 0 < self.scale < math.inf, f"scale: expected a factor > 0, got {self.scale}")
         require(all(s > 0 for s in self.std), f"std: expected values > 0, got {self.std}")
 
+    @staticmethod
+    def of(recipe: Mapping[str, Any]) -> Preprocess:
+        """The preprocessing that `recipe` wrote; `ValueError` for anything else."""
+        known = {field.name for field in fields(Preprocess)}
+        strange = sorted(recipe.keys() - known)
+        require(not strange, f"preprocessing: expected {', '.join(sorted(known))}, got {', '.join(strange)}")
+        values: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in recipe.items()}
+        values["spatial"] = Spatial.of(recipe.get("spatial", {}))
+        try:
+            return Preprocess(**values)
+        except TypeError:
+            raise ValueError(f"preprocessing: expected numbers and names, got {dict(recipe)}") from None
+
     @property
     def recipe(self) -> dict[str, Any]:
         """Plain values; unset ones left out."""
-        return {k: list(v) if isinstance(v, tuple) else v for k, v in asdict(self).items() if v not in (None, ())}
+        values = {f.name: getattr(self, f.name) for f in fields(self)} | {"spatial": self.spatial.recipe}
+        return {k: list(v) if isinstance(v, tuple) else v for k, v in values.items() if v not in (None, (), {})}
 
     def channel_values(self, values: tuple[float, ...], shape: Shape) -> NDArray[np.float32]:
         """`values` (one, or one a channel) shaped to broadcast over one input of the model."""
@@ -68,6 +85,15 @@ def _is_planar(x: NDArray[Any]) -> bool:
     return x.ndim == 3 and x.shape[0] in _COLOURS and x.shape[2] not in _COLOURS
 
 
+def _planar(x: NDArray[Any], shape: Shape | None, layout: Layout) -> bool | None:
+    """Whether the colours of a raw image come first, not last; None where there are none."""
+    if x.ndim == 3 and layout in ("nchw", "nhwc") and shape is not None and None not in shape and _fits(x, shape):
+        return layout == "nchw"
+    if x.ndim == 2 or _is_planar(x):
+        return x.ndim == 3
+    return False if x.shape[2] in _COLOURS else None
+
+
 def image_shape(x: NDArray[Any], shape: Shape | None = None, layout: Layout = "auto") -> tuple[int, ...] | None:
     """(outer, height, width, inner) of a raw image once arranged for a model of that input shape, or as it is.
 
@@ -76,17 +102,38 @@ def image_shape(x: NDArray[Any], shape: Shape | None = None, layout: Layout = "a
     if x.ndim not in (2, 3):
         return None
     colours, (height, width) = 1, x.shape[:2]
-    planar = _is_planar(x)
+    planar = _planar(x, shape, layout)
     if x.ndim == 3:
-        if layout in ("nchw", "nhwc") and shape is not None and None not in shape and _fits(x, shape):
-            planar = layout == "nchw"
-        elif not planar and x.shape[2] not in _COLOURS:
+        if planar is None:
             return None
         colours, height, width = x.shape if planar else (x.shape[2], *x.shape[:2])
     if shape is not None and colours > 1:
         places = np.arange(x.size, dtype=np.float32).reshape(x.shape)
         planar ^= arrange(places, shape, layout).ravel()[1] != 1  # the arrangement moves the colours
     return (colours, height, width, 1) if planar else (1, height, width, colours)
+
+
+def raw_image(
+    x: NDArray[Any], shape: Shape | None = None, layout: Layout = "auto", spatial: Spatial = PLAIN
+) -> Raw | None:
+    """A raw input for a model of that input shape as an attacker's 8-bit image; None for what is none."""
+    if x.dtype != np.uint8 or image_shape(x) is None:
+        return None
+    planar = _planar(x, shape, layout)
+    image = np.moveaxis(x, 0, -1) if planar else x
+    return Raw(np.ascontiguousarray(image).reshape(*image.shape[:2], -1), spatial)
+
+
+def seen(x: NDArray[Any], spatial: Spatial) -> NDArray[Any]:
+    """The input behind the spatial pipeline, colours where they were; `DataError` for what is no image."""
+    if spatial == PLAIN:
+        return x
+    x = numeric(x)
+    if image_shape(x) is None:
+        raise DataError(f"preprocessing: expected an image to resize, crop or mask, got {show(x.shape)}")
+    planar = _is_planar(x)
+    image = spatial.apply(np.ascontiguousarray(np.moveaxis(x, 0, -1)) if planar else x)
+    return np.moveaxis(image, -1, 0) if planar else image
 
 
 def _arrangements(x: NDArray[Any], layout: Layout) -> Iterator[NDArray[Any]]:

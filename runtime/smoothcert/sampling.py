@@ -5,18 +5,23 @@ from __future__ import annotations
 import functools
 import threading
 from collections import Counter
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
+import cv2
 import numpy as np
 from numpy.typing import NDArray
 from threadpoolctl import ThreadpoolController
 
 from .classifier import Classifier
+from .datasets import fingerprint
 from .evidence import Counts, Evidence
 from .noise import Stream
 from .smoothing import Smoothing
+from .spatial import Raw
 
 _BLOCK = 800_000  # values that a thread perturbs at a time
 SELECTION, ESTIMATION, PROBE = 0, 1, 2  # stages: samples of different stages are independent
@@ -32,6 +37,18 @@ def _blas() -> ThreadpoolController:
     return ThreadpoolController()
 
 
+@contextmanager
+def _one_thread() -> Iterator[None]:
+    """BLAS and OpenCV on one thread: theirs would fight ours."""
+    before = cv2.getNumThreads()
+    cv2.setNumThreads(1)
+    try:
+        with _blas().limit(limits=1, user_api="blas"):
+            yield
+    finally:
+        cv2.setNumThreads(before)
+
+
 @dataclass(frozen=True, eq=False)
 class Sampler:
     """Votes of the base classifier on the smoothed x; sample i of a stage depends on (key, index, stage, i) alone."""
@@ -42,6 +59,13 @@ class Sampler:
     key: int
     index: int
     image: tuple[int, ...] | None = None  # (outer, height, width, inner) of x, where it has rows and columns
+    raw: Raw | None = None  # what x was made of, where that is an 8-bit image
+
+    @staticmethod
+    def of(classifier: Classifier, smoothing: Smoothing, x: NDArray[Any], key: int, index: int) -> Sampler:
+        """The sampler of one raw input. `DataError` where it does not fit the model, or the smoothing."""
+        smoothing = smoothing.of_input(fingerprint(x))
+        return Sampler(classifier, smoothing, classifier.fit(x), key, index, classifier.image(x), classifier.raw(x))
 
     @property
     def slack(self) -> float:
@@ -58,6 +82,7 @@ class Sampler:
             index=self.index,
             slack=self.slack,
             attack_model=self.smoothing.attack_model(self.x),
+            errors=self.smoothing.errors,
         )
 
     def counts(self, stage: int, first: int, last: int) -> Counts:
@@ -68,7 +93,7 @@ class Sampler:
         and dropped. The classifier's `ModelError` passes through.
         """
         x = self.x.reshape(self.image or -1)  # no image: no axis is rows or columns
-        dtype, encoded = self.smoothing.dtype(x), self.smoothing.encode(x)
+        dtype, encoded = self.smoothing.dtype(x), self.smoothing.encode(x, self.raw)
         levels = x.dtype == np.uint8
         size = self.classifier.batch_size(self.x)
         workers = min(self.classifier.threads, -(-(last - first) // size))
@@ -96,7 +121,7 @@ class Sampler:
                 raise
             return votes
 
-        with _blas().limit(limits=1, user_api="blas"):  # its threads would fight ours
+        with _one_thread():
             if workers <= 1:
                 return work()
             futures = [_pool(workers).submit(work) for _ in range(workers)]

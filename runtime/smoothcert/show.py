@@ -53,14 +53,15 @@ def print_region(recipe: Recipe, entries: Sequence[Entry], text: str, run: Path,
 
 def preflight_text(job: Job) -> str:
     """The preflight line, and a hint under it; `ValueError` for a run that could only abstain."""
-    reach = job.algorithm.reachable(job.smoothing)
-    require(reach > 0, hopeless(job.algorithm, job.smoothing))
+    smoothing = job.smoothing.favourable
+    reach = job.algorithm.reachable(smoothing)
+    require(reach > 0, hopeless(job.algorithm, smoothing))
     first = job.preflight()
-    least, most = job.algorithm.samples(job.smoothing)
+    least, most = job.algorithm.samples(smoothing)
     samples = f"{most:,}" if least == most else f"{least:,} to {most:,}"
     reached = "no attack named" if reach == float("inf") else f"radius up to {floor_text(reach)}"
     if job.algorithm.attack is not None:
-        reached = f"p_lower above {job.smoothing.p_star(job.algorithm.attack):.6f} needed"
+        reached = f"p_lower above {smoothing.p_star(job.algorithm.attack):.6f} needed"
     if isinstance(job.smoothing, Enumeration):
         reached = f"all attacks: {job.smoothing.attack}"
     c = job.classifier

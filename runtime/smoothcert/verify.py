@@ -89,6 +89,7 @@ def _problems(entry: Entry, algorithm: Algorithm, smoothing: Smoothing, key: int
         return ["negative votes"]
     if (evidence.key, evidence.index) != (key, entry["index"]):
         return ["the votes were not drawn under this run's key"]
+    smoothing = smoothing.of_evidence(evidence)
     if not algorithm.consistent(evidence, smoothing):
         return ["the votes are not as many as the algorithm draws"]
     decided = algorithm.decide(evidence, smoothing).to_json()

@@ -102,12 +102,12 @@ def conclude(
         radius=radius,
         p_lower=p_lower,
         p_upper=p_upper,
-        alpha=recipe["alpha"],
+        alpha=recipe["alpha"] + smoothing.rho,
         smoothing=smoothing.recipe,
         algorithm=recipe,
         evidence=evidence,
         interval=interval,
-        unit=smoothing.parts[0].unit if radius else "",
+        unit=smoothing.main.unit if radius and smoothing.main else "",
     )
 
 

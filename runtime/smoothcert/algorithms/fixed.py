@@ -63,6 +63,6 @@ class Fixed:
     def reachable(self, smoothing: Smoothing) -> float:
         """Radius when all n votes agree; infinite where an attack, or several parameters, are within reach."""
         bounds = margin(self.n, 0, self.n, self.alpha, self.bound)
-        if self.attack is None and len(smoothing.parts) == 1:
+        if self.attack is None and smoothing.main is not None:
             return smoothing.radius(*bounds)
         return float("inf") if smoothing.survives(self.attack, *bounds) else 0.0

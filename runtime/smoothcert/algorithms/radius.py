@@ -92,7 +92,7 @@ class Radius:
     def reachable(self, smoothing: Smoothing) -> float:
         """Radius when all n votes agree. `ValueError` for smoothings that have none."""
         require(
-            len(smoothing.parts) == 1,
+            smoothing.main is not None,
             "radius mode: a smoothing of several parameters has no radius; use --mode fixed or target with --attack",
         )
         return self.estimation.reachable(smoothing)

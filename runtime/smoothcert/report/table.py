@@ -37,7 +37,7 @@ def table(recipe: Recipe, summary: Summary) -> Iterable[Any]:
     words += [] if smoothing.guarantee == "exact" else [f"{smoothing.guarantee} guarantee"]
     words += [f"{recipe['algorithm']['mode']} mode", f"{summary.inputs} inputs"]
     rows = Table(title=", ".join(words), title_justify="left")
-    one = len(smoothing.parts) == 1 and smoothing.parts[0].kind != "norm" and len(summary.accuracy) > 1
+    one = smoothing.main is not None and smoothing.main.kind != "norm" and len(summary.accuracy) > 1
     heads = ["attack" if attack else "radius", *(["values"] if one else []), what]
     for name in [*heads, f"at least ({1 - alpha:.1%} confidence)"] if alpha else heads:
         rows.add_column(name, justify="right")

@@ -2,19 +2,24 @@
 
 from .attack import Attack, Range
 from .blur import Blur
+from .calibrated import ERROR_RULES, STRATEGIES, Calibrated, Calibration
 from .color import Brightness, Contrast, Gamma
 from .compose import PARTS, compose, parse_part, smoothing_of
 from .composition import GUARANTEES, Composition, Guarantee, Part, Smoothing
 from .enumeration import Enumeration
-from .geometry import Translation
+from .geometry import Rotation, Scaling, Translation
 from .noise import Noise
 
 __all__ = [
+    "ERROR_RULES",
     "GUARANTEES",
     "PARTS",
+    "STRATEGIES",
     "Attack",
     "Blur",
     "Brightness",
+    "Calibrated",
+    "Calibration",
     "Composition",
     "Contrast",
     "Enumeration",
@@ -23,6 +28,8 @@ __all__ = [
     "Noise",
     "Part",
     "Range",
+    "Rotation",
+    "Scaling",
     "Smoothing",
     "Translation",
     "compose",

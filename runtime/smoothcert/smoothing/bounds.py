@@ -38,6 +38,12 @@ def find_theorem(parts: tuple[Part, ...]) -> Theorem:
         len(by) == len(names), f"{title}: each part once (two independent noises are one, of sigma = sqrt(s1^2 + s2^2))"
     )
     require("noise" not in names[:-1], f"{title}: noise comes last, for no other part may depend on it")
+    rough = [part.label for part in parts if not part.composes]
+    require(
+        not rough,
+        f"{title}: {', '.join(rough)} composes only up to an error, for which a calibration is needed: "
+        "measure it (smoothcert calibrate measure), add noise as the last part, and pass --calibration",
+    )
     others = {"brightness", "blur"} & by.keys()
     require(
         "gamma" not in by or not others,

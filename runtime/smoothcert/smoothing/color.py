@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from ..errors import DataError, require
 from ..noise import Stream
 from ..transforms import color
+from ..transforms.attacks import Manner
 from .composition import Kind, Part
 from .laws import LogNormal, LogRayleigh, Normal
 
@@ -56,6 +57,10 @@ class Contrast(Part):
     def __post_init__(self) -> None:
         super().__post_init__()
         require(self.about in MIDDLE, f"contrast: expected about=0 or about=mid, got {self.about!r}")
+
+    @property
+    def manner(self) -> Manner:
+        return Manner(about=MIDDLE[self.about])
 
     def require_data(self, x: NDArray[Any]) -> None:
         if self.about == "mid":

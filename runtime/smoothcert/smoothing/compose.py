@@ -9,21 +9,30 @@ from typing import Any
 from ..errors import require
 from .attack import Attack
 from .blur import Blur
+from .bounds import find_theorem
+from .calibrated import Calibrated, Calibration, ErrorRule
 from .color import Brightness, Contrast, Gamma
 from .composition import Composition, Guarantee, Part, Smoothing
 from .enumeration import Enumeration
-from .geometry import Translation
+from .geometry import Rotation, Scaling, Translation
 from .noise import Noise
 
 PARTS: dict[str, type[Any]] = {
-    part.name: part for part in (Noise, Brightness, Contrast, Gamma, Blur, Translation)
+    part.name: part for part in (Noise, Brightness, Contrast, Gamma, Blur, Translation, Rotation, Scaling)
 }  # every part by the name it has on the command line
 
 
-def compose(*parts: Part, guarantee: Guarantee = "exact") -> Smoothing:
+def compose(
+    *parts: Part,
+    guarantee: Guarantee = "exact",
+    calibration: Calibration | None = None,
+    error_rule: ErrorRule = "tight",
+) -> Smoothing:
     """The smoothing that applies the parts in this order, where a theorem covers them together.
 
-    Raises `ValueError` for a list that has none, naming those that do.
+    With a `calibration` (see `read_calibration`) the parts act on 8-bit images as an attacker's do, noise comes last,
+    and what keeps them from composing exactly is in the calibration's error. Raises `ValueError` for a list that no
+    theorem covers, naming those that do, and `CalibrationError` for a calibration of other parts.
 
     >>> from smoothcert import Brightness, Contrast, compose
     >>> smoothing = compose(Contrast(0.6), Brightness(0.6))  # c x + b
@@ -33,6 +42,11 @@ def compose(*parts: Part, guarantee: Guarantee = "exact") -> Smoothing:
     require(len(parts) > 0, f"compose: expected at least one part of {', '.join(PARTS)}, got none")
     for part in parts:
         require(isinstance(part, Part), f"compose: expected parts alone, all in one call, got {part!r}")
+    if calibration is not None:
+        require(guarantee == "exact", f"guarantee: a calibration has its own, got {guarantee}; leave it out")
+        calibration.require_parts(parts[:-1])
+        return Calibrated(parts, error_rule, calibration=calibration)
+    find_theorem(parts)
     if len(parts) == 1 and guarantee == "exact":
         return parts[0]
     return Composition(parts, guarantee)
@@ -43,7 +57,7 @@ def parse_part(text: str) -> Part:
     (name, _, scale), *options = (word.strip().partition("=") for word in text.split(","))
     require(
         name in PARTS,
-        f"--smooth: expected NAME=SCALE with NAME one of {', '.join(PARTS)}, got {text!r}{_why_not(name)}",
+        f"--smooth: expected NAME=SCALE with NAME one of {', '.join(PARTS)}, got {text!r}",
     )
     try:
         value = float(scale)
@@ -64,6 +78,10 @@ def smoothing_of(recipe: Mapping[str, Any]) -> Smoothing:
             options = {k: v for k, v in part.items() if k not in ("part", "scale", "unit")}
             require(part["part"] in PARTS, f"recipe: expected a part of {', '.join(PARTS)}, got {part['part']!r}")
             parts.append(_part(part["part"], part["scale"], options, f"recipe: {part['part']}"))
+        if recipe["guarantee"] == "calibrated":
+            rule = recipe["calibration"]["error_rule"]
+            measured = Calibration.of({"bounds": (), **recipe["calibration"]})
+            return Calibrated(tuple(parts), rule, calibration=measured)
         return compose(*parts, guarantee=recipe["guarantee"])
     except (KeyError, TypeError):
         raise ValueError(
@@ -78,9 +96,3 @@ def _part(name: str, scale: float, options: Mapping[str, str], where: str) -> Pa
     require(not strange, f"{where}: expected options of {', '.join(known) or 'none'}, got {', '.join(strange)}")
     part: Part = PARTS[name](scale, **given)
     return part
-
-
-def _why_not(name: str) -> str:
-    if name in ("rotation", "scaling"):
-        return f": {name}s of pixels compose only up to an error, for which a calibration is needed"
-    return ""

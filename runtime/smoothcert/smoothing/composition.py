@@ -12,14 +12,17 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import DataError, require
+from ..evidence import Evidence
 from ..neyman_pearson import sampled_threshold
 from ..noise import Stream, uniform
+from ..spatial import Raw
+from ..transforms.attacks import Manner
 from . import bounds, pipeline
 from .attack import Attack
 from .laws import Law
 from .theorem import Theorem, sample_log_ratio
 
-Guarantee = Literal["exact", "path", "enumerated"]
+Guarantee = Literal["exact", "path", "calibrated", "enumerated"]
 GUARANTEES: tuple[Guarantee, ...] = ("exact", "path")  # of compositions
 Kind = Literal["additive", "factor", "norm", "variance"]
 _MOST_LOG = 10.0  # scale of a log factor: eight deviations of it are still a float32
@@ -44,7 +47,8 @@ class Smoothing(ABC):
     def guarantee(self) -> Guarantee:
         """`exact`: Neyman and Pearson's bound. `path`: General Lipschitz put right, which never certifies more.
 
-        `enumerated`: no bound at all, for nothing is random.
+        `calibrated`: Neyman and Pearson's bound, up to an error that was measured. `enumerated`: no bound at all, for
+        nothing is random.
         """
 
     @property
@@ -90,48 +94,79 @@ class Smoothing(ABC):
         attack = Attack.of(attack)
         if p_lower > self.p_star(attack):
             return True
-        if p_upper >= 1 - p_lower or self.guarantee != "exact":
-            return False
-        return bounds.leads(self, attack, p_lower, p_upper)
+        return p_upper < 1 - p_lower and self.leads(attack, p_lower, p_upper)
+
+    def leads(self, attack: Attack, p_lower: float, p_upper: float) -> bool:
+        """Whether a class with p_lower stays ahead of any with p_upper < 1 - p_lower all over the set."""
+        return self.guarantee == "exact" and bounds.leads(self, attack, p_lower, p_upper)
+
+    @property
+    def main(self) -> Part | None:
+        """The one parameter that has a radius; None where there are several."""
+        return self.parts[0] if len(self.parts) == 1 else None
 
     def reach(self, p_lower: float, p_upper: float | None = None) -> tuple[float, float]:
         """How far to the left and to the right of the identity the one parameter is certified, in its coordinate.
 
         Rounded down; 0 where p_lower <= p_upper (1 - p_lower unless given), and for smoothings of several parameters.
         """
-        p_upper = 1 - p_lower if p_upper is None else p_upper
-        if len(self.parts) > 1 or p_lower <= p_upper:
+        part, p_upper = self.main, 1 - p_lower if p_upper is None else p_upper
+        if part is None or p_lower <= p_upper:
             return 0.0, 0.0
-        (part,) = self.parts
         left = bounds.reach(part.line, -1, p_lower, p_upper) if part.signed else 0.0
         return left, bounds.reach(part.line, 1, p_lower, p_upper)
 
     def radius(self, p_lower: float, p_upper: float | None = None) -> float:
         """The certified distance from the identity, either way, in the coordinate of the one parameter."""
         left, right = self.reach(p_lower, p_upper)
-        return min(left, right) if self.parts[0].signed else right
+        return min(left, right) if self.main and self.main.signed else right
 
     def interval(self, p_lower: float, p_upper: float | None = None) -> tuple[float, float] | None:
         """The certified values of the one parameter, for those that are not norms; None for others."""
-        if len(self.parts) > 1 or self.parts[0].kind == "norm":
+        part = self.main
+        if part is None or part.kind == "norm":
             return None
         left, right = self.reach(p_lower, p_upper)
-        return self.parts[0].value(0.0 - left), self.parts[0].value(right)
+        return part.value(0.0 - left), part.value(right)
 
     def ball(self, radius: float) -> Attack:
         """All attacks within that distance of the identity, for smoothings of one parameter."""
-        require(len(self.parts) == 1, "radii: a smoothing of several parameters has none; name an attack (--attack)")
-        (part,) = self.parts
+        part = self.main
+        if part is None:
+            raise ValueError("radii: a smoothing of several parameters has none; name an attack (--attack)")
         return Attack.of({part.name: (part.value(-radius if part.signed else 0.0), part.value(radius))})
 
     def interval_of(self, radius: float) -> tuple[float, float] | None:
         """The values within that distance of the identity, as `interval` has them."""
         ((_, ends),) = self.ball(radius)
-        return None if self.parts[0].kind == "norm" else (ends.low, ends.high)
+        return None if self.main and self.main.kind == "norm" else (ends.low, ends.high)
 
     def attack_model(self, x: NDArray[Any]) -> str:
         """`integer` where 8-bit inputs stay whole numbers all along, else `float-unclipped`."""
         return "integer" if pipeline.is_integer(self.parts, x) else "float-unclipped"
+
+    @property
+    def rho(self) -> float:
+        """Probability that what was measured ahead of sampling is wrong; 0 where nothing was."""
+        return 0.0
+
+    @property
+    def errors(self) -> tuple[tuple[float, float], ...]:
+        """Bounds measured for one input alone, which belong to its evidence; none for most smoothings."""
+        return ()
+
+    @property
+    def favourable(self) -> Smoothing:
+        """The smoothing as it applies to the input that it suits best."""
+        return self
+
+    def of_input(self, fingerprint: str) -> Smoothing:
+        """The smoothing as it applies to the input of that SHA-256."""
+        return self
+
+    def of_evidence(self, evidence: Evidence) -> Smoothing:
+        """The smoothing as it applied when the evidence was drawn."""
+        return self
 
     def slack(self, x: NDArray[Any]) -> float:
         """Total variation between the integers drawn for x and their law; 0, not bounded, for real numbers."""
@@ -141,8 +176,11 @@ class Smoothing(ABC):
         """Element type of the perturbed samples: int16 levels, or float32. `DataError` for data that do not suit."""
         return pipeline.dtype(self.parts, x)
 
-    def encode(self, x: NDArray[Any]) -> pipeline.Encoded:
-        """What is computed once for x, an image of shape (outer, height, width, inner) or any array of pixels."""
+    def encode(self, x: NDArray[Any], raw: Raw | None = None) -> pipeline.Encoded:
+        """What is computed once for x, an image of shape (outer, height, width, inner) or any array of pixels.
+
+        `raw` is the image that x was made of, for smoothings that act ahead of the preprocessing.
+        """
         return pipeline.encode(self.parts, x)
 
     def perturb(self, encoded: pipeline.Encoded, stream: Stream, first: int, out: NDArray[Any]) -> None:
@@ -159,6 +197,7 @@ class Part(Smoothing):
     laws: ClassVar[Mapping[str, type[Any]]]  # by name, the default first
     whole: ClassVar[bool] = False  # 8-bit inputs stay whole numbers
     moves: ClassVar[bool] = False  # moves pixels about, rather than changing each for itself
+    composes: ClassVar[bool] = True  # obeys its composition law exactly, without a calibration
     scale: float
     law: str
 
@@ -167,6 +206,11 @@ class Part(Smoothing):
         low = self.law != "lognormal" or self.scale <= _MOST_LOG
         require(low, f"{self.name}: expected a scale of at most {_MOST_LOG:g}, got {self.scale:g}")
         require(self.law in self.laws, f"{self.name}: expected a law of {', '.join(self.laws)}, got {self.law!r}")
+
+    @property
+    def manner(self) -> Manner:
+        """The attackers' border and interpolation, as the smoothing's own."""
+        return Manner()
 
     @property
     def line(self) -> Law:
@@ -211,6 +255,12 @@ class Part(Smoothing):
     def value(self, coordinate: float) -> float:
         """The attack's value at a coordinate; factors stay floats > 0: nothing survives e^700, or its inverse."""
         return math.exp(min(max(coordinate, -700.0), 700.0)) if self.kind == "factor" else coordinate
+
+    def combined(self, first: Any, second: Any) -> Any:
+        """The value of two transformations in a row, by the composition law."""
+        if isinstance(first, tuple):
+            return tuple(a + b for a, b in zip(first, second, strict=True))
+        return first * second if self.kind == "factor" else first + second
 
     def require_data(self, x: NDArray[Any]) -> None:
         """`DataError` for data that the part has no meaning for."""

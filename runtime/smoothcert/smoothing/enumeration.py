@@ -5,33 +5,22 @@ from __future__ import annotations
 import functools
 import itertools
 import math
-from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import Any, ClassVar, cast
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import DataError, require
 from ..noise import Stream
-from ..transforms import blur, color, geometry
+from ..spatial import Raw
+from ..transforms.attacks import ATTACKS, IDENTITY, Manner, attacked
 from ..transforms.checks import require_name
+from ..transforms.geometry import WARP_BORDERS
 from .attack import Attack, Range
 from .composition import Guarantee, Part, Smoothing
-from .pipeline import Encoded
+from .pipeline import Encoded, raw_of
 
-Image = NDArray[np.uint8]  # (height, width, colours)
-
-# What each attack makes of an image, and its identity.
-_ATTACKS: Mapping[str, tuple[Callable[[Image, Any, str], Image], Any]] = {
-    "brightness": (lambda image, b, border: color.brightness(image, b), 0.0),
-    "contrast": (lambda image, c, border: color.contrast(image, c), 1.0),
-    "gamma": (lambda image, g, border: color.gamma(image, g), 1.0),
-    "blur": (lambda image, v, border: blur.gaussian_blur(image, v), 0.0),
-    "translation": (lambda image, d, border: geometry.translate(image, d[1], d[0], border), (0, 0)),
-    "rotation": (lambda image, a, border: geometry.rotate(image, a, border), 0.0),
-    "scaling": (lambda image, f, border: geometry.scale(image, f, border), 1.0),
-}
 _MOST = 1_000_000
 
 
@@ -50,9 +39,9 @@ class Enumeration(Smoothing):
     guarantee: ClassVar[Guarantee] = "enumerated"
 
     def __post_init__(self) -> None:
-        require_name("--border", self.border, geometry.WARP_BORDERS)
-        strange = [name for name, _ in self.attack if name not in _ATTACKS]
-        known = ", ".join(_ATTACKS)
+        require_name("--border", self.border, WARP_BORDERS)
+        strange = [name for name, _ in self.attack if name not in ATTACKS]
+        known = ", ".join(ATTACKS)
         require(not strange, f"attack: expected parameters of {known} to enumerate, got {', '.join(strange)}")
         size = math.prod(len(_values(name, r)) for name, r in self.attack)
         require(size <= _MOST, f"attack: expected at most {_MOST:,} members, got {size:,}; take a smaller set")
@@ -85,26 +74,23 @@ class Enumeration(Smoothing):
             )
         return np.dtype(np.int16)
 
-    def encode(self, x: NDArray[Any]) -> Encoded:
-        """Rows, columns, colours."""
-        outer, height, width, inner = x.shape
-        image = np.ascontiguousarray(np.moveaxis(x, 0, 2)).reshape(height, width, outer * inner)
-        return Encoded(image, None, 255.0)
+    def encode(self, x: NDArray[Any], raw: Raw | None = None) -> Encoded:
+        """The raw image, which is attacked; x itself where there is no other."""
+        return Encoded(x, None, 255.0, raw or raw_of(x))
 
     def perturb(self, encoded: Encoded, stream: Stream, first: int, out: NDArray[Any]) -> None:
         """Fill out[i] with member first + i; past the last, they come again."""
-        members = self.members
+        raw = cast(Raw, encoded.raw)
+        members, names, manner = self.members, [name for name, _ in self.attack], Manner(self.border)
         for place, target in enumerate(out, start=first):
-            image = encoded.pixels
-            for (name, _), value in zip(self.attack, members[place % len(members)], strict=True):
-                image = _ATTACKS[name][0](image, value, self.border)
-            outer, height, width, inner = target.shape
-            target[...] = np.moveaxis(image.reshape(height, width, outer, inner), 2, 0)
+            values = members[place % len(members)]
+            steps = [(name, value, manner) for name, value in zip(names, values, strict=True)]
+            raw.place(attacked(raw.image, steps), target)
 
 
 @functools.lru_cache(maxsize=8)
 def _members(attack: Attack) -> tuple[tuple[Any, ...], ...]:
-    identity = tuple(_ATTACKS[name][1] for name, _ in attack)
+    identity = tuple(IDENTITY[name] for name, _ in attack)
     rest = itertools.product(*(_values(name, r) for name, r in attack))
     return (identity, *(values for values in rest if values != identity))
 

@@ -1,4 +1,4 @@
-"""Random whole-pixel translation."""
+"""Random translation, rotation and scaling."""
 
 from __future__ import annotations
 
@@ -10,50 +10,120 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import require
-from ..noise import MAX_STD, Stream, integer_normal
+from ..noise import MAX_STD, Stream, float_normal, integer_normal
+from ..transforms.attacks import Manner
+from ..transforms.checks import INTERPOLATIONS, require_name
+from ..transforms.geometry import WARP_BORDERS
 from .composition import Kind, Part
-from .laws import Normal
+from .laws import LogNormal, Normal
 
-_NOT_RESOLVABLE = {
-    "reflect101": "translating a reflection-padded image twice is not translating it once by the sum",
-    "reflect": "translating a reflection-padded image twice is not translating it once by the sum",
-    "replicate": "translating an image with replicated borders twice is not translating it once by the sum",
-    "black": "what a black border has swallowed does not come back; enumerate it (--mode enumerate)",
-}
+WHOLE = "whole"
+
+
+class _Warp(Part):
+    """A part that OpenCV's warps compute, with a border and an interpolation."""
+
+    moves: ClassVar[bool] = True
+    composes: ClassVar[bool] = False
+    border: str
+    interpolation: str
+
+    def __post_init__(self) -> None:
+        Part.__post_init__(self)
+        require_name(f"{self.name} border", self.border, WARP_BORDERS)
+        require_name(f"{self.name} interpolation", self.interpolation, [*INTERPOLATIONS])
+
+    @property
+    def manner(self) -> Manner:
+        return Manner(self.border, self.interpolation)
+
+
+@dataclass(frozen=True)
+class Rotation(_Warp):
+    """Rotation of the 8-bit image about its middle by N(0, scale^2) degrees, counter-clockwise.
+
+    Two rotations of pixels are one rotation up to an interpolation error, so that a calibration is needed. `border`:
+    black, wrap, reflect101, replicate; `interpolation`: bilinear, nearest, bicubic. Source: Fischer, Baader, Vechev
+    2020, section 4; theory.md section 4.
+    """
+
+    name: ClassVar[str] = "rotation"
+    unit: ClassVar[str] = "degrees"
+    kind: ClassVar[Kind] = "additive"
+    laws: ClassVar[Mapping[str, type[Any]]] = {"normal": Normal}
+    scale: float
+    law: str = "normal"
+    border: str = "black"
+    interpolation: str = "bilinear"
+
+
+@dataclass(frozen=True)
+class Scaling(_Warp):
+    """Scaling of the 8-bit image about its middle by a factor f, log f ~ N(0, scale^2); with a calibration.
+
+    Borders and interpolations as for `Rotation`.
+    """
+
+    name: ClassVar[str] = "scaling"
+    unit: ClassVar[str] = "factor"
+    kind: ClassVar[Kind] = "factor"
+    laws: ClassVar[Mapping[str, type[Any]]] = {"lognormal": LogNormal}
+    scale: float
+    law: str = "lognormal"
+    border: str = "black"
+    interpolation: str = "bilinear"
 
 
 @dataclass(frozen=True)
 class Translation(Part):
-    """Cyclic translation by whole pixels, round(N(0, scale^2)) on each axis: p_star(d) = Phi(|d| / scale), |d| in l2.
+    """Translation by N(0, scale^2) pixels on each axis: p_star(d) = Phi(|d| / scale), |d| in l2.
 
-    Attacks are translations by whole pixels too. Exact on 8-bit images. Other borders are refused: they do not compose.
+    By default by whole pixels, round(N(0, scale^2)), and cyclic: then attacks are translations by whole pixels too, and
+    the theorem is exact on 8-bit images. Another `border` (black, reflect101, replicate) or `interpolation` (bilinear,
+    nearest, bicubic: fractions of a pixel) composes up to an error, and needs a calibration.
     """
 
     name: ClassVar[str] = "translation"
-    unit: ClassVar[str] = "l2 norm, whole pixels, cyclic"
+    unit: ClassVar[str] = "l2 norm, pixels"
     kind: ClassVar[Kind] = "norm"
     laws: ClassVar[Mapping[str, type[Any]]] = {"normal": Normal}
-    whole: ClassVar[bool] = True
     moves: ClassVar[bool] = True
     scale: float
     law: str = "normal"
     border: str = "wrap"
+    interpolation: str = WHOLE
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        require(
-            self.border == "wrap",
-            f"translation: expected border=wrap, got {self.border!r}: {_NOT_RESOLVABLE.get(self.border, 'unknown')}",
-        )
+        require_name("translation border", self.border, WARP_BORDERS)
+        require_name("translation interpolation", self.interpolation, [WHOLE, *INTERPOLATIONS])
         require(
             self.scale <= MAX_STD, f"translation: expected a scale of at most {MAX_STD:g} pixels, got {self.scale:g}"
         )
 
-    def drawn_slack(self, x: NDArray[Any]) -> float:
-        return 2 * integer_normal(self.scale).total_variation
+    @property
+    def whole(self) -> bool:  # type: ignore[override]
+        """Whether 8-bit inputs stay whole numbers: they are only moved."""
+        return self.composes
 
-    def draw(self, stream: Stream, first: int, batch: int) -> NDArray[np.int16]:
-        """(batch, 2) whole pixels, down and to the right."""
-        shifts = np.empty((batch, 2), np.int16)
-        integer_normal(self.scale).fill(stream, first, shifts)
-        return shifts
+    @property
+    def composes(self) -> bool:  # type: ignore[override]
+        """Whether translations add up exactly: whole pixels that leave on one side and come back on the other."""
+        return self.border == "wrap" and self.interpolation == WHOLE
+
+    @property
+    def manner(self) -> Manner:
+        return Manner(self.border, "nearest" if self.interpolation == WHOLE else self.interpolation)
+
+    def drawn_slack(self, x: NDArray[Any]) -> float:
+        return 2 * integer_normal(self.scale).total_variation if self.interpolation == WHOLE else 0.0
+
+    def draw(self, stream: Stream, first: int, batch: int) -> NDArray[Any]:
+        """(batch, 2) pixels, down and to the right; whole numbers where translations are."""
+        if self.interpolation == WHOLE:
+            shifts = np.empty((batch, 2), np.int16)
+            integer_normal(self.scale).fill(stream, first, shifts)
+            return shifts
+        normals = np.empty((batch, 2), np.float32)
+        float_normal(stream, first, normals)
+        return normals.astype(float) * self.scale

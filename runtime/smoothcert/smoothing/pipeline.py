@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..noise import Stream
+from ..spatial import Raw
 from ..transforms import blur, geometry
 
 if TYPE_CHECKING:
@@ -20,12 +21,20 @@ if TYPE_CHECKING:
 class Encoded:
     """One input, ready to be perturbed: its pixels (float32, or as they are where all stays whole), or its spectrum.
 
-    `unit` is full intensity: 255 for 8-bit inputs, whose samples are in levels, else 1.
+    `unit` is full intensity: 255 for 8-bit inputs, whose samples are in levels, else 1. `raw` is the image ahead of the
+    preprocessing, for smoothings that act there.
     """
 
     pixels: NDArray[Any]
     spectrum: Any
     unit: float
+    raw: Raw | None = None
+
+
+def raw_of(x: NDArray[Any]) -> Raw:
+    """An 8-bit image (outer, height, width, inner) as its own raw image."""
+    outer, height, width, inner = x.shape
+    return Raw(np.ascontiguousarray(np.moveaxis(x, 0, 2)).reshape(height, width, outer * inner))
 
 
 def is_integer(parts: Sequence[Part], x: NDArray[Any]) -> bool:

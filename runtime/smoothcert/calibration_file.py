@@ -1,0 +1,134 @@
+"""Calibration files: one line of JSON that says what was measured, then the whole sample, compressed.
+
+Read, checked and refused here; written by `smoothcert_calibration`. Format: docs/calibration.md.
+"""
+
+from __future__ import annotations
+
+import gzip
+import hashlib
+import json
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.special import ndtr
+
+from .confidence import upper_confidence_bound
+from .errors import CalibrationError
+from .smoothing import Attack, Calibration
+from .smoothing.calibrated import ErrorBounds
+from .spatial import Spatial
+
+FORMAT, VERSION = "smoothcert-calibration", 1
+SEARCHED = 4.0  # standard deviations of the smoothing's own draw that `input-global` searches
+_UNSIGNED = "0" * 64
+
+
+@dataclass(frozen=True, eq=False)
+class CalibrationFile:
+    """A head that says what was measured, and the whole sample: `errors` float32 (inputs, draws, attacks).
+
+    errors[i, j, k] is the l2 norm, in [0,1] intensities and rounded up, of P(T_b(T_g(x))) - P(T_{b+g}(x)) for the i-th
+    input x, its j-th draw b of the smoothing, its k-th attack g.
+    """
+
+    head: Mapping[str, Any]
+    errors: NDArray[np.float32]
+
+    @property
+    def calibration(self) -> Calibration:
+        """What a certificate needs."""
+        head, pipeline = self.head, self.head["pipeline"]
+        return Calibration(
+            sha256=head["sha256"],
+            strategy=head["strategy"],
+            confidence=head["confidence"],
+            attack=Attack.of(head["attack"]),
+            spatial=Spatial.of(pipeline["spatial"]),
+            colours=pipeline["colours"],
+            opencv=pipeline["opencv"],
+            bounds=() if head["strategy"].startswith("input") else self.bounds(),
+            inputs={sha256: self.bounds_of(i) for i, sha256 in enumerate(head.get("inputs", ()))},
+            parts=tuple(pipeline["parts"]),
+        )
+
+    @property
+    def worst(self) -> NDArray[np.float32]:
+        """The largest error of each input: draws that share an input are not independent, and count as one."""
+        return np.asarray(self.errors.reshape(len(self.errors), -1).max(axis=1))
+
+    def bounds(self) -> ErrorBounds:
+        """What holds on average over inputs, all of it at once with the file's confidence."""
+        return error_bounds(self.worst[:, None], 1 - self.head["confidence"])
+
+    def bounds_of(self, position: int) -> ErrorBounds:
+        """What holds for the input at that position alone, for any one of the attacks."""
+        if self.head["strategy"] == "input-global":
+            return ((float(self.errors[position].max()), _outside(self.head)),)
+        return error_bounds(self.errors[position], 1 - self.head["confidence"])
+
+
+def error_bounds(sample: NDArray[np.float32], rho: float) -> ErrorBounds:
+    """(E, e) for which P(error > E) <= e in every column, all of them together with probability 1 - rho.
+
+    `sample`: independent errors (draws, columns). Candidates for E are a column's largest value but m, m = 0, 1, 2, 4,
+    ..., fixed ahead of the data: beyond the value that m of n exceed lies Clopper-Pearson's bound for m of n at most
+    (Wilks 1941, tolerance limits). Each candidate costs an equal share of rho, and each column again.
+    """
+    n, columns = sample.shape
+    ranks = [0, *(2**i for i in range(n.bit_length()) if 2**i < n / 2)]
+    ordered = np.sort(sample, axis=0)
+    share = rho / (len(ranks) * columns)
+    found = ((float(ordered[n - 1 - m].max()), upper_confidence_bound(m, n, share)) for m in ranks)
+    return tuple((bound, e) for bound, e in found if e < 0.5)
+
+
+def _outside(head: Mapping[str, Any]) -> float:
+    """Probability of a draw beyond what was searched."""
+    axes = sum(2 if part["part"] == "translation" else 1 for part in head["pipeline"]["parts"])
+    return float(2 * axes * ndtr(-SEARCHED))
+
+
+def encode(head: Mapping[str, Any], errors: NDArray[np.float32]) -> bytes:
+    """The file's bytes: the same for the same head and errors, always."""
+    body = gzip.compress(np.ascontiguousarray(errors, "<f4").tobytes(), mtime=0)
+    unsigned = _line({**head, "shape": list(errors.shape), "sha256": _UNSIGNED}) + body
+    return unsigned.replace(_UNSIGNED.encode(), hashlib.sha256(unsigned).hexdigest().encode(), 1)
+
+
+def _line(head: Mapping[str, Any]) -> bytes:
+    return (json.dumps(head, separators=(", ", ": ")) + "\n").encode()
+
+
+def read(path: str | os.PathLike[str]) -> CalibrationFile:
+    """The file; `CalibrationError` where it is missing, truncated, edited, or another kind of file."""
+    kind = "expected a calibration file of smoothcert"
+    try:
+        content = Path(path).read_bytes()
+    except OSError as error:
+        raise CalibrationError(f"{path}: {kind}, got: {error.strerror}; make one with smoothcert calibrate") from None
+    line, _, body = content.partition(b"\n")
+    try:
+        head = json.loads(line)
+        signed, known = head["sha256"], (head["format"], head["version"])
+    except (ValueError, KeyError, TypeError):
+        raise CalibrationError(
+            f"{path}: {kind}, got another kind of file; make one with smoothcert calibrate"
+        ) from None
+    if known != (FORMAT, VERSION):
+        raise CalibrationError(f"{path}: {kind}, format {FORMAT} {VERSION}, got {known}; use the version that wrote it")
+    unsigned = content.replace(str(signed).encode(), _UNSIGNED.encode(), 1)
+    if hashlib.sha256(unsigned).hexdigest() != signed:
+        raise CalibrationError(f"{path}: its checksum does not fit: truncated or edited; calibrate again")
+    errors = np.frombuffer(gzip.decompress(body), "<f4").reshape(head["shape"])
+    return CalibrationFile(head, errors)
+
+
+def read_calibration(path: str | os.PathLike[str]) -> Calibration:
+    """What `compose` needs of a calibration file; `CalibrationError` where it cannot be had."""
+    return read(path).calibration

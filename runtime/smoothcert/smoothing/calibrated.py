@@ -1,0 +1,322 @@
+"""Transformations that compose up to an error that was measured: theory.md section 4.
+
+Source: Fischer, Baader, Vechev 2020 (Statistical verification of general perturbations), sections 4 and 5; the tighter
+rule and its proof: docs/theory.md, section 4.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any, Literal, cast
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+from scipy.optimize import brentq
+from scipy.special import ndtr, ndtri
+
+from ..errors import CalibrationError, DataError, require
+from ..evidence import Evidence
+from ..noise import Stream
+from ..spatial import Raw, Spatial
+from ..transforms.attacks import Manner, attacked
+from . import pipeline
+from .attack import Attack
+from .composition import AnyAttack, Guarantee, Part, Smoothing
+from .laws import Normal
+
+ErrorRule = Literal["tight", "paper"]
+ERROR_RULES: tuple[ErrorRule, ...] = ("tight", "paper")
+ErrorBounds = tuple[tuple[float, float], ...]  # (E, e): an error above E has probability e at most
+STRATEGIES: Mapping[str, str] = {
+    "dataset-sampling": "on average over inputs and attacks: inputs drawn like the calibration's, attacks drawn evenly "
+    "from {attack}",
+    "dataset-worst": "on average over inputs drawn like the calibration's, for the attacks {attack}",
+    "input-sampling": "for this input, for the attacks {attack}",
+    "input-global": "for this input, for {attack}, as far as a search found: heuristic, not a proof",
+}  # how the error was measured, and what a certificate may then claim
+_DOWN = 1 - 1e-12
+
+
+@dataclass(frozen=True)
+class Calibration:
+    """What a certificate needs of a calibration file, and echoes.
+
+    `attack` is the range measured, beyond which nothing is certified; `bounds` hold together with probability
+    `confidence`, and are empty where every input has its own, in `inputs` by the input's SHA-256. `parts` is what was
+    measured, as descriptions; the rest of the pipeline is `spatial`, `colours` and OpenCV's version.
+    """
+
+    sha256: str
+    strategy: str
+    confidence: float
+    attack: Attack
+    spatial: Spatial
+    colours: int
+    opencv: str
+    bounds: ErrorBounds = ()
+    inputs: Mapping[str, ErrorBounds] = field(default_factory=dict, compare=False, repr=False)
+    parts: tuple[Mapping[str, Any], ...] = field(default=(), compare=False, repr=False)
+
+    def __post_init__(self) -> None:
+        require(self.strategy in STRATEGIES, f"strategy: expected {', '.join(STRATEGIES)}, got {self.strategy!r}")
+        require(0.5 < self.confidence < 1, f"confidence: expected 0.5 to 1, got {self.confidence:g}")
+
+    @property
+    def per_input(self) -> bool:
+        """Whether each input has bounds of its own."""
+        return self.strategy.startswith("input")
+
+    @property
+    def claim(self) -> str:
+        """What certificates may claim, in words."""
+        return STRATEGIES[self.strategy].format(attack=self.attack)
+
+    @property
+    def recipe(self) -> dict[str, Any]:
+        """Plain values."""
+        return {
+            "sha256": self.sha256, "strategy": self.strategy, "claim": self.claim, "confidence": self.confidence,
+            "attack": self.attack.recipe, "spatial": self.spatial.recipe, "colours": self.colours,
+            "opencv": self.opencv, "bounds": [list(pair) for pair in self.bounds],
+        }  # fmt: skip
+
+    @staticmethod
+    def of(recipe: Mapping[str, Any]) -> Calibration:
+        """The calibration that `recipe` wrote; `KeyError`, `TypeError` or `ValueError` for anything else."""
+        values = {k: v for k, v in recipe.items() if k not in ("claim", "error_rule")}
+        values["attack"] = Attack.of(values["attack"])
+        values["spatial"] = Spatial.of(values["spatial"])
+        values["bounds"] = tuple((float(bound), float(e)) for bound, e in values["bounds"])
+        return Calibration(**values)
+
+    def require_parts(self, parts: tuple[Part, ...]) -> None:
+        """`CalibrationError` where the file measured other parts, or by another OpenCV."""
+        here = [_plain(part.description) for part in parts]
+        there = [_plain(part) for part in self.parts]
+        if here != there:
+            raise CalibrationError(
+                f"calibration: made for {_texts(there)}, got {_texts(here)}; calibrate this pipeline"
+            )
+        if self.opencv != cv2.__version__:
+            raise CalibrationError(
+                f"calibration: made with OpenCV {self.opencv}, got {cv2.__version__}, whose pixels may differ; "
+                "calibrate again"
+            )
+
+
+def _plain(description: Mapping[str, Any]) -> dict[str, Any]:
+    return {k: v for k, v in description.items() if k != "unit"}
+
+
+def _texts(descriptions: list[dict[str, Any]]) -> str:
+    return " then ".join(",".join(f"{k}={v}" for k, v in d.items()) for d in descriptions) or "nothing"
+
+
+@dataclass(frozen=True)
+class Calibrated(Smoothing):
+    """P(T_b(x)) + eta: Gaussian parts on the raw 8-bit image, as an attacker computes them, then P, then pixel noise.
+
+    Attack g ahead of draw b is draw b + g up to an error e_b,g(x) = P(T_b(T_g(x))) - P(T_b+g(x)). Where |e| <= E
+    but for a probability e over b, the top class survives g when
+
+        sqrt(sum (g_i / s_i)^2 + (E / sigma)^2) < Phi^-1(p_lower) - Phi^-1(1/2 + e)    (`tight`)
+                                                < Phi^-1(p_lower - e)                  (`paper`)
+
+    for any pair (E, e) of the calibration. Certificates then claim what the calibration's strategy allows, with
+    probability 1 - alpha - rho. Made by `compose`.
+    """
+
+    parts: tuple[Part, ...] = ()
+    calibration: Calibration = field(kw_only=True)
+    error_rule: ErrorRule = "tight"
+
+    def __post_init__(self) -> None:
+        names = [part.name for part in self.parts]
+        title = (
+            "calibrated: expected brightness, contrast, gamma, rotation, scaling or translation, each once, then noise"
+        )
+        require(len(names) > 1 and names[-1] == "noise" and len(set(names)) == len(names), f"{title}; got {names}")
+        for part in self.moved:
+            whole = part.name == "translation" and part.composes
+            usable = isinstance(part.line, Normal) and part.name not in ("noise", "blur") and not whole
+            require(usable, f"{title}; got {part.label}" + whole * ": give it interpolation=bilinear")
+        require(self.error_rule in ERROR_RULES, f"error rule: expected tight or paper, got {self.error_rule!r}")
+
+    @property
+    def guarantee(self) -> Guarantee:
+        return "calibrated"
+
+    @property
+    def moved(self) -> tuple[Part, ...]:
+        """The parts on the raw image: all but the noise."""
+        return self.parts[:-1]
+
+    @property
+    def main(self) -> Part | None:
+        return self.moved[0] if len(self.moved) == 1 else None
+
+    @property
+    def recipe(self) -> dict[str, Any]:
+        """Plain values; bounds included, so that certificates can be decided again without the file."""
+        calibration = self.calibration.recipe | {"error_rule": self.error_rule}
+        if self.calibration.per_input:
+            del calibration["bounds"]
+        return super().recipe | {"calibration": calibration}
+
+    @property
+    def rho(self) -> float:
+        return 1 - self.calibration.confidence
+
+    @property
+    def errors(self) -> ErrorBounds:
+        return self.calibration.bounds if self.calibration.per_input else ()
+
+    def of_input(self, fingerprint: str) -> Smoothing:
+        """The smoothing with the input's own bounds, where each has its own; `DataError` for an input without."""
+        if not self.calibration.per_input or self.calibration.bounds:
+            return self
+        if fingerprint not in self.calibration.inputs:
+            raise DataError(
+                "calibration: expected an input that was calibrated, for the strategy is "
+                f"{self.calibration.strategy}, got another; calibrate these data, or use a dataset strategy"
+            )
+        return self._with(self.calibration.inputs[fingerprint])
+
+    def of_evidence(self, evidence: Evidence) -> Smoothing:
+        return self._with(evidence.errors) if self.calibration.per_input else self
+
+    @property
+    def favourable(self) -> Smoothing:
+        """The smoothing with the bounds of the input that it suits best: what a run can reach at most."""
+        if not self.calibration.per_input or self.calibration.bounds or not self.calibration.inputs:
+            return self
+        return self._with(min(self.calibration.inputs.values(), key=lambda bounds: self._least(0.0, bounds)))
+
+    def _with(self, bounds: ErrorBounds) -> Calibrated:
+        return replace(self, calibration=replace(self.calibration, bounds=bounds))
+
+    @property
+    def _sigma(self) -> float:
+        return self.parts[-1].scale
+
+    def p_star(self, attack: AnyAttack) -> float:
+        """As for every smoothing; attacks beyond the calibrated range are refused."""
+        attack = Attack.of(attack)
+        moved, noise = self._shift(attack)
+        return self._least(moved, self.calibration.bounds, noise)
+
+    def _least(self, moved: float, bounds: ErrorBounds, noise: float = 0.0) -> float:
+        """The p_star of a shift by `moved` standard deviations and an attack on the pixels of l2 norm `noise`."""
+
+        def needed(error: float, e: float) -> float:
+            distance = math.hypot(moved, (error + noise) / self._sigma) * (2 - _DOWN)
+            return float(ndtr(distance + ndtri(0.5 + e)) if self.error_rule == "tight" else ndtr(distance) + e)
+
+        return min((needed(error, e) for error, e in bounds if e < 0.5), default=1.0)
+
+    def leads(self, attack: Attack, p_lower: float, p_upper: float) -> bool:
+        moved, noise = self._shift(attack)
+        return any(
+            math.hypot(moved, (error + noise) / self._sigma) < self._most(p_lower, p_upper, e)
+            for error, e in self.calibration.bounds
+        )
+
+    def _most(self, p_lower: float, p_upper: float, e: float) -> float:
+        """The distance between the laws that the lead survives; 0 where it survives none."""
+        if self.error_rule == "paper":
+            p_lower, p_upper, e = p_lower - e, p_upper + e, 0.0
+        if p_lower <= p_upper + 2 * e:
+            return 0.0
+        if p_upper >= 1 - p_lower:
+            return max(0.0, float(ndtri(p_lower) - ndtri(0.5 + e))) * _DOWN
+
+        def margin(distance: float) -> float:
+            return float(ndtr(ndtri(p_lower) - distance) - ndtr(ndtri(p_upper) + distance)) - 2 * e
+
+        return float(brentq(margin, 0.0, 40.0, xtol=1e-13)) * _DOWN - 1e-12
+
+    def reach(self, p_lower: float, p_upper: float | None = None) -> tuple[float, float]:
+        part, p_upper = self.main, 1 - p_lower if p_upper is None else p_upper
+        if part is None or p_lower <= p_upper:
+            return 0.0, 0.0
+        squares = (
+            self._most(p_lower, p_upper, e) ** 2 - (error / self._sigma) ** 2 for error, e in self.calibration.bounds
+        )
+        reached = part.scale * math.sqrt(max(0.0, *squares, 0.0)) * _DOWN
+        limit = dict(self.calibration.attack)[part.name]
+        left = min(reached, 0.0 - part.coordinate(limit.low)) if part.signed else 0.0
+        return left, min(reached, part.coordinate(limit.high))
+
+    def _shift(self, attack: Attack) -> tuple[float, float]:
+        """How far the attack moves the law, in standard deviations of the moved parts, and in l2 of the pixels."""
+        by = {part.name: part for part in self.parts}
+        limits = dict(self.calibration.attack)
+        known = ", ".join(repr(name) for name in by)
+        strange = [name for name, _ in attack if name not in by]
+        require(not strange, f"attack: expected parameters that are smoothed ({known}), got {', '.join(strange)}")
+        require(bool(attack.ranges), f"attack: expected a value for at least one of {known}, got nothing")
+        moved, noise = 0.0, 0.0
+        for name, r in attack:
+            if name == "noise":
+                noise = by[name].coordinate(r.high)
+                continue
+            limit = limits[name]
+            inside = r.high <= limit.high and (r.low >= limit.low or not by[name].signed)
+            require(inside, f"attack: expected {name} within {limit}, which was calibrated, got {r}; calibrate more")
+            moved += max(abs(by[name].coordinate(value)) for value in (r.low, r.high)) ** 2 / by[name].scale ** 2
+        return math.sqrt(moved), noise
+
+    def attack_model(self, x: NDArray[Any]) -> str:
+        """Always `integer`: what an attacker's 8-bit pipeline rounds and cuts off is in the error."""
+        return "integer"
+
+    def slack(self, x: NDArray[Any]) -> float:
+        return self.parts[-1].drawn_slack(x)
+
+    def dtype(self, x: NDArray[Any]) -> np.dtype[Any]:
+        """int16 levels; `DataError` for what is no 8-bit image."""
+        if x.dtype != np.uint8 or x.ndim != 4:
+            raise DataError(
+                f"calibrated: expected 8-bit images, got {x.dtype} values of shape {x.shape}; convert the data"
+            )
+        self.parts[-1].require_data(x)
+        return np.dtype(np.int16)
+
+    def encode(self, x: NDArray[Any], raw: Raw | None = None) -> pipeline.Encoded:
+        """The raw image; `CalibrationError` where it goes another way to the model than the calibration's did."""
+        raw = raw or pipeline.raw_of(x)
+        measured = self.calibration
+        if raw.spatial != measured.spatial:
+            raise CalibrationError(
+                f"calibration: made for the preprocessing {measured.spatial.recipe or 'none'}, "
+                f"got {raw.spatial.recipe or 'none'}; calibrate this pipeline"
+            )
+        if raw.image.shape[2] != measured.colours:
+            raise CalibrationError(
+                f"calibration: made for images of {measured.colours} colours, got {raw.image.shape[2]}"
+            )
+        return pipeline.Encoded(x, None, 255.0, raw)
+
+    def perturb(self, encoded: pipeline.Encoded, stream: Stream, first: int, out: NDArray[Any]) -> None:
+        raw = cast(Raw, encoded.raw)
+        for values, target in zip(drawn(self.moved, stream, first, len(out)), out, strict=True):
+            raw.place(attacked(raw.image, steps(self.moved, values)), target)
+        self.parts[-1].apply(out, stream, first, encoded.unit)
+
+
+def drawn(parts: tuple[Part, ...], stream: Stream, first: int, batch: int) -> list[tuple[Any, ...]]:
+    """The parts' own values for samples first..first + batch - 1: numbers, or (down, right)."""
+    columns = (
+        part.draw(replace(stream, stage=stream.stage | place << 24), first, batch).tolist()
+        for place, part in enumerate(parts, start=1)
+    )
+    values = ([tuple(v) if isinstance(v, list) else v for v in column] for column in columns)
+    return list(zip(*values, strict=True))
+
+
+def steps(parts: tuple[Part, ...], values: tuple[Any, ...]) -> list[tuple[str, Any, Manner]]:
+    """Values of the parts as attacks in the parts' order."""
+    return [(part.name, value, part.manner) for part, value in zip(parts, values, strict=True)]
