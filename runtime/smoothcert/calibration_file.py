@@ -21,7 +21,7 @@ from scipy.special import ndtr
 from .confidence import upper_confidence_bound
 from .errors import CalibrationError
 from .smoothing import Attack, Calibration
-from .smoothing.calibrated import ErrorBounds
+from .smoothing.calibration import ErrorBounds
 from .spatial import Spatial
 
 FORMAT, VERSION = "smoothcert-calibration", 1

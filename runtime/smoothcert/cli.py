@@ -71,6 +71,8 @@ def certify(
     bound: opt.BoundName = "one-sided",
     radii: opt.Radii = "",
     guarantee: opt.GuaranteeName = "exact",
+    calibration: opt.CalibrationOption = None,
+    error_rule: opt.ErrorRuleName = "tight",
     border: opt.Border = "",
     limit: opt.Limit = None,
     skip: opt.Skip = 0,
@@ -81,6 +83,11 @@ def certify(
     threads: opt.Threads = None,
     batch_size: opt.Batch = None,
     output: opt.Output = None,
+    resize: opt.Resize = None,
+    interpolation: opt.InterpolationName = None,
+    antialias: opt.Antialias = False,
+    crop: opt.Crop = None,
+    mask: opt.Mask = "",
     scale: opt.Scale = None,
     mean: opt.Mean = "",
     std: opt.Std = "",
@@ -102,6 +109,7 @@ def predict(
     smooth: opt.Smooth,
     n: opt.N = 1000,
     alpha: opt.Alpha = 0.001,
+    calibration: opt.CalibrationOption = None,
     limit: opt.Limit = None,
     skip: opt.Skip = 0,
     shard: opt.Shard = "1/1",
@@ -111,6 +119,11 @@ def predict(
     threads: opt.Threads = None,
     batch_size: opt.Batch = None,
     output: opt.Output = None,
+    resize: opt.Resize = None,
+    interpolation: opt.InterpolationName = None,
+    antialias: opt.Antialias = False,
+    crop: opt.Crop = None,
+    mask: opt.Mask = "",
     scale: opt.Scale = None,
     mean: opt.Mean = "",
     std: opt.Std = "",
@@ -143,12 +156,13 @@ def verify(
     run: opt.Run,
     model: Annotated[Path | None, typer.Option(help="The model, if it has moved.")] = None,
     data: Annotated[Path | None, typer.Option(help="The data, if they have moved.")] = None,
+    calibration: Annotated[Path | None, typer.Option(help="The calibration file, if it has moved.")] = None,
 ) -> None:
     """Decide every certificate of RUN again from its evidence, and check hashes. Exit code 1 if one is wrong."""
     from .runs import RunFolder
     from .verify import verify as verify_run
 
-    verdict = verify_run(RunFolder(run), model, data)
+    verdict = verify_run(RunFolder(run), model, data, calibration)
     for line in verdict.unchecked:
         print(f"not checked: {line}")
     for line in verdict.wrong:
@@ -179,14 +193,20 @@ def report(
             help="Accuracy over a grid of two parameters, from the run's votes; each NAME or NAME=LOW:HIGH[:POINTS].",
         ),
     ] = "",
-    png: Annotated[Path | None, typer.Option(help="Where the region's picture goes. (default: in RUN)")] = None,
+    ends: Annotated[
+        int | None, typer.Option(metavar="INDEX", help="A picture of that input at the ends of its certified set.")
+    ] = None,
+    png: Annotated[Path | None, typer.Option(help="Where the picture goes. (default: in RUN)")] = None,
+    evaluation: Annotated[
+        bool, typer.Option("--evaluation", help="Verified, and with the base classifier's class, and the right one.")
+    ] = False,
 ) -> None:
     """Certified accuracy of RUN at radii, under its attack or over a region of two parameters; abstention and cost."""
     from .launch import numbers
     from .report import summarise
     from .report import tsv as tsv_lines
     from .runs import RunFolder, chosen
-    from .show import print_region, print_report
+    from .show import print_ends, print_evaluation, print_region, print_report
 
     goals = [numbers("--fail-under R=ACC", text) for text in fail_under.split("=")] if fail_under else []
     if fail_under and [len(goal) for goal in goals] != [1, 1]:
@@ -202,7 +222,11 @@ def report(
     missing = expected - len({entry["index"] for entry in entries})
     if missing:
         print(f"unfinished: {missing} of {expected} inputs are not in the ledger", file=sys.stderr)
-    if region:
+    if evaluation:
+        print_evaluation(recipe, entries)
+    elif ends is not None:
+        print_ends(recipe, entries, ends, run, png)
+    elif region:
         print_region(recipe, entries, region, run, png)
     elif tsv:
         print("\n".join(tsv_lines(entries)))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -29,13 +29,23 @@ class Look:
 
 
 @dataclass(frozen=True)
+class Slice:
+    """Attacks from `low` to `high`, and the looks at the votes around the image in their middle; none: not reached."""
+
+    low: float
+    high: float
+    looks: tuple[Look, ...] = ()
+
+
+@dataclass(frozen=True)
 class Evidence:
     """Votes of the base classifier on perturbed copies of one input.
 
     `selection` chose the class (empty where one sample does both), `estimation` measured it, `looks` are a
     sequential test's. The draws are those of (`key`, `index`); `slack` bounds the total variation between their law and
     the smoothing's, `attack_model` says which attacker the law answers. `errors` are
-    bounds (E, e) that were measured ahead for this input alone: an error above E has probability e at most.
+    bounds (E, e) that were measured ahead for this input alone: an error above E has probability e at most. `slices`
+    are the pieces of an attack's range, each with looks of its own.
     """
 
     mode: str
@@ -47,6 +57,7 @@ class Evidence:
     slack: float = 0.0
     attack_model: str = "float-unclipped"
     errors: tuple[tuple[float, float], ...] = ()
+    slices: tuple[Slice, ...] = ()
 
     @property
     def samples(self) -> int:
@@ -59,12 +70,13 @@ class Evidence:
             "mode": self.mode,
             "selection": {str(k): v for k, v in sorted(self.selection.items())},
             "estimation": {str(k): v for k, v in sorted(self.estimation.items())},
-            "looks": [[look.n, look.label, look.count] for look in self.looks],
+            "looks": _plain(self.looks),
             "key": f"{self.key:016x}",
             "index": self.index,
             "slack": self.slack,
             "attack_model": self.attack_model,
             **({"errors": [list(pair) for pair in self.errors]} if self.errors else {}),
+            **({"slices": [[s.low, s.high, _plain(s.looks)] for s in self.slices]} if self.slices else {}),
         }
 
     @staticmethod
@@ -74,10 +86,19 @@ class Evidence:
             mode=str(value["mode"]),
             selection={int(k): int(v) for k, v in value["selection"].items()},
             estimation={int(k): int(v) for k, v in value["estimation"].items()},
-            looks=tuple(Look(*map(int, look)) for look in value["looks"]),
+            looks=_looks(value["looks"]),
             key=int(value["key"], 16),
             index=int(value["index"]),
             slack=float(value["slack"]),
             attack_model=str(value["attack_model"]),
             errors=tuple((float(bound), float(e)) for bound, e in value.get("errors", ())),
+            slices=tuple(Slice(float(low), float(high), _looks(s)) for low, high, s in value.get("slices", ())),
         )
+
+
+def _plain(looks: tuple[Look, ...]) -> list[list[int]]:
+    return [[look.n, look.label, look.count] for look in looks]
+
+
+def _looks(values: Sequence[Sequence[int]]) -> tuple[Look, ...]:
+    return tuple(Look(*map(int, look)) for look in values)

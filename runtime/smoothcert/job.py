@@ -47,6 +47,7 @@ class Job:
     limit: int | None = None
     shard: str = "1/1"
     nonce: str = ""
+    calibration_path: Path | None = None
     indices: range = field(init=False)
 
     def __post_init__(self) -> None:
@@ -73,6 +74,7 @@ class Job:
                 **channels,
             },
             "smoothing": self.smoothing.recipe,
+            **({"calibration": {"path": str(self.calibration_path.resolve())}} if self.calibration_path else {}),
             "algorithm": self.algorithm.recipe,
             "selection": chosen,
             "host": {
@@ -88,7 +90,7 @@ class Job:
         """runs/MODEL-DATA-SMOOTHING-MODE-ATTACK, with the shard: the same command finds its run again."""
         words = [self.model_path.stem, self.data_path.stem]
         words += [part.label for part in self.smoothing.parts]
-        words += ["path"] if self.smoothing.guarantee == "path" else []
+        words += [self.smoothing.guarantee] if self.smoothing.guarantee in ("path", "calibrated") else []
         words.append(self.algorithm.recipe["mode"])
         words += [f"{name}{r}".replace(":", "to") for name, r in self.attack or ()]
         words += [] if self.shard == "1/1" else [self.shard.replace("/", "of")]
@@ -149,12 +151,20 @@ class Job:
             example = self.data.load(index)
             entry["input"] = example.sha256
             certificate = self.certify(example, key)
+            entry["base"] = self._base(example)
             entry |= {"certificate": certificate.to_json(), "evidence": certificate.evidence.to_json()}
         except (DataError, ModelError) as error:
             entry["error"] = str(error)
         entry["seconds"] = round(time.perf_counter() - start, 4)
         ledger.append(entry)
         return entry
+
+    def _base(self, example: Example) -> int:
+        """The base classifier's own answer for the input as it is."""
+        x = self.classifier.fit(example.x)
+        levels = x.dtype == np.uint8
+        batch = np.repeat(x[None].astype(np.int16 if levels else np.float32), self.classifier.batch_size(x), axis=0)
+        return int(self.classifier.labels(batch, 1, levels)[0])
 
     def certify(self, example: Example, key: int) -> Certificate:
         """The certificate of one input under the run key."""

@@ -6,7 +6,8 @@ import math
 from collections.abc import Mapping
 from typing import Any
 
-from .algorithms import PILOT, Algorithm, Enumerate, Fixed, Radius, Target
+from .algorithms import PILOT, Algorithm, Enumerate, Fixed, Radius, Slices, Target
+from .calibration_file import read_calibration
 from .classifier import OrtClassifier
 from .datasets import open_dataset
 from .errors import SmoothcertError, require
@@ -15,9 +16,12 @@ from .preprocess import Preprocess
 from .runs import RunFolder
 from .show import show_run
 from .smoothing import Attack, Enumeration, Smoothing, compose, parse_part
+from .spatial import Spatial
 
-MODES = ("fixed", "radius", "target", "enumerate")
+MODES = ("fixed", "radius", "target", "slices", "enumerate")
 DEFAULTS: dict[str, Any] = {
+    "resize": None, "interpolation": None, "antialias": False, "crop": None, "mask": "",
+    "calibration": None, "error_rule": "tight",
     "skip": 0, "shard": "1/1", "nonce": "", "provider": "cpu", "threads": None, "batch_size": None, "output": None,
     "scale": None, "mean": "", "std": "", "layout": "auto", "tf32": False, "quiet": False,
     "mode": "fixed", "attack": [], "guarantee": "exact", "border": "",
@@ -33,11 +37,14 @@ def algorithm(o: Mapping[str, Any]) -> Algorithm:
     require(
         attack is None or mode != "radius", "--mode radius finds the largest radius; with --attack use fixed or target"
     )
-    if mode in ("target", "enumerate"):
+    if mode in ("target", "slices", "enumerate"):
         meant = bound == "one-sided" and n0 is None
         require(meant, f"--mode {mode}: --bound and --n0 have no meaning there; leave them out")
     if mode == "enumerate":
         return Enumerate()
+    if mode == "slices":
+        require(attack is not None, "--mode slices: expected --attack rotation=LOW:HIGH or scaling=LOW:HIGH, got none")
+        return Slices(attack or Attack(()), n, alpha, o["border"] or "black")
     if mode == "target":
         return Target(radii, n, alpha, attack)
     if mode == "radius":
@@ -49,8 +56,13 @@ def smoothing(o: Mapping[str, Any]) -> Smoothing:
     """What --smooth and --guarantee name, or with --mode enumerate the members of --attack."""
     if o["mode"] != "enumerate":
         require(bool(o["smooth"]), "--smooth: expected at least one NAME=SCALE, such as noise=0.5, got none")
-        require(not o["border"], "--border: expected with --mode enumerate alone; parts take border=... in --smooth")
-        return compose(*(parse_part(text) for text in o["smooth"]), guarantee=o["guarantee"])
+        sliced = o["mode"] == "slices"
+        require(sliced or not o["border"], "--border: expected with --mode enumerate or slices; parts have border=...")
+        parts = [parse_part(text) for text in o["smooth"]]
+        measured = read_calibration(o["calibration"]) if o["calibration"] else None
+        require(measured is not None or o["error_rule"] == "tight", "--error-rule: expected with --calibration alone")
+        return compose(*parts, guarantee=o["guarantee"], calibration=measured, error_rule=o["error_rule"])
+    require(not o["calibration"], "--mode enumerate: --calibration has no meaning there; leave it out")
     require(o["guarantee"] == "exact", "--mode enumerate: --guarantee has no meaning there; leave it out")
     attack = Attack.parse(o["attack"])
     if attack is None or o["smooth"]:
@@ -70,17 +82,30 @@ def numbers(option: str, text: str) -> tuple[float, ...]:
     return values
 
 
+def spatial(o: Mapping[str, Any]) -> Spatial:
+    """The pipeline that --resize, --interpolation, --antialias, --crop and --mask name."""
+    mask, _, share = o["mask"].partition("=")
+    (part,) = numbers("--mask", share) or (1.0,)
+    return Spatial(o["resize"], o["interpolation"] or "bilinear", o["antialias"], o["crop"], mask, part)
+
+
+def preprocess(o: Mapping[str, Any]) -> Preprocess | None:
+    """What the options say of preprocessing; None where they say nothing, and the model's metadata may."""
+    means = numbers("--mean", o["mean"]), numbers("--std", o["std"])
+    said = Preprocess(o["scale"], *means, o["layout"], spatial(o))
+    return None if said == Preprocess() else said
+
+
 def launch(o: Mapping[str, Any], algorithm: Algorithm) -> None:
     """Build the job from a command's options, run it, print. `SmoothcertError` where an input failed."""
     o = DEFAULTS | dict(o)
-    preprocess = Preprocess(o["scale"], numbers("--mean", o["mean"]), numbers("--std", o["std"]), o["layout"])
     classifier = OrtClassifier(
         o["model"],
         providers=o["provider"],
         threads=o["threads"],
         batch_size=o["batch_size"],
         output=o["output"],
-        preprocess=preprocess,
+        preprocess=preprocess(o),
         tf32=o["tf32"],
     )
     job = Job(
@@ -94,6 +119,7 @@ def launch(o: Mapping[str, Any], algorithm: Algorithm) -> None:
         limit=o["limit"],
         shard=o["shard"],
         nonce=o["nonce"],
+        calibration_path=o["calibration"],
     )
     failed = show_run(job, RunFolder(o["run"] or job.folder_name), quiet=o["quiet"])
     if failed:

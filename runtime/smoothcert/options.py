@@ -20,7 +20,9 @@ Smooth = Annotated[
         help="Part of the smoothing; repeats, in the order of application. Scales: noise, brightness: standard "
         "deviation in [0,1] intensities (float data: their units). contrast (about=0|mid), gamma "
         "(law=lognormal|rayleigh): of the log factor. blur: kernel variance in pixels^2 (law=exponential|uniform|"
-        "folded-normal|rayleigh, border=reflect101|reflect|wrap). translation: whole pixels, cyclic.",
+        "folded-normal|rayleigh, border=reflect101|reflect|wrap). translation: whole pixels, cyclic. "
+        "With --calibration also rotation: degrees, scaling: of the log factor, translation: fractions of pixels "
+        "(border=, interpolation=bilinear|nearest|bicubic).",
     ),
 ]
 AttackOption = Annotated[
@@ -30,18 +32,27 @@ AttackOption = Annotated[
         metavar="NAME=LOW:HIGH",
         help="Certify this set: repeats; all combinations. NAME=VALUE a point (a ball for noise and translation), "
         "NAME=LOW:HIGH an interval, NAME=LOW:HIGH:POINTS a grid with nothing between. noise: l2 norm; brightness: "
-        "[0,1] intensities; contrast: factor; gamma: exponent; blur: variance, pixels^2; translation: pixels; to "
-        "enumerate also rotation: degrees, scaling: factor.",
+        "[0,1] intensities; contrast, scaling: factor; gamma: exponent; blur: variance, pixels^2; translation: pixels; "
+        "rotation: degrees (with --calibration, or modes slices and enumerate).",
     ),
 ]
 GuaranteeName = Annotated[
     Literal["exact", "path"],
     typer.Option("--guarantee", help="exact (Neyman and Pearson), or path (General Lipschitz, put right): never more."),
 ]
+CalibrationOption = Annotated[
+    Path | None,
+    typer.Option("--calibration", help="File of smoothcert calibrate, for parts that compose up to an error."),
+]
+ErrorRuleName = Annotated[
+    Literal["tight", "paper"],
+    typer.Option("--error-rule", help="How the calibrated error enters: tight, or paper (p_lower - e): never more."),
+]
 Border = Annotated[
     str,
     typer.Option(
-        help="Of attacks to enumerate: black, wrap, reflect101 or replicate. (default: black)", show_default=False
+        help="Of attacks to enumerate or to slice: black, wrap, reflect101 or replicate. (default: black)",
+        show_default=False,
     ),
 ]
 N = Annotated[int, typer.Option("--n", help="Samples an input: exactly (fixed, predict), at most (radius, target).")]
@@ -51,6 +62,7 @@ Mode = Annotated[
     str,
     typer.Option(
         help="fixed: n samples. radius: pilot, then as few as needed. target: --radii or --attack, sequential. "
+        "slices: --attack rotation=LOW:HIGH or scaling=LOW:HIGH by pixel noise alone. "
         "enumerate: every member of a finite --attack, exact."
     ),
 ]
@@ -77,6 +89,20 @@ Output = Annotated[str | None, typer.Option(help="Name of the scores or labels o
 Scale = Annotated[float | None, typer.Option(help="Factor on the values. (default: 1/255 for 8-bit inputs, else 1)")]
 Mean = Annotated[str, typer.Option(help="Subtracted after scaling, one value or one a channel: 0.485,0.456,0.406.")]
 Std = Annotated[str, typer.Option(help="Divided by after that, likewise.")]
+Resize = Annotated[int | None, typer.Option(help="Resize images so that the shorter side has as many pixels.")]
+InterpolationName = Annotated[
+    str | None,
+    typer.Option("--interpolation", help="Of --resize: bilinear (default), nearest, bicubic, area or lanczos."),
+]
+Antialias = Annotated[bool, typer.Option("--antialias", help="Average areas where --resize shrinks.")]
+Crop = Annotated[int | None, typer.Option(help="Then cut out the central square of this side.")]
+Mask = Annotated[
+    str,
+    typer.Option(
+        metavar="NAME[=SHARE]",
+        help="Then black out all but a circle or rectangle, of this share of the sides: circle=1.",
+    ),
+]
 LayoutName = Annotated[str, typer.Option("--layout", help="Of the model's input: auto, nchw, nhwc or flat.")]
 Tf32 = Annotated[
     bool, typer.Option("--tf32", help="Allow TF32 on CUDA: faster, another function, named in the certificate.")

@@ -8,10 +8,10 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from .algorithms import hopeless
+from .algorithms import Slices, hopeless
 from .certificate import ABSTAIN
 from .errors import SmoothcertError, require
-from .report import floor_text, summarise, table
+from .report import evaluation, floor_text, summarise, table
 from .runs import Entry, Recipe, RunFolder
 from .smoothing import Enumeration
 
@@ -39,6 +39,23 @@ def print_report(recipe: Recipe, entries: Sequence[Entry], radii: Sequence[float
         console.print(part)
 
 
+def print_evaluation(recipe: Recipe, entries: Sequence[Entry]) -> None:
+    """The table of verified inputs, against the base classifier's own answers."""
+    units = (entry["certificate"].get("unit", "") for entry in entries if "certificate" in entry)
+    unit = next(filter(None, units), "")
+    _console().print(evaluation(summarise(recipe, entries), unit))
+
+
+def print_ends(recipe: Recipe, entries: Sequence[Entry], index: int, run: Path, picture: Path | None) -> None:
+    """Where the picture of an input at the ends of its certified set has been drawn."""
+    from .report.ends import draw, ends
+
+    found = ends(recipe, entries, index)
+    picture = picture or run / f"ends-{index}.png"
+    draw(found, picture)
+    print(f"{found[0][0]} to {found[-1][0]}; picture: {picture}")
+
+
 def print_region(recipe: Recipe, entries: Sequence[Entry], text: str, run: Path, picture: Path | None) -> None:
     """The table of a region, and its picture, in the run's folder unless another path is given."""
     from .report.region import draw, region, region_table
@@ -59,15 +76,16 @@ def preflight_text(job: Job) -> str:
     first = job.preflight()
     least, most = job.algorithm.samples(smoothing)
     samples = f"{most:,}" if least == most else f"{least:,} to {most:,}"
+    each = "a slice" if isinstance(job.algorithm, Slices) else "each"
     reached = "no attack named" if reach == float("inf") else f"radius up to {floor_text(reach)}"
     if job.algorithm.attack is not None:
-        reached = f"p_lower above {smoothing.p_star(job.algorithm.attack):.6f} needed"
+        reached = f"p_lower above {job.algorithm.needed(smoothing):.6f} needed"
     if isinstance(job.smoothing, Enumeration):
         reached = f"all attacks: {job.smoothing.attack}"
     c = job.classifier
     fastest, slowest = (_duration(len(job.indices) * n / first.rate) for n in (least, most))
     return (
-        f"preflight: {len(job.indices)} inputs, {samples} samples each, {reached}; "
+        f"preflight: {len(job.indices)} inputs, {samples} samples {each}, {reached}; "
         f"{first.rate:,.0f} samples/s on {c.provider} "
         f"({c.precision}, {c.threads} threads, batch {first.batch_size}): {fastest}"
         + ("" if least == most else f" to {slowest}")

@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from .algorithms import Algorithm
+from .algorithms import Algorithm, Slices
+from .calibration_file import read_calibration
 from .datasets import Dataset, open_dataset
-from .errors import DataError, ModelError
+from .errors import CalibrationError, DataError, ModelError
 from .evidence import Evidence
 from .job import algorithm_of
 from .model_file import read_model
+from .preprocess import Preprocess, raw_image, seen
 from .runs import Entry, Recipe, RunFolder, chosen, run_key
 from .smoothing import Smoothing, smoothing_of
+from .smoothing.calibration import ErrorBounds
+from .spatial import Spatial
 
 
 @dataclass(frozen=True)
@@ -24,14 +29,18 @@ class Verdict:
     unchecked: tuple[str, ...]
 
 
-def verify(folder: RunFolder, model: Path | None = None, data: Path | None = None) -> Verdict:
-    """Check the whole run; `model` and `data` where they are no longer where the recipe says."""
+def verify(
+    folder: RunFolder, model: Path | None = None, data: Path | None = None, calibration: Path | None = None
+) -> Verdict:
+    """Check the whole run; `model`, `data`, `calibration` where they are no longer where the recipe says."""
     recipe, entries = folder.recipe(), folder.entries()
     wrong: list[str] = []
     unchecked: list[str] = []
     _check_model(recipe, model or Path(recipe["model"]["path"]), wrong, unchecked)
     inputs = _check_data(recipe, data or Path(recipe["data"]["path"]), wrong, unchecked)
     algorithm, smoothing, key = algorithm_of(recipe), smoothing_of(recipe["smoothing"]), run_key(recipe)
+    errors = _check_calibration(recipe, calibration, wrong, unchecked)
+    spatial = Preprocess.of(recipe["model"]["preprocess"]).spatial
     for name, known in (("smoothing", smoothing.recipe), ("algorithm", algorithm.recipe)):
         if recipe[name] != known:
             wrong.append(f"recipe: expected [{name}] to say {known}, got {recipe[name]}")
@@ -42,7 +51,9 @@ def verify(folder: RunFolder, model: Path | None = None, data: Path | None = Non
         if entry["index"] in seen or entry["index"] not in expected:
             problems.append("not an input of this run, or in the ledger twice")
         elif inputs is not None:
-            problems += _input_problems(entry, inputs, smoothing)
+            problems += _input_problems(entry, inputs, smoothing, algorithm, spatial)
+        if errors and "evidence" in entry and errors.get(entry.get("input", "")) != _errors(entry):
+            problems.append("the bounds on the error are not the calibration's for this input")
         seen.add(entry["index"])
         wrong += [f"input {entry['index']}: {problem}" for problem in problems]
     if missing := len(expected) - len(seen & set(expected)):
@@ -61,6 +72,31 @@ def _check_model(recipe: Recipe, path: Path, wrong: list[str], unchecked: list[s
         return
     if got != recipe["model"]["sha256"]:
         wrong.append(f"model: expected SHA-256 {recipe['model']['sha256']}, got {got} for {path}")
+
+
+def _check_calibration(
+    recipe: Recipe, path: Path | None, wrong: list[str], unchecked: list[str]
+) -> Mapping[str, ErrorBounds]:
+    """The bounds of each input, where each has its own."""
+    written = recipe["smoothing"].get("calibration")
+    if written is None:
+        return {}
+    path = path or Path(recipe.get("calibration", {}).get("path", "calibration file"))
+    if not path.exists():
+        unchecked.append(f"calibration: {path} is not there; pass --calibration")
+        return {}
+    try:
+        found = read_calibration(path)
+    except CalibrationError as error:
+        wrong.append(f"calibration: {error}")
+        return {}
+    if any(written.get(name, value) != value for name, value in found.recipe.items()):
+        wrong.append(f"calibration: {path} is not the file that the recipe describes")
+    return found.inputs
+
+
+def _errors(entry: Entry) -> ErrorBounds:
+    return Evidence.from_json(entry["evidence"]).errors
 
 
 def _check_data(recipe: Recipe, path: Path, wrong: list[str], unchecked: list[str]) -> Dataset | None:
@@ -100,7 +136,9 @@ def _problems(entry: Entry, algorithm: Algorithm, smoothing: Smoothing, key: int
     ]
 
 
-def _input_problems(entry: Entry, data: Dataset, smoothing: Smoothing) -> list[str]:
+def _input_problems(
+    entry: Entry, data: Dataset, smoothing: Smoothing, algorithm: Algorithm, spatial: Spatial
+) -> list[str]:
     if (label := data.label(entry["index"])) != entry["label"]:
         return [f"label is {entry['label']} there, {label} in the data"]
     if "input" not in entry:
@@ -112,7 +150,14 @@ def _input_problems(entry: Entry, data: Dataset, smoothing: Smoothing) -> list[s
     if example.sha256 != entry["input"]:
         return [f"expected an input with SHA-256 {entry['input']}, got {example.sha256}"]
     evidence = entry.get("evidence", {})
-    drawn = {"slack": smoothing.slack(example.x), "attack_model": smoothing.attack_model(example.x)}
-    if "error" not in entry and any(evidence.get(name) != value for name, value in drawn.items()):
+    if "error" in entry:
+        return []
+    x = seen(example.x, spatial)
+    drawn = {"slack": smoothing.slack(x), "attack_model": smoothing.attack_model(x)}
+    if any(evidence.get(name) != value for name, value in drawn.items()):
         return [f"expected evidence with {drawn} for this input, got others"]
+    raw = raw_image(example.x, spatial=spatial)
+    if isinstance(algorithm, Slices) and raw is not None:
+        cuts = [tuple(s[:2]) for s in evidence["slices"]]
+        return [] if cuts == algorithm.cut(raw, smoothing) else ["the slices are not those of this image"]
     return []

@@ -12,6 +12,7 @@ from .enumerate import Enumerate
 from .fixed import Fixed
 from .predict import Predict
 from .radius import PILOT, Radius
+from .slices import Slices
 from .target import Target
 
 ALGORITHMS: dict[str, Callable[..., Algorithm]] = {
@@ -19,7 +20,19 @@ ALGORITHMS: dict[str, Callable[..., Algorithm]] = {
     "radius": Radius,
     "target": Target,
     "predict": Predict,
+    "slices": Slices,
     "enumerate": Enumerate,
 }  # every algorithm by the mode that recipes call it
 
-__all__ = ["ALGORITHMS", "PILOT", "Algorithm", "Enumerate", "Fixed", "Predict", "Radius", "Target", "hopeless"]
+__all__ = [
+    "ALGORITHMS",
+    "PILOT",
+    "Algorithm",
+    "Enumerate",
+    "Fixed",
+    "Predict",
+    "Radius",
+    "Slices",
+    "Target",
+    "hopeless",
+]

@@ -38,6 +38,10 @@ class Algorithm(Protocol):
         """Whether `draw` could have left this evidence: as many votes, at the looks it takes."""
         ...
 
+    def needed(self, smoothing: Smoothing) -> float:
+        """The probability that the top class needs for the attack asked about, or the smallest radius."""
+        ...
+
     def samples(self, smoothing: Smoothing) -> tuple[int, int]:
         """Votes drawn for an input: where all agree, and at most."""
         ...
@@ -53,7 +57,7 @@ def hopeless(algorithm: Algorithm, smoothing: Smoothing) -> str:
     why = f"{numbers}: this run could only abstain, even with all votes agreeing; raise n or alpha, or "
     if algorithm.attack is None:
         return why + "lower the radii"
-    needed = smoothing.p_star(algorithm.attack)
+    needed = algorithm.needed(smoothing)
     return f"{why}take a smaller attack or another smoothing ({algorithm.attack} needs p_lower > {needed:.6g})"
 
 

@@ -47,6 +47,10 @@ class Enumerate:
         counted = totals(evidence) == (1, _size(smoothing)) and not evidence.looks
         return counted and evidence.estimation.get(top(evidence.selection), 0) > 0
 
+    def needed(self, smoothing: Smoothing) -> float:
+        """All members."""
+        return 1.0
+
     def samples(self, smoothing: Smoothing) -> tuple[int, int]:
         """The members, and the image once more."""
         return 1 + _size(smoothing), 1 + _size(smoothing)

@@ -48,13 +48,17 @@ class Fixed:
             return conclude(self, smoothing, evidence, prediction, radius, p_lower, p_upper, interval)
         reason = f"no majority: class {prediction} got {votes} of {n} votes"
         if self.attack is not None and p_lower > p_upper:
-            needed = smoothing.p_star(self.attack)
+            needed = self.needed(smoothing)
             reason = f"attack too strong: p_lower {p_lower:.6f} of class {prediction}, {needed:.6f} needed"
         return abstain(self, smoothing, evidence, reason, p_lower, p_upper)
 
     def consistent(self, evidence: Evidence, smoothing: Smoothing) -> bool:
         """n0 and n votes."""
         return totals(evidence) == (self.n0, self.n) and not evidence.looks
+
+    def needed(self, smoothing: Smoothing) -> float:
+        """The p_star of the attack, if any."""
+        return 0.5 if self.attack is None else smoothing.p_star(self.attack)
 
     def samples(self, smoothing: Smoothing) -> tuple[int, int]:
         """n0 + n, always."""

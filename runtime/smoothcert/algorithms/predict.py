@@ -47,6 +47,10 @@ class Predict:
         """n votes."""
         return totals(evidence) == (0, self.n) and not evidence.looks
 
+    def needed(self, smoothing: Smoothing) -> float:
+        """More than one half."""
+        return 0.5
+
     def samples(self, smoothing: Smoothing) -> tuple[int, int]:
         """n, always."""
         return self.n, self.n

@@ -85,6 +85,10 @@ class Radius:
         pilot, n = totals(evidence)
         return pilot == self.n0 and n == self.second_stage(evidence.selection, smoothing) and not evidence.looks
 
+    def needed(self, smoothing: Smoothing) -> float:
+        """More than one half."""
+        return 0.5
+
     def samples(self, smoothing: Smoothing) -> tuple[int, int]:
         """The pilot and the second stage."""
         return self.n0 + self.second_stage({0: self.n0}, smoothing), self.n0 + self.n

@@ -105,6 +105,10 @@ class Target:
         agree = totals(evidence) == (0, last.n) and evidence.estimation.get(last.label, 0) == last.count
         return ended and followed and agree
 
+    def needed(self, smoothing: Smoothing) -> float:
+        """The p_star of the first target."""
+        return smoothing.p_star(self.attacks(smoothing)[0])
+
     def samples(self, smoothing: Smoothing) -> tuple[int, int]:
         """The first look that unanimous votes end, and n."""
         test = self.test(smoothing)
@@ -113,7 +117,7 @@ class Target:
 
     def reachable(self, smoothing: Smoothing) -> float:
         """The largest target that unanimous votes would claim; infinite for an attack that they would."""
-        if smoothing.p_star(self.attacks(smoothing)[0]) == 1:
+        if self.needed(smoothing) == 1:
             return 0.0
         claims = self.test(smoothing).claims(self.n, self.n)
         return (self.radii[claims - 1] if self.radii else float("inf")) if claims else 0.0

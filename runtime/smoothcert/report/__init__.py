@@ -1,6 +1,6 @@
 """Tables of certificates."""
 
 from .summary import Summary, summarise
-from .table import floor_text, table, tsv
+from .table import evaluation, floor_text, table, tsv
 
-__all__ = ["Summary", "floor_text", "summarise", "table", "tsv"]
+__all__ = ["Summary", "evaluation", "floor_text", "summarise", "table", "tsv"]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import statistics
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -14,11 +15,29 @@ from ..smoothing import Attack
 
 
 @dataclass(frozen=True)
+class BaseComparison:
+    """Inputs `verified` (certified at all), those with the base classifier's class, and those with the right one.
+
+    `mean` and `deviation` are of the certified parameter over the verified, in its coordinate; 0 where an attack was
+    asked about. Source: Fischer, Baader, Vechev 2020, section 5.
+    """
+
+    abstained: int
+    verified: int
+    accurately: int
+    correctly: int
+    mean: float
+    deviation: float
+
+
+@dataclass(frozen=True)
 class Summary:
     """A run in numbers. Failed inputs count as neither correct nor certified.
 
     `accuracy[r]` is the share of inputs certified at radius >= r, with the right class where labels are known;
-    `at_least[r]` holds for the share of certificates that are true, with confidence 1 - alpha over the whole run.
+    `at_least[r]` holds for the share of certificates that are true, with `confidence` over the whole run: 1 - alpha,
+    less what a calibration that all inputs share may be wrong. `base` compares with the base classifier's own answers,
+    None where the ledger has none.
     """
 
     inputs: int
@@ -30,6 +49,8 @@ class Summary:
     mean_radius: float
     seconds: float
     samples: float
+    confidence: float
+    base: BaseComparison | None
 
 
 def attack_of(recipe: Recipe) -> Attack | None:
@@ -54,7 +75,10 @@ def summarise(recipe: Recipe, entries: Sequence[Entry], radii: Sequence[float] =
     """
     m = len(entries)
     radii = radii or recipe["algorithm"].get("radii") or ([] if attack_of(recipe) else _grid(entries))
-    alpha = recipe["algorithm"]["alpha"]
+    alpha, shared = recipe["algorithm"]["alpha"], 0.0
+    if calibration := recipe["smoothing"].get("calibration"):
+        rho = 1 - calibration["confidence"]
+        alpha, shared = (alpha + rho, 0.0) if calibration["strategy"].startswith("input") else (alpha, rho)
     counts = {r: sum(certified(entry, r) for entry in entries) for r in (0.0, *radii)}
     false = binomial_quantile(1 - alpha, m, alpha) if m and alpha else 0
     done = [entry for entry in entries if "certificate" in entry]
@@ -68,6 +92,21 @@ def summarise(recipe: Recipe, entries: Sequence[Entry], radii: Sequence[float] =
         mean_radius=sum(e["certificate"]["radius"] for e in done if certified(e, 0.0)) / max(m, 1),
         seconds=sum(entry["seconds"] for entry in entries) / max(m, 1),
         samples=sum(_samples(entry["evidence"]) for entry in done) / max(len(done), 1),
+        confidence=1 - alpha - shared,
+        base=_compared(done) if done and all("base" in entry for entry in done) else None,
+    )
+
+
+def _compared(done: Sequence[Entry]) -> BaseComparison:
+    verified = [entry for entry in done if entry["certificate"]["prediction"] != ABSTAIN]
+    radii = [entry["certificate"]["radius"] for entry in verified]
+    return BaseComparison(
+        abstained=len(done) - len(verified),
+        verified=len(verified),
+        accurately=sum(entry["certificate"]["prediction"] == entry["base"] for entry in verified),
+        correctly=sum(entry["certificate"]["prediction"] == entry["label"] for entry in verified),
+        mean=statistics.fmean(radii) if radii else 0.0,
+        deviation=statistics.pstdev(radii) if radii else 0.0,
     )
 
 

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 from ..certificate import ABSTAIN
+from ..errors import RunError
 from ..runs import Entry, Recipe
 from ..smoothing import smoothing_of
 from .summary import Summary, attack_of
@@ -39,7 +40,7 @@ def table(recipe: Recipe, summary: Summary) -> Iterable[Any]:
     rows = Table(title=", ".join(words), title_justify="left")
     one = smoothing.main is not None and smoothing.main.kind != "norm" and len(summary.accuracy) > 1
     heads = ["attack" if attack else "radius", *(["values"] if one else []), what]
-    for name in [*heads, f"at least ({1 - alpha:.1%} confidence)"] if alpha else heads:
+    for name in [*heads, f"at least ({summary.confidence:.1%} confidence)"] if alpha else heads:
         rows.add_column(name, justify="right")
     for r, share in summary.accuracy.items():
         short = f"{r:g}"
@@ -54,7 +55,30 @@ def table(recipe: Recipe, summary: Summary) -> Iterable[Any]:
         yield f"failed {summary.failed} inputs: see the ledger"
     if summary.mean_radius:
         yield f"mean certified radius (ACR) {floor_text(summary.mean_radius)}"
+    if calibration := recipe["smoothing"].get("calibration"):
+        rho = 1 - calibration["confidence"]
+        yield f"claim: {calibration['claim']}; each certificate wrong with probability {alpha + rho:.6g} at most"
     yield f"per input {summary.samples:,.0f} samples, {summary.seconds:.2f} s"
+
+
+def evaluation(summary: Summary, unit: str) -> Any:
+    """The table of Fischer, Baader, Vechev 2020: a rich table of counts and shares."""
+    from rich.table import Table
+
+    base = summary.base
+    if base is None:
+        raise RunError("--evaluation: the ledger has no answers of the base classifier; run again with this version")
+    heads = {
+        "abstained": base.abstained, "verified": base.verified, "accurately verified": base.accurately,
+        **({"correctly verified": base.correctly} if summary.labelled else {}),
+    }  # fmt: skip
+    rows = Table(title=f"{summary.inputs} inputs", title_justify="left")
+    for name in [*heads, f"certified {unit or 'radius'}", "s an input"]:
+        rows.add_column(name, justify="right")
+    cells = [f"{count} ({_percent(count / max(summary.inputs, 1))})" for count in heads.values()]
+    certified = f"{floor_text(base.mean)} ± {base.deviation:.3f}" if base.mean else "the attack"
+    rows.add_row(*cells, certified, f"{summary.seconds:.2f}")
+    return rows
 
 
 def tsv(entries: Sequence[Entry]) -> Iterable[str]:

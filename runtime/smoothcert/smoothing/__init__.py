@@ -2,7 +2,8 @@
 
 from .attack import Attack, Range
 from .blur import Blur
-from .calibrated import ERROR_RULES, STRATEGIES, Calibrated, Calibration
+from .calibrated import ERROR_RULES, Calibrated
+from .calibration import STRATEGIES, Calibration
 from .color import Brightness, Contrast, Gamma
 from .compose import PARTS, compose, parse_part, smoothing_of
 from .composition import GUARANTEES, Composition, Guarantee, Part, Smoothing

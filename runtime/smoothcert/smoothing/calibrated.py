@@ -7,11 +7,9 @@ rule and its proof: docs/theory.md, section 4.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal, cast
 
-import cv2
 import numpy as np
 from numpy.typing import NDArray
 from scipy.optimize import brentq
@@ -20,99 +18,17 @@ from scipy.special import ndtr, ndtri
 from ..errors import CalibrationError, DataError, require
 from ..evidence import Evidence
 from ..noise import Stream
-from ..spatial import Raw, Spatial
+from ..spatial import Raw
 from ..transforms.attacks import Manner, attacked
 from . import pipeline
 from .attack import Attack
+from .calibration import Calibration, ErrorBounds
 from .composition import AnyAttack, Guarantee, Part, Smoothing
 from .laws import Normal
 
 ErrorRule = Literal["tight", "paper"]
 ERROR_RULES: tuple[ErrorRule, ...] = ("tight", "paper")
-ErrorBounds = tuple[tuple[float, float], ...]  # (E, e): an error above E has probability e at most
-STRATEGIES: Mapping[str, str] = {
-    "dataset-sampling": "on average over inputs and attacks: inputs drawn like the calibration's, attacks drawn evenly "
-    "from {attack}",
-    "dataset-worst": "on average over inputs drawn like the calibration's, for the attacks {attack}",
-    "input-sampling": "for this input, for the attacks {attack}",
-    "input-global": "for this input, for {attack}, as far as a search found: heuristic, not a proof",
-}  # how the error was measured, and what a certificate may then claim
 _DOWN = 1 - 1e-12
-
-
-@dataclass(frozen=True)
-class Calibration:
-    """What a certificate needs of a calibration file, and echoes.
-
-    `attack` is the range measured, beyond which nothing is certified; `bounds` hold together with probability
-    `confidence`, and are empty where every input has its own, in `inputs` by the input's SHA-256. `parts` is what was
-    measured, as descriptions; the rest of the pipeline is `spatial`, `colours` and OpenCV's version.
-    """
-
-    sha256: str
-    strategy: str
-    confidence: float
-    attack: Attack
-    spatial: Spatial
-    colours: int
-    opencv: str
-    bounds: ErrorBounds = ()
-    inputs: Mapping[str, ErrorBounds] = field(default_factory=dict, compare=False, repr=False)
-    parts: tuple[Mapping[str, Any], ...] = field(default=(), compare=False, repr=False)
-
-    def __post_init__(self) -> None:
-        require(self.strategy in STRATEGIES, f"strategy: expected {', '.join(STRATEGIES)}, got {self.strategy!r}")
-        require(0.5 < self.confidence < 1, f"confidence: expected 0.5 to 1, got {self.confidence:g}")
-
-    @property
-    def per_input(self) -> bool:
-        """Whether each input has bounds of its own."""
-        return self.strategy.startswith("input")
-
-    @property
-    def claim(self) -> str:
-        """What certificates may claim, in words."""
-        return STRATEGIES[self.strategy].format(attack=self.attack)
-
-    @property
-    def recipe(self) -> dict[str, Any]:
-        """Plain values."""
-        return {
-            "sha256": self.sha256, "strategy": self.strategy, "claim": self.claim, "confidence": self.confidence,
-            "attack": self.attack.recipe, "spatial": self.spatial.recipe, "colours": self.colours,
-            "opencv": self.opencv, "bounds": [list(pair) for pair in self.bounds],
-        }  # fmt: skip
-
-    @staticmethod
-    def of(recipe: Mapping[str, Any]) -> Calibration:
-        """The calibration that `recipe` wrote; `KeyError`, `TypeError` or `ValueError` for anything else."""
-        values = {k: v for k, v in recipe.items() if k not in ("claim", "error_rule")}
-        values["attack"] = Attack.of(values["attack"])
-        values["spatial"] = Spatial.of(values["spatial"])
-        values["bounds"] = tuple((float(bound), float(e)) for bound, e in values["bounds"])
-        return Calibration(**values)
-
-    def require_parts(self, parts: tuple[Part, ...]) -> None:
-        """`CalibrationError` where the file measured other parts, or by another OpenCV."""
-        here = [_plain(part.description) for part in parts]
-        there = [_plain(part) for part in self.parts]
-        if here != there:
-            raise CalibrationError(
-                f"calibration: made for {_texts(there)}, got {_texts(here)}; calibrate this pipeline"
-            )
-        if self.opencv != cv2.__version__:
-            raise CalibrationError(
-                f"calibration: made with OpenCV {self.opencv}, got {cv2.__version__}, whose pixels may differ; "
-                "calibrate again"
-            )
-
-
-def _plain(description: Mapping[str, Any]) -> dict[str, Any]:
-    return {k: v for k, v in description.items() if k != "unit"}
-
-
-def _texts(descriptions: list[dict[str, Any]]) -> str:
-    return " then ".join(",".join(f"{k}={v}" for k, v in d.items()) for d in descriptions) or "nothing"
 
 
 @dataclass(frozen=True)

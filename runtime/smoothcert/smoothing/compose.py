@@ -10,7 +10,8 @@ from ..errors import require
 from .attack import Attack
 from .blur import Blur
 from .bounds import find_theorem
-from .calibrated import Calibrated, Calibration, ErrorRule
+from .calibrated import Calibrated, ErrorRule
+from .calibration import Calibration
 from .color import Brightness, Contrast, Gamma
 from .composition import Composition, Guarantee, Part, Smoothing
 from .enumeration import Enumeration

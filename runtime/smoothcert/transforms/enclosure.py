@@ -1,19 +1,18 @@
 """What the attacker's 8-bit rotations and scalings can make of an image, over a whole interval of the parameter.
 
-An exact warp puts into each pixel the interpolant at the source position R(-a)(p - c) + c, or (p - c) / a + c, p the
-pixel and c the middle. As the parameter runs, the position draws an arc or a segment, and the interpolant along it
-changes at no more than the rates of the cells it crosses: that bounds its values between the values at both ends.
-OpenCV's 8-bit warp misses the position and the value a little. Its sources, and experiment, say by how much:
+An exact warp puts into each pixel p the interpolant at the source position R(-a)(p - c) + c, or (p - c) / a + c, c the
+middle. As a runs, the position draws an arc or a segment, along which the interpolant changes no faster than the slopes
+of the cells it crosses allow: that, and its values at both ends, bound it. OpenCV misses position and value a little;
+how far is read from its sources, and measured by the tests:
 
-- 5.0, 1, 3 or 4 channels: the inverse matrix is found in float64 and rounded to float32, the position is
-  M0 x + (M1 y + M2) in float32, fused or not, and so is the interpolation. At most 4 roundings of S, a bound of
-  |M0 x| + |M1 y| + |M2|, move the position: 2^-22 S. Used: twice that, and 0.001 levels; 2^-16 levels are needed.
-- 4.x, and 2 channels in 5.0: fixed point. Two roundings to 1/1024 pixel, then one to 1/32 pixel (bilinear) or to whole
-  pixels (nearest, not counted as a miss), and weights to 1/32768. Used: 1/1024 or 1/64 + 1/1024 pixels, each with
-  0.0002 more, and 0.02 levels; 2 units in each of the weights come to 0.016. Versions other than 5.0 get the larger
-  of the two kinds.
+- 5.0 with 1, 3 or 4 channels rounds the inverse matrix, found in float64, to float32, and takes M0 x + (M1 y + M2) and
+  the interpolant in float32, fused or not. Four roundings of S >= |M0 x| + |M1 y| + |M2| move the position by at most
+  2^-22 S: twice that is granted. Six roundings of the value come to 0.0001 levels: 0.001 is granted.
+- 4.x, and 5.0 with 2 channels, rounds twice to 1/1024 pixel, then to 1/32 pixel (bilinear) or to whole ones (nearest,
+  which is no miss): 1/1024 + 1/64 or 1/1024 pixels, granted with 0.0002 more. Weights are multiples of 1/32768, one
+  unit off at most in two of them, 0.016 levels: 0.02 is granted. Versions not known get the larger of both.
 
-Both blend what lies beyond the border pixel by pixel. Values round to the nearest level, ties either way.
+Both take what lies beyond the border pixel by pixel, and round to the nearest level, ties either way.
 """
 
 from __future__ import annotations
@@ -22,7 +21,7 @@ import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import pairwise
-from typing import Any, Literal, NamedTuple
+from typing import Literal, NamedTuple
 
 import cv2
 import numpy as np
@@ -39,13 +38,6 @@ _BLOCK = 8192  # pixels worked on at a time, to stay in the processor's cache
 
 Floats = NDArray[np.float64]
 Bounds = tuple[Floats, Floats]
-
-
-class Slack(NamedTuple):
-    """How far OpenCV's positions, in pixels along x or y, and its values, in levels, lie from the exact ones."""
-
-    pixels: float
-    levels: float
 
 
 def enclose(
@@ -69,36 +61,35 @@ def enclose(
     require(
         interpolation != "bicubic",
         "enclosure: expected bilinear or nearest, got bicubic, which overshoots the pixels it blends; "
-        "certify against bilinear, or sample",
+        "certify against bilinear instead",
     )
     require_name("interpolation", interpolation, ("nearest", "bilinear"))
-    require(image.ndim == 2 or image.shape[2] <= 4, f"enclosure: expected at most 4 channels, got {image.shape[-1]}")
     require(
-        -math.inf < low <= high < math.inf, f"enclosure: expected finite ends, low <= high, got [{low:g}, {high:g}]"
+        max(image.shape[:2]) <= FAR and image.size <= 4 * math.prod(image.shape[:2]),
+        f"enclosure: expected at most {FAR:g} x {FAR:g} pixels of 4 channels, got shape {image.shape}; make it smaller",
     )
-    least, most = SCALES
-    require(
-        kind == "rotation" or least <= low <= high <= most,
-        f"scaling: expected factors from {least:g} to {most:g}, got [{low:g}, {high:g}]",
-    )
-    require(pieces >= 1, f"enclosure: expected 1 piece or more, got {pieces}")
     require(
         "ALGO_HINT_APPROX" not in cv2.getBuildInformation(),
-        "enclosure: expected an OpenCV that interpolates exactly, got one built with ALGO_HINT_APPROX; "
-        "install another build",
+        "enclosure: expected an OpenCV that blends in float32, got one built with ALGO_HINT_APPROX; install another",
     )
+    least, most = SCALES if kind == "scaling" else (-1e6, 1e6)
+    require(
+        least <= low <= high <= most,
+        f"{kind}: expected {least:g} <= low <= high <= {most:g}, got low {low:g} and high {high:g}",
+    )
+    require(pieces >= 1, f"enclosure: expected 1 piece or more, got {pieces}")
     ends = np.minimum(np.linspace(low, high, pieces + 1), high).tolist()
     return (_part(kind, image, *part, border, interpolation) for part in pairwise(ends))
 
 
-def slack(channels: int, interpolation: str, extent: float, stretch: float) -> Slack:
-    """The slack for images of this diagonal, in pixels, whose positions are stretched at most so much."""
+def slack(channels: int, interpolation: str, extent: float, stretch: float) -> tuple[float, float]:
+    """How far, in pixels along x or y and in levels, OpenCV may miss; extent: the image's diagonal, in pixels."""
     # |M0 x| + |M1 y| <= stretch extent, and |M2| = |c - M c| <= (1 + stretch) extent / 2.
-    floating = Slack(2.0**-21 * (0.5 + 1.5 * stretch) * extent, 0.001)
+    floating = 2.0**-21 * (0.5 + 1.5 * stretch) * extent
     if cv2.__version__.startswith("5.0.") and channels != 2:
-        return floating
-    fixed = Slack(1 / 1024 + 0.0002 + (1 / 64 if interpolation == "bilinear" else 0), 0.02)
-    return Slack(max(floating.pixels, fixed.pixels), fixed.levels)
+        return floating, 0.001
+    fixed = 1 / 1024 + 0.0002 + (1 / 64 if interpolation == "bilinear" else 0)
+    return max(floating, fixed), 0.02
 
 
 @dataclass(frozen=True)
@@ -108,17 +99,17 @@ class _Source:
     planes: Floats  # (C, rows * columns) levels, flat
     tables: tuple[NDArray[np.int64], NDArray[np.int64]]  # flat index of the column x and of the row y, from -reach
     reach: int
-    shape: tuple[int, ...]
+    middle: Floats  # (2, 1), x and y
 
     @classmethod
     def of(cls, image: NDArray[np.uint8], border: str, reach: int) -> _Source:
         pixels = image.reshape(*image.shape[:2], -1)
         if border == "black":
             pixels = np.pad(pixels, ((1, 1), (1, 1), (0, 0)))
-        columns = _indices(image.shape[1], border, reach)
-        rows = _indices(image.shape[0], border, reach) * pixels.shape[1]
+        height, width = image.shape[:2]
+        tables = _indices(width, border, reach), _indices(height, border, reach) * pixels.shape[1]
         planes = np.ascontiguousarray(pixels.reshape(-1, pixels.shape[2]).T, dtype=float)
-        return cls(planes, (columns, rows), reach, image.shape)
+        return cls(planes, tables, reach, np.array([[width - 1], [height - 1]]) / 2)
 
     def at(self, x: NDArray[np.int64], y: NDArray[np.int64]) -> Floats:
         """Levels (C, n) of the pixels (x, y), which may lie outside."""
@@ -153,30 +144,28 @@ def _part(
 ) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
     """The lowest and highest images over one part."""
     height, width = image.shape[:2]
-    y, x = np.mgrid[:height, :width].reshape(2, -1)
-    offsets = np.stack([x - (width - 1) / 2, y - (height - 1) / 2])
-    radius = math.hypot(*offsets[:, 0])
-    if kind == "rotation":
-        turn = min(high - low, 360.0)  # from `rotate`'s own reduction of the angle, which is exact
-        first, stretch = math.radians(math.remainder(low, 360)), 1.0
-        last = first + math.radians(turn)
+    if kind == "scaling":
+        first, last, stretch = 1 / high, 1 / low, 1 / low  # positions are linear in the factor's inverse
     else:
-        first, last = 1 / high, 1 / low  # positions are linear in it
-        stretch = last
-    source = _Source.of(image, border, math.ceil(min(radius * stretch, FAR)) + 3)
-    allowed = slack(source.planes.shape[0], interpolation, math.hypot(width, height), stretch)
-    steps = min(max(math.ceil((last - first) * max(radius / _STEP, 1)), 1), _STEPS)
+        first, stretch = math.radians(math.remainder(low, 360)), 1.0  # `rotate` takes the same remainder
+        last = first + math.radians(min(high - low, 360.0))
+    extent = math.hypot(width, height)
+    source = _Source.of(image, border, math.ceil(min(extent * stretch, FAR)) + 3)
+    granted = slack(len(source.planes), interpolation, extent, stretch)
+    steps = min(max(math.ceil((last - first) * max(extent / 2 / _STEP, 1)), 1), _STEPS)
     times = np.linspace(first, last, steps + 1).tolist()
-    lowest, highest = np.empty((2, *source.planes.shape[:1], height * width), np.uint8)
-    within = _linear if interpolation == "bilinear" else _nearest
+    offsets = np.indices((width, height), float).transpose(0, 2, 1).reshape(2, -1) - source.middle
+    lowest, highest = np.empty((2, len(source.planes), height * width), np.uint8)
+    bounds = _linear if interpolation == "bilinear" else _nearest
     for begin in range(0, height * width, _BLOCK):
         block = slice(begin, begin + _BLOCK)
-        bounds = [
-            within(source, _sweep(kind, offsets[:, block], *step), allowed)
-            for step in pairwise(times)
-        ]
-        lowest[:, block] = np.ceil(np.min([lower for lower, _ in bounds], 0) - 0.5).clip(0, 255)
-        highest[:, block] = np.floor(np.max([upper for _, upper in bounds], 0) + 0.5).clip(0, 255)
+        least = np.full(lowest[:, block].shape, np.inf)
+        greatest = -least
+        for step in pairwise(times):
+            lower, upper = bounds(source, _sweep(kind, offsets[:, block], *step), *granted)
+            least, greatest = np.minimum(least, lower), np.maximum(greatest, upper)
+        lowest[:, block] = np.ceil(least - 0.5).clip(0, 255)
+        highest[:, block] = np.floor(greatest + 0.5).clip(0, 255)
     return lowest.T.reshape(image.shape), highest.T.reshape(image.shape)
 
 
@@ -195,20 +184,17 @@ def _sweep(kind: str, offsets: Floats, first: float, last: float) -> _Sweep:
     return _Sweep(start, end, (lower, upper), speed, last - first)
 
 
-def _nearest(source: _Source, sweep: _Sweep, allowed: Slack) -> Bounds:
-    """The least and greatest (C, n) of the pixels whose squares the boxes touch."""
-    middle = _middle(source)
-    first = np.floor(sweep.box[0] + (middle + 0.5 - allowed.pixels)).astype(np.int64)
-    last = np.floor(sweep.box[1] + (middle + 0.5 + allowed.pixels)).astype(np.int64)
+def _nearest(source: _Source, sweep: _Sweep, pixels: float, levels: float) -> Bounds:
+    """The least and greatest (C, n) of the pixels whose squares the boxes touch; slack in pixels."""
+    first = np.floor(sweep.box[0] + (source.middle + 0.5 - pixels)).astype(np.int64)
+    last = np.floor(sweep.box[1] + (source.middle + 0.5 + pixels)).astype(np.int64)
     touched = [source.at(x, y) for x in (first[0], last[0]) for y in (first[1], last[1])]
-    wide = (last - first > 1).any(0) | _far(first)
-    return _or_whole(source, wide, (np.min(touched, 0), np.max(touched, 0)))
+    return _or_whole(source, first, last - first > 1, np.min(touched, 0), np.max(touched, 0))
 
 
-def _linear(source: _Source, sweep: _Sweep, allowed: Slack) -> Bounds:
-    """Bounds (C, n) of the bilinear interpolant as OpenCV finds it, unrounded."""
-    middle = _middle(source)
-    low, high = sweep.box[0] + (middle - allowed.pixels), sweep.box[1] + (middle + allowed.pixels)
+def _linear(source: _Source, sweep: _Sweep, pixels: float, levels: float) -> Bounds:
+    """Bounds (C, n) of the bilinear interpolant, before it is rounded; slack in pixels and levels."""
+    low, high = sweep.box[0] + (source.middle - pixels), sweep.box[1] + (source.middle + pixels)
     corner = np.floor(low).astype(np.int64)
     low, high = low - corner, high - corner
     x, y = corner
@@ -216,33 +202,29 @@ def _linear(source: _Source, sweep: _Sweep, allowed: Slack) -> Bounds:
     across = np.diff(patch, axis=1)
     slope_x = _slopes(across, low[1], high[1], high[0] > 1)
     slope_y = _slopes(np.diff(patch, axis=0).swapaxes(0, 1), low[0], high[0], high[1] > 1)
-    from_x, from_y = _product(slope_x, sweep.speed, 0), _product(slope_y, sweep.speed, 1)
-    start, end = (_value(patch, across, position + (middle - corner)) for position in (sweep.start, sweep.end))
-    # Rates between falling <= 0 and rising >= 0, and both ends: no value lies under the two lines from the ends.
-    falling, rising = np.minimum(from_x[0] + from_y[0], 0), np.maximum(from_x[1] + from_y[1], 0)
-    width = rising - falling
-    share = np.divide(rising, width, out=np.zeros_like(width), where=width > 0)
+    start, end = (_value(patch, across, position + (source.middle - corner)) for position in (sweep.start, sweep.end))
+    # Along the way the value changes at rates between falling <= 0 and rising >= 0: it lies above the lines that fall
+    # at those rates from both ends, so above the point where they meet, and likewise below.
+    by_x = [slope * speed[0] for slope in slope_x for speed in sweep.speed]
+    by_y = [slope * speed[1] for slope in slope_y for speed in sweep.speed]
+    falling = np.minimum(np.minimum.reduce(by_x) + np.minimum.reduce(by_y), 0)
+    rising = np.maximum(np.maximum.reduce(by_x) + np.maximum.reduce(by_y), 0)
+    share = np.divide(rising, rising - falling, out=np.zeros_like(rising), where=rising > falling)
     tilt = (start - end + falling * sweep.span) * share
-    miss = np.full_like(tilt, allowed.levels)
-    for least, greatest in (slope_x, slope_y):
-        miss += allowed.pixels * np.maximum(greatest, -least)
-    return _or_whole(source, (high > 2).any(0) | _far(corner), (end + tilt - miss, start - tilt + miss))
+    steepest = np.maximum(slope_x[1], -slope_x[0]) + np.maximum(slope_y[1], -slope_y[0])
+    miss = pixels * steepest + levels
+    return _or_whole(source, corner, high > 2, end + tilt - miss, start - tilt + miss)
 
 
-def _middle(source: _Source) -> Floats:
-    return np.array([[source.shape[1] - 1], [source.shape[0] - 1]]) / 2
-
-
-def _far(corner: NDArray[np.int64]) -> NDArray[np.bool_]:
-    return np.asarray((abs(corner) > FAR).any(0))
-
-
-def _or_whole(source: _Source, wide: NDArray[np.bool_], bounds: Bounds) -> Bounds:
-    """The bounds, but the image's whole range where its box was too wide: no interpolant leaves it."""
-    if not wide.any():
-        return bounds
-    lower, upper = source.planes.min(1, keepdims=True) - 0.4, source.planes.max(1, keepdims=True) + 0.4
-    return np.where(wide, lower, bounds[0]), np.where(wide, upper, bounds[1])
+def _or_whole(
+    source: _Source, corner: NDArray[np.int64], wide: NDArray[np.bool_], lower: Floats, upper: Floats
+) -> Bounds:
+    """The bounds, but the image's whole range where a box is too wide or too far out: no interpolant leaves it."""
+    whole = np.any(wide | (abs(corner) > FAR), axis=0)
+    if not whole.any():
+        return lower, upper
+    least, greatest = source.planes.min(1, keepdims=True), source.planes.max(1, keepdims=True)
+    return np.where(whole, least, lower), np.where(whole, greatest, upper)
 
 
 def _slopes(differences: Floats, low: Floats, high: Floats, second: NDArray[np.bool_]) -> Bounds:
@@ -266,9 +248,3 @@ def _value(patch: Floats, across: Floats, position: Floats) -> Floats:
     x, y = position
     rows = patch[:, 0] + across[:, 0] * np.minimum(x, 1) + across[:, 1] * np.maximum(x - 1, 0)
     return np.asarray(rows[0] + (rows[1] - rows[0]) * np.minimum(y, 1) + (rows[2] - rows[1]) * np.maximum(y - 1, 0))
-
-
-def _product(slope: Bounds, speed: Bounds, axis: int) -> Bounds:
-    """Bounds of the product of a slope and a speed."""
-    products: list[Any] = [one * other[axis] for one in slope for other in speed]
-    return np.minimum.reduce(products), np.maximum.reduce(products)

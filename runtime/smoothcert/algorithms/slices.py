@@ -1,0 +1,208 @@
+"""A range of one geometric attack on one input, slice by slice: theory.md section 7; Li et al. 2021 (TSS)."""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from itertools import pairwise
+from typing import Any, Literal, cast
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..certificate import Certificate
+from ..confidence import SequentialTest, geometric_looks
+from ..errors import DataError, require
+from ..evidence import Evidence, Look, Slice, top
+from ..sampling import ESTIMATION, Sampler
+from ..smoothing import Attack, Noise, Smoothing
+from ..spatial import Raw
+from ..transforms.attacks import IDENTITY, Manner, attacked
+from ..transforms.enclosure import enclose
+from .base import abstain, conclude, plain, require_sizes
+
+KINDS = ("rotation", "scaling")
+MOST = 4096  # slices of one input
+_REACH = 0.5  # of a standard deviation of the noise: what an image may move within a slice
+_FINE = 0.9  # of that: what the next slice's width aims at
+
+
+@dataclass(frozen=True)
+class Slices:
+    """Is the class kept under every rotation, or scaling, of the range? Pixel noise alone; no calibration.
+
+    The range is cut so finely that within a slice what the model sees moves by at most sigma / 2 in l2, by a bound that
+    is proved for the code that runs (`transforms.enclosure`). A slice stands when the noise certifies that distance
+    around the image at its middle: sequentially, with at most n votes, and an equal share of alpha for each slice. The
+    first slice that is futile ends it. Cost: one enclosure and 64 votes or more a slice.
+    """
+
+    attack: Attack
+    n: int = 100_000
+    alpha: float = 0.001
+    border: str = "black"
+    interpolation: str = "bilinear"
+
+    def __post_init__(self) -> None:
+        require_sizes(self.n, self.alpha)
+        kinds, ranges = " or ".join(KINDS), dict(self.attack)
+        one = len(ranges) == 1 and self.name in KINDS and ranges[self.name].points is None
+        require(one, f"slices: expected one interval of {kinds}, such as rotation=-10:10, got {self.attack}")
+        require(self.name != "scaling" or ranges[self.name].low > 0, "slices: expected factors of scaling above 0")
+
+    @property
+    def name(self) -> str:
+        """The attack's."""
+        return self.attack.ranges[0][0]
+
+    @property
+    def recipe(self) -> dict[str, Any]:
+        """Mode, attack, border, interpolation, sample size, failure probability."""
+        return plain("slices", self)
+
+    def needed(self, smoothing: Smoothing) -> float:
+        """The probability that the class must have at the middle of every slice."""
+        if not isinstance(smoothing, Noise):
+            raise ValueError("slices: expected --smooth noise=SIGMA alone; the attack itself is not smoothed")
+        return smoothing.p_star({"noise": _REACH * smoothing.sigma})
+
+    def test(self, smoothing: Smoothing, slices: int, slack: float = 0.0) -> SequentialTest:
+        """The test of one slice. Shares of alpha are rounded down to a power of two, so that inputs share tests."""
+        share = self.alpha / 2 ** math.ceil(math.log2(max(slices, 1)))
+        return SequentialTest((self.needed(smoothing) + slack,), share, geometric_looks(64, self.n))
+
+    def cut(self, raw: Raw, smoothing: Smoothing) -> list[tuple[float, float]]:
+        """The slices, side by side over the whole range; `DataError` where they would be more than `MOST`."""
+        self.needed(smoothing)
+        require(raw.spatial.monotone, "slices: expected nearest, bilinear or area to resize by; the others overshoot")
+        allowed = _REACH * smoothing.parts[0].scale
+        ((_, whole),) = self.attack
+        cuts, low, width = list[tuple[float, float]](), whole.low, (whole.high - whole.low) / 16
+        while low < whole.high or not cuts:
+            high = min(low + width, whole.high)
+            distance = self._distance(raw, low, high)
+            if distance <= allowed:
+                cuts.append((low, high))
+                low = high
+            if len(cuts) == MOST or (distance > allowed and high - low <= (whole.high - whole.low) / (4 * MOST)):
+                raise DataError(
+                    f"slices: {self.attack} needs more than {MOST} slices; raise sigma or take a part of it"
+                )
+            width *= min(2.0, max(0.25, _FINE * allowed / max(distance, 1e-9)))
+        return cuts
+
+    def _distance(self, raw: Raw, low: float, high: float) -> float:
+        """How far, in l2 and [0,1] intensities, what the model sees may be from the slice's middle."""
+        middle = raw.seen(self._attacked(raw, (low + high) / 2)).astype(np.int64)
+        farthest = 0
+        for lowest, highest in enclose(
+            cast(Literal["rotation", "scaling"], self.name),
+            raw.image,
+            low,
+            high,
+            border=self.border,
+            interpolation=self.interpolation,
+        ):
+            # What the model sees is monotone in the image: bounds go through the very code that runs.
+            change = np.maximum(middle - raw.seen(lowest), raw.seen(highest) - middle)
+            farthest = max(farthest, int(np.square(change).sum()))
+        return math.sqrt(farthest) / 255
+
+    def _attacked(self, raw: Raw, value: float) -> NDArray[np.uint8]:
+        return attacked(raw.image, [(self.name, value, Manner(self.border, self.interpolation))])
+
+    def draw(self, sampler: Sampler) -> Evidence:
+        """Votes, slice by slice from the identity outwards, until one is futile."""
+        if sampler.raw is None or sampler.image is None:
+            raise DataError("slices: expected 8-bit images, got other data; convert them")
+        cuts = self.cut(sampler.raw, sampler.smoothing)
+        test = self.test(sampler.smoothing, len(cuts), sampler.slack)
+        slices = [Slice(low, high) for low, high in cuts]
+        votes: Counter[int] = Counter()
+        label: int | None = None
+        for i in self._order(cuts):
+            x = np.empty(sampler.image, np.uint8)
+            sampler.raw.place(self._attacked(sampler.raw, sum(cuts[i]) / 2), x)
+            there = replace(sampler, x=x.reshape(sampler.x.shape))
+            looks, drawn = _looks(there, ESTIMATION + 8 * (i + 1), test, label)
+            slices[i] = replace(slices[i], looks=tuple(looks))
+            votes.update(drawn)
+            label = looks[-1].label
+            if not test.claims(looks[-1].n, looks[-1].count):
+                break
+        return replace(sampler.evidence("slices", {}, votes), slices=tuple(slices))
+
+    def _order(self, cuts: Sequence[tuple[float, float]]) -> list[int]:
+        """From the slice nearest to the identity outwards."""
+        return sorted(range(len(cuts)), key=lambda i: abs(sum(cuts[i]) / 2 - float(IDENTITY[self.name])))
+
+    def decide(self, evidence: Evidence, smoothing: Smoothing) -> Certificate:
+        """The class that every slice claims; the last look of each is replayed."""
+        test = self.test(smoothing, len(evidence.slices), evidence.slack)
+        order = self._order([(s.low, s.high) for s in evidence.slices])
+        for done, i in enumerate(order):
+            s = evidence.slices[i]
+            if not s.looks or not any(test.claims(look.n, look.count) for look in s.looks):
+                last = s.looks[-1] if s.looks else Look(0, 0, 0)
+                where = f"{self.name} {s.low:.4g}:{s.high:.4g} after {done} of {len(order)} slices stood"
+                reason = f"slice lost: {where}, class {last.label} got {last.count} of {last.n} votes"
+                return abstain(self, smoothing, evidence, reason)
+        p_lower = test.p0s[0] - evidence.slack
+        label = evidence.slices[order[0]].looks[-1].label
+        return conclude(self, smoothing, evidence, label, 0.0, p_lower, 1 - p_lower)
+
+    def consistent(self, evidence: Evidence, smoothing: Smoothing) -> bool:
+        """Slices side by side over the whole range, looks at the schedule until each stands, one class throughout."""
+        ((_, whole),) = self.attack
+        slices = evidence.slices
+        ends = [whole.low, *(s.high for s in slices)]
+        if not slices or ends[-1] != whole.high or [s.low for s in slices] != ends[:-1]:
+            return False
+        test = self.test(smoothing, len(slices), evidence.slack)
+        total, label, lost = 0, None, False
+        for i in self._order([(s.low, s.high) for s in slices]):
+            looks = slices[i].looks
+            if lost != (not looks):
+                return False
+            if lost:
+                continue
+            if not _scheduled(looks, test, label):
+                return False
+            total, label = total + looks[-1].n, looks[-1].label
+            lost = not test.claims(looks[-1].n, looks[-1].count)
+        return total == sum(evidence.estimation.values()) and not evidence.selection and not evidence.looks
+
+    def samples(self, smoothing: Smoothing) -> tuple[int, int]:
+        """Of one slice: the first look that unanimous votes end, and n."""
+        test = self.test(smoothing, 64)
+        return next((n for n in test.looks if test.claims(n, n)), self.n), self.n
+
+    def reachable(self, smoothing: Smoothing) -> float:
+        """Infinite where unanimous votes claim a slice."""
+        return float("inf") if self.test(smoothing, 64).claims(self.n, self.n) else 0.0
+
+
+def _looks(sampler: Sampler, stage: int, test: SequentialTest, label: int | None) -> tuple[list[Look], Counter[int]]:
+    """Looks at one slice until its test ends; it follows `label`, or the running favourite where there is none yet."""
+    votes: Counter[int] = Counter()
+    looks: list[Look] = []
+    for n in test.looks:
+        votes.update(sampler.counts(stage, sum(votes.values()), n))
+        followed = top(votes) if label is None else label
+        looks.append(Look(n, followed, votes[followed]))
+        if test.claims(n, votes[followed]) or test.futile(n, votes[followed], 0):
+            break
+    return looks, votes
+
+
+def _scheduled(looks: Sequence[Look], test: SequentialTest, label: int | None) -> bool:
+    """Whether `_looks` could have left these."""
+    if tuple(look.n for look in looks) != test.looks[: len(looks)]:
+        return False
+    ended = [bool(test.claims(x.n, x.count)) or test.futile(x.n, x.count, 0) for x in looks]
+    grows = all(a.label != b.label or 0 <= b.count - a.count <= b.n - a.n for a, b in pairwise(looks))
+    whole = ended[-1] or looks[-1].n == test.looks[-1]
+    followed = label is None or all(look.label == label for look in looks)
+    return grows and followed and whole and not any(ended[:-1]) and all(0 <= x.count <= x.n for x in looks)
