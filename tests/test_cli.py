@@ -264,7 +264,7 @@ BAD: dict[str, tuple[bytes | None, dict[str, Any] | None, tuple[Any, ...], str]]
     "alpha": (GOOD, VECTORS, ("--alpha", 0), "between 0 and 0.5, got 0"),
     "hopeless n": (GOOD, VECTORS, ("--n", 9), "could only abstain"),
     "zero n": (GOOD, VECTORS, ("--n", 0), "expected at least 1 sample"),
-    "mode": (GOOD, VECTORS, ("--mode", "quick"), "expected fixed, radius, target or enumerate, got 'quick'"),
+    "mode": (GOOD, VECTORS, ("--mode", "quick"), "expected fixed, radius, target, slices or enumerate, got 'quick'"),
     "bound": (GOOD, VECTORS, ("--bound", "both"), "Invalid value for '--bound'"),
     "no radii": (GOOD, VECTORS, ("--mode", "target"), "expected ascending radii > 0, got none"),
     "radii that fall": (GOOD, VECTORS, ("--mode", "target", "--radii", "1,0.5"), "expected ascending radii"),
@@ -310,7 +310,7 @@ BAD: dict[str, tuple[bytes | None, dict[str, Any] | None, tuple[Any, ...], str]]
         GOOD, VECTORS, (*part("contrast=1", "brightness=1"), "--mode", "target", "--radii", "1"), "several parameters"),
     "radii and an attack": (
         GOOD, VECTORS, ("--mode", "target", "--radii", "1", *attack("noise=1")), "radii or an attack, got both"),
-    "border without enumeration": (GOOD, VECTORS, ("--border", "wrap"), "expected with --mode enumerate alone"),
+    "border without enumeration": (GOOD, VECTORS, ("--border", "wrap"), "expected with --mode enumerate or slices"),
     "enumerate nothing": (DIGIT, DIGITS, ENUMERATE, "--mode enumerate: expected --attack and no --smooth"),
     "enumerate a smoothing": (
         DIGIT, DIGITS, (*ENUMERATE, *attack("blur=1"), *part("blur=1")), "expected --attack and no --smooth"),

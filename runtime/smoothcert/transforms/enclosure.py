@@ -5,10 +5,10 @@ middle. As a runs, the position draws an arc or a segment, along which the inter
 of the cells it crosses allow: that, and its values at both ends, bound it. OpenCV misses position and value a little;
 how far is read from its sources, and measured by the tests:
 
-- 5.0 with 1, 3 or 4 channels rounds the inverse matrix, found in float64, to float32, and takes M0 x + (M1 y + M2) and
+- 5.0.0 with 1, 3 or 4 channels rounds the inverse matrix, found in float64, to float32; takes M0 x + (M1 y + M2) and
   the interpolant in float32, fused or not. Four roundings of S >= |M0 x| + |M1 y| + |M2| move the position by at most
   2^-22 S: twice that is granted. Six roundings of the value come to 0.0001 levels: 0.001 is granted.
-- 4.x, and 5.0 with 2 channels, rounds twice to 1/1024 pixel, then to 1/32 pixel (bilinear) or to whole ones (nearest,
+- 4.x, and 5.0.0 with 2 channels, rounds twice to 1/1024 pixel, then to 1/32 pixel (bilinear) or to whole ones (nearest,
   which is no miss): 1/1024 + 1/64 or 1/1024 pixels, granted with 0.0002 more. Weights are multiples of 1/32768, one
   unit off at most in two of them, 0.016 levels: 0.02 is granted. Versions not known get the larger of both.
 
@@ -32,8 +32,8 @@ from .checks import eight_bit, require_name
 from .geometry import SCALES, WARP_BORDERS
 
 FAR = 2.0**14  # pixels; OpenCV's fixed point keeps positions in 16 bits
-_STEP = 0.5  # pixels that a position may move in one step; a box must not reach over more than 2 cells
-_STEPS = 1024  # at most in each part; beyond, distant pixels get the image's whole range
+_STEP = 0.75  # pixels that a position may move in one step, so that its box meets 2 cells a side at most
+_STEPS = 4096  # at most in each part; beyond, distant pixels get the image's whole range
 _BLOCK = 8192  # pixels worked on at a time, to stay in the processor's cache
 
 Floats = NDArray[np.float64]
@@ -86,7 +86,7 @@ def slack(channels: int, interpolation: str, extent: float, stretch: float) -> t
     """How far, in pixels along x or y and in levels, OpenCV may miss; extent: the image's diagonal, in pixels."""
     # |M0 x| + |M1 y| <= stretch extent, and |M2| = |c - M c| <= (1 + stretch) extent / 2.
     floating = 2.0**-21 * (0.5 + 1.5 * stretch) * extent
-    if cv2.__version__.startswith("5.0.") and channels != 2:
+    if cv2.__version__ == "5.0.0" and channels != 2:
         return floating, 0.001
     fixed = 1 / 1024 + 0.0002 + (1 / 64 if interpolation == "bilinear" else 0)
     return max(floating, fixed), 0.02
