@@ -15,7 +15,20 @@ import pytest
 import tomli_w
 from scipy.stats import expon, halfnorm, norm, rayleigh, uniform
 
-from smoothcert import Attack, Blur, Brightness, Contrast, Enumeration, Gamma, Noise, Translation, compose
+from smoothcert import (
+    Attack,
+    Blur,
+    Brightness,
+    Contrast,
+    Enumeration,
+    Gamma,
+    Noise,
+    Rotation,
+    Scaling,
+    Translation,
+    certify,
+    compose,
+)
 from smoothcert.smoothing import PARTS, Part, Smoothing, parse_part, smoothing_of
 from smoothcert.transforms import blur
 
@@ -26,6 +39,13 @@ EXAMPLES: dict[str, Part] = {
     "gamma": Gamma(0.4),
     "blur": Blur(3.0),
     "translation": Translation(2.0),
+}
+INEXACT: dict[str, Part] = {  # compose only up to an error
+    "rotation": Rotation(5.0),
+    "scaling": Scaling(0.1),
+    "translation, black": Translation(2.0, border="black"),
+    "translation, reflect101": Translation(2.0, border="reflect101"),
+    "translation, bilinear": Translation(2.0, interpolation="bilinear"),
 }
 SMALL = {"noise": 0.1, "brightness": 0.1, "contrast": 1.1, "gamma": 1.1, "blur": 0.4, "translation": 1.0}
 LISTS = [names for size in (2, 3) for names in itertools.permutations(EXAMPLES, size)]
@@ -42,8 +62,10 @@ def in_the_way(names: tuple[str, ...]) -> str:
 
 
 def test_every_part_has_its_example() -> None:
-    assert EXAMPLES.keys() == PARTS.keys() == SMALL.keys()
-    assert all(PARTS[name] is type(part) and part.name == name for name, part in EXAMPLES.items())
+    assert EXAMPLES.keys() | INEXACT.keys() >= PARTS.keys() >= EXAMPLES.keys() == SMALL.keys()
+    assert all(PARTS[part.name] is type(part) for part in (*EXAMPLES.values(), *INEXACT.values()))
+    assert all(part.name == name and part.composes for name, part in EXAMPLES.items())
+    assert not any(part.composes for part in INEXACT.values())
 
 
 @pytest.mark.parametrize("names", LISTS, ids="-".join)
@@ -60,6 +82,29 @@ def test_every_list_has_its_theorem_or_says_what_is_in_the_way(names: tuple[str,
     for name in names:
         if name != "noise" or not {"gamma", "blur"} & {*names}:
             assert 0.5 < smoothing.p_star({name: SMALL[name]}) < 0.8
+
+
+@pytest.mark.parametrize("part", INEXACT.values(), ids=INEXACT)
+def test_without_a_calibration_inexact_parts_are_refused(part: Part) -> None:
+    """Alone or with others, at any place, with either guarantee: in a line that says what to do."""
+    others = [other for name, other in EXAMPLES.items() if name not in ("noise", part.name)]
+    lists = [[part], [part, Noise(0.3)], *([part, other, Noise(0.3)] for other in others)]
+    lists += [[other, part, Noise(0.3)] for other in others]
+    for parts, guarantee in itertools.product(lists, ("exact", "path")):
+        with pytest.raises(ValueError, match=rf"{part.name}.*calibration.*smoothcert calibrate") as error:
+            compose(*parts, guarantee=guarantee)  # type: ignore[arg-type]
+        assert "\n" not in str(error.value)
+    with pytest.raises(ValueError, match="smoothcert calibrate"):
+        part.p_star({part.name: 1.0})
+
+
+@pytest.mark.parametrize("part", INEXACT.values(), ids=INEXACT)
+def test_inexact_parts_certify_nothing_on_their_own(part: Part) -> None:
+    """A part is a smoothing: without `compose` too it draws no vote and claims no radius that no theorem covers."""
+    with pytest.raises(ValueError, match="smoothcert calibrate"):
+        certify(lambda batch: np.zeros(len(batch), int), part, np.zeros((8, 8), np.uint8), n=1000, key=1)
+    with pytest.raises(ValueError, match="smoothcert calibrate"):
+        part.radius(0.99)
 
 
 @pytest.mark.parametrize("names", [names for names in LISTS if {"blur", "translation"} <= {*names}], ids="-".join)
@@ -191,21 +236,35 @@ SPELLED: dict[str, Part] = {
     "blur=4,border=wrap,law=folded-normal": Blur(4.0, "folded-normal", "wrap"),
     "blur=4, law=uniform": Blur(4.0, "uniform"),
     "translation=2.5,border=wrap": Translation(2.5),
+    "translation=2.5,border=wrap,interpolation=whole": Translation(2.5),
+}
+SPELLED_INEXACT: dict[str, Part] = {
+    "rotation=5": Rotation(5.0, border="black", interpolation="bilinear"),
+    "rotation=5,border=wrap,interpolation=nearest": Rotation(5.0, border="wrap", interpolation="nearest"),
+    "scaling=0.1,interpolation=bicubic,law=lognormal": Scaling(0.1, interpolation="bicubic"),
+    "translation=2,border=black": Translation(2.0, border="black"),
+    "translation=2,border=reflect101": Translation(2.0, border="reflect101"),
+    "translation=2,interpolation=bilinear": Translation(2.0, interpolation="bilinear"),
 }
 
 
-@pytest.mark.parametrize("text", SPELLED)
+@pytest.mark.parametrize("text", SPELLED | SPELLED_INEXACT)
 def test_parts_that_can_be_read(text: str) -> None:
-    assert parse_part(text) == SPELLED[text]
+    assert parse_part(text) == (SPELLED | SPELLED_INEXACT)[text]
 
 
 MISSPELLED = {
-    "": "--smooth: expected NAME=SCALE with NAME one of noise, brightness, contrast, gamma, blur, translation, got ''",
+    "": "NAME=SCALE with NAME one of noise, brightness, contrast, gamma, blur, translation, rotation, scaling, got ''",
     "=1": "--smooth: expected NAME=SCALE",
-    "fog=1": "NAME one of noise, brightness, contrast, gamma, blur, translation, got 'fog=1'",
+    "fog=1": "NAME one of noise, brightness, contrast, gamma, blur, translation, rotation, scaling, got 'fog=1'",
     "Blur=1": "got 'Blur=1'",
-    "rotation=5": "rotations of pixels compose only up to an error, for which a calibration is needed",
-    "scaling=1": "scalings of pixels compose only up to an error",
+    "rotation=5,border=reflect": "rotation border: expected one of black, wrap, reflect101, replicate, got 'reflect'",
+    "rotation=5,interpolation=whole": "rotation interpolation: expected one of nearest, bilinear, bicubic, got 'whole'",
+    "rotation=5,about=mid": "--smooth rotation: expected options of law, border, interpolation, got about",
+    "scaling=0": "scaling: expected a scale > 0, got 0",
+    "scaling=11": "scaling: expected a scale of at most ",
+    "scaling=0.6": "scaling: expected a scale of at most 0.5, got 0.6",  # draws beyond what OpenCV can scale by
+    "scaling=0.1,law=normal": "scaling: expected a law of lognormal, got 'normal'",
     "noise": "--smooth noise: expected noise=SCALE with a number, got 'noise'",
     "noise=": "--smooth noise: expected noise=SCALE with a number",
     "noise=a": "--smooth noise: expected noise=SCALE with a number",
@@ -226,9 +285,8 @@ MISSPELLED = {
     "blur=1,border=black": "blur: expected a border of reflect101, reflect, wrap, got 'black'",
     "blur=1,": "--smooth blur: expected options of law, border, got ",
     "blur=1,law=uniform,law=rayleigh": "--smooth blur: expected ",
-    "translation=2,border=black": "expected border=wrap, got 'black': what a black border has swallowed does not come",
-    "translation=2,border=reflect101": "expected border=wrap, got 'reflect101': translating a reflection-padded image",
-    "translation=2,border=mirror": "expected border=wrap, got 'mirror': unknown",
+    "translation=2,border=mirror": "border: expected one of black, wrap, reflect101, replicate, got 'mirror'",
+    "translation=2,interpolation=linear": "expected one of whole, nearest, bilinear, bicubic, got 'linear'",
     "translation=2000": "translation: expected a scale of at most 1600 pixels, got 2000",
 }
 

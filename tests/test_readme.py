@@ -5,6 +5,8 @@ from __future__ import annotations
 import re
 import shlex
 import shutil
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -12,8 +14,9 @@ import pytest
 
 from .conftest import IMAGES, MODEL, Result
 
-README = (Path(__file__).parents[1] / "README.md").read_text()
-COMMANDS = [line[2:] for line in README.splitlines() if line.startswith("$ smoothcert ")]
+ROOT = Path(__file__).parents[1]
+README = (ROOT / "README.md").read_text()
+COMMANDS = [line[2:] for line in README.splitlines() if line.startswith(("$ smoothcert ", "$ python examples/"))]
 
 
 def blocks(language: str) -> list[str]:
@@ -37,6 +40,10 @@ def test_commands_run(cli: Callable[..., Result]) -> None:
     shutil.copy(MODEL, "digits.onnx")
     shutil.copy(IMAGES, "digits.npz")
     for command in COMMANDS:
+        if command.startswith("python "):
+            _, script, *words = shlex.split(command)
+            subprocess.run([sys.executable, str(ROOT / script), *words], check=True)
+            continue
         result = cli(*shlex.split(command.split(" > ")[0])[1:])
         assert (result.code, result.err) == (0, ""), command
         expected = "\n{}".format(README.split(f"$ {command}\n")[1]).split("```")[0].split("\n$ ")[0].splitlines()

@@ -8,6 +8,7 @@ from typing import Annotated
 
 import typer
 
+from . import calibrate_commands
 from . import options as opt
 from .errors import RunError, SmoothcertError
 
@@ -20,6 +21,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
+app.add_typer(calibrate_commands.app, name="calibrate")
 
 
 def main() -> None:
@@ -29,7 +31,7 @@ def main() -> None:
         if code == _INTERRUPTED:
             raise KeyboardInterrupt
     except (KeyboardInterrupt, typer.Abort):
-        _fail("interrupted; all finished inputs are in the run folder, and the same command continues the run")
+        _fail("interrupted; all that was finished is kept, and the same command continues")
     except (SmoothcertError, ValueError) as error:
         _fail(str(error))
     except OSError as error:
@@ -169,6 +171,43 @@ def verify(
         print(f"wrong: {line}")
     print(f"{run}: {verdict.entries} entries, {len(verdict.wrong)} problems")
     if verdict.wrong:
+        raise typer.Exit(1)
+
+
+@app.command()
+def audit(
+    run: opt.Run,
+    attacks: Annotated[int, typer.Option(metavar="M", help="Attacks on each certificate, at most.")] = 20,
+    n: Annotated[int, typer.Option("--n", help="Fresh samples for each attack.")] = 1000,
+    confidence: Annotated[float, typer.Option(help="Probability that all confirmed answers are right.")] = 0.999,
+    seed: Annotated[
+        int | None, typer.Option(help="Of the attacks and samples. (default: drawn afresh, kept in audit.json)")
+    ] = None,
+    limit: Annotated[int | None, typer.Option(help="Take at most this many certificates.")] = None,
+    model: Annotated[Path | None, typer.Option(help="The model, if it has moved.")] = None,
+    data: Annotated[Path | None, typer.Option(help="The data, if they have moved.")] = None,
+    provider: Annotated[str, typer.Option(help="cpu, cuda or tensorrt. (default: the run's)", show_default=False)] = "",
+    threads: opt.Threads = None,
+    quiet: opt.Quiet = False,
+) -> None:
+    """Replay attacks inside the certified sets of RUN through the real pipeline. Exit code 1 if an answer changes."""
+    from .audit import open_audit
+    from .report.audit import show_audit
+    from .runs import RunFolder
+
+    opened = open_audit(
+        RunFolder(run),
+        model=model,
+        data=data,
+        limit=limit,
+        attacks=attacks,
+        n=n,
+        confidence=confidence,
+        seed=seed,
+        provider=provider,
+        threads=threads,
+    )
+    if show_audit(opened, run, quiet=quiet):
         raise typer.Exit(1)
 
 

@@ -37,7 +37,8 @@ class Preprocess:
     def __post_init__(self) -> None:
         require(self.layout in LAYOUTS, f"layout: expected one of {', '.join(LAYOUTS)}, got {self.layout!r}")
         require(self.scale is None or 0 < self.scale < math.inf, f"scale: expected a factor > 0, got {self.scale}")
-        require(all(s > 0 for s in self.std), f"std: expected values > 0, got {self.std}")
+        require(all(0 < s < math.inf for s in self.std), f"std: expected values > 0, got {self.std}")
+        require(all(map(math.isfinite, self.mean)), f"mean: expected finite values, got {self.mean}")
 
     @staticmethod
     def of(recipe: Mapping[str, Any]) -> Preprocess:

@@ -43,10 +43,12 @@ class Spatial:
 
     def __post_init__(self) -> None:
         for name, side in (("resize", self.resize), ("crop", self.crop)):
-            require(side is None or 0 < side <= 2**14, f"{name}: expected a side of 1 to 16384 pixels, got {side}")
+            whole = side is None or (type(side) is int and 0 < side <= 2**14)
+            require(whole, f"{name}: expected a side of 1 to 16384 pixels, got {side}")
         names = ", ".join(INTERPOLATIONS)
         require(self.interpolation in INTERPOLATIONS, f"interpolation: expected {names}, got {self.interpolation!r}")
         require(self.mask in MASKS, f"mask: expected circle or rectangle, got {self.mask!r}")
+        require(type(self.antialias) is bool, f"antialias: expected true or false, got {self.antialias!r}")
         require(0 < self.share <= 1, f"mask: expected a share of the side, above 0 and up to 1, got {self.share:g}")
         idle = [self.resize is None and (self.interpolation, self.antialias) != ("bilinear", False)]
         idle.append(not self.mask and self.share != 1)
@@ -58,7 +60,10 @@ class Spatial:
         known = {field.name for field in fields(Spatial)}
         strange = sorted(recipe.keys() - known)
         require(not strange, f"preprocessing: expected {', '.join(sorted(known))}, got {', '.join(strange)}")
-        return Spatial(**recipe)
+        try:
+            return Spatial(**recipe)
+        except TypeError:
+            raise ValueError(f"preprocessing: expected numbers and names, got {dict(recipe)}") from None
 
     @property
     def recipe(self) -> dict[str, Any]:

@@ -21,9 +21,10 @@ from ..noise import Stream
 from ..spatial import Raw
 from ..transforms.attacks import Manner, attacked
 from . import pipeline
-from .attack import Attack
+from .attack import Attack, Range
 from .calibration import Calibration, ErrorBounds
 from .composition import AnyAttack, Guarantee, Part, Smoothing
+from .geometry import WHOLE, Translation
 from .laws import Normal
 
 ErrorRule = Literal["tight", "paper"]
@@ -56,7 +57,7 @@ class Calibrated(Smoothing):
         )
         require(len(names) > 1 and names[-1] == "noise" and len(set(names)) == len(names), f"{title}; got {names}")
         for part in self.moved:
-            whole = part.name == "translation" and part.composes
+            whole = isinstance(part, Translation) and part.interpolation == WHOLE
             usable = isinstance(part.line, Normal) and part.name not in ("noise", "blur") and not whole
             require(usable, f"{title}; got {part.label}" + whole * ": give it interpolation=bilinear")
         require(self.error_rule in ERROR_RULES, f"error rule: expected tight or paper, got {self.error_rule!r}")
@@ -109,7 +110,7 @@ class Calibrated(Smoothing):
         """The smoothing with the bounds of the input that it suits best: what a run can reach at most."""
         if not self.calibration.per_input or self.calibration.bounds or not self.calibration.inputs:
             return self
-        return self._with(min(self.calibration.inputs.values(), key=lambda bounds: self._least(0.0, bounds)))
+        return self._with(tuple({pair for bounds in self.calibration.inputs.values() for pair in bounds}))
 
     def _with(self, bounds: ErrorBounds) -> Calibrated:
         return replace(self, calibration=replace(self.calibration, bounds=bounds))
@@ -121,22 +122,18 @@ class Calibrated(Smoothing):
     def p_star(self, attack: AnyAttack) -> float:
         """As for every smoothing; attacks beyond the calibrated range are refused."""
         attack = Attack.of(attack)
-        moved, noise = self._shift(attack)
-        return self._least(moved, self.calibration.bounds, noise)
-
-    def _least(self, moved: float, bounds: ErrorBounds, noise: float = 0.0) -> float:
-        """The p_star of a shift by `moved` standard deviations and an attack on the pixels of l2 norm `noise`."""
+        moved = self._shift(attack)
 
         def needed(error: float, e: float) -> float:
-            distance = math.hypot(moved, (error + noise) / self._sigma) * (2 - _DOWN)
+            distance = math.hypot(moved, error / self._sigma) * (2 - _DOWN)
             return float(ndtr(distance + ndtri(0.5 + e)) if self.error_rule == "tight" else ndtr(distance) + e)
 
-        return min((needed(error, e) for error, e in bounds if e < 0.5), default=1.0)
+        return min((1.0, *(needed(error, e) for error, e in self.calibration.bounds if e < 0.5)))
 
     def leads(self, attack: Attack, p_lower: float, p_upper: float) -> bool:
-        moved, noise = self._shift(attack)
+        moved = self._shift(attack)
         return any(
-            math.hypot(moved, (error + noise) / self._sigma) < self._most(p_lower, p_upper, e)
+            math.hypot(moved, error / self._sigma) < self._most(p_lower, p_upper, e)
             for error, e in self.calibration.bounds
         )
 
@@ -152,7 +149,7 @@ class Calibrated(Smoothing):
         def margin(distance: float) -> float:
             return float(ndtr(ndtri(p_lower) - distance) - ndtr(ndtri(p_upper) + distance)) - 2 * e
 
-        return float(brentq(margin, 0.0, 40.0, xtol=1e-13)) * _DOWN - 1e-12
+        return max(0.0, float(brentq(margin, 0.0, 40.0, xtol=1e-13)) * _DOWN - 1e-12)
 
     def reach(self, p_lower: float, p_upper: float | None = None) -> tuple[float, float]:
         part, p_upper = self.main, 1 - p_lower if p_upper is None else p_upper
@@ -162,35 +159,38 @@ class Calibrated(Smoothing):
             self._most(p_lower, p_upper, e) ** 2 - (error / self._sigma) ** 2 for error, e in self.calibration.bounds
         )
         reached = part.scale * math.sqrt(max(0.0, *squares, 0.0)) * _DOWN
-        limit = dict(self.calibration.attack)[part.name]
-        left = min(reached, 0.0 - part.coordinate(limit.low)) if part.signed else 0.0
-        return left, min(reached, part.coordinate(limit.high))
+        limit = dict(self.calibration.attack).get(part.name, Range(part.value(0.0), part.value(0.0)))
+        left, right = part.coordinate(limit.low), part.coordinate(limit.high)
+        if left > 0 or right < 0:  # what lies between the identity and the range was not measured
+            return 0.0, 0.0
+        return min(reached, 0.0 - left) if part.signed else 0.0, min(reached, right)
 
-    def _shift(self, attack: Attack) -> tuple[float, float]:
-        """How far the attack moves the law, in standard deviations of the moved parts, and in l2 of the pixels."""
-        by = {part.name: part for part in self.parts}
+    def _shift(self, attack: Attack) -> float:
+        """How far the attack moves the law, in standard deviations of the moved parts."""
+        by = {part.name: part for part in self.moved}
         limits = dict(self.calibration.attack)
         known = ", ".join(repr(name) for name in by)
+        require(
+            "noise" not in dict(attack),
+            "attack: no theorem for noise ahead of parts that bend or amplify it; leave noise out of the attack",
+        )
         strange = [name for name, _ in attack if name not in by]
         require(not strange, f"attack: expected parameters that are smoothed ({known}), got {', '.join(strange)}")
         require(bool(attack.ranges), f"attack: expected a value for at least one of {known}, got nothing")
-        moved, noise = 0.0, 0.0
+        moved = 0.0
         for name, r in attack:
-            if name == "noise":
-                noise = by[name].coordinate(r.high)
-                continue
-            limit = limits[name]
+            limit = limits.get(name, Range(by[name].value(0.0), by[name].value(0.0)))
             inside = r.high <= limit.high and (r.low >= limit.low or not by[name].signed)
             require(inside, f"attack: expected {name} within {limit}, which was calibrated, got {r}; calibrate more")
             moved += max(abs(by[name].coordinate(value)) for value in (r.low, r.high)) ** 2 / by[name].scale ** 2
-        return math.sqrt(moved), noise
+        return math.sqrt(moved)
 
     def attack_model(self, x: NDArray[Any]) -> str:
         """Always `integer`: what an attacker's 8-bit pipeline rounds and cuts off is in the error."""
         return "integer"
 
     def slack(self, x: NDArray[Any]) -> float:
-        return self.parts[-1].drawn_slack(x)
+        return sum(part.drawn_slack(x) for part in self.parts)
 
     def dtype(self, x: NDArray[Any]) -> np.dtype[Any]:
         """int16 levels; `DataError` for what is no 8-bit image."""

@@ -113,6 +113,7 @@ class Smoothing(ABC):
         part, p_upper = self.main, 1 - p_lower if p_upper is None else p_upper
         if part is None or p_lower <= p_upper:
             return 0.0, 0.0
+        bounds.find_theorem(self.parts)
         left = bounds.reach(part.line, -1, p_lower, p_upper) if part.signed else 0.0
         return left, bounds.reach(part.line, 1, p_lower, p_upper)
 
@@ -181,6 +182,7 @@ class Smoothing(ABC):
 
         `raw` is the image that x was made of, for smoothings that act ahead of the preprocessing.
         """
+        bounds.find_theorem(self.parts)  # what no theorem covers is not sampled
         return pipeline.encode(self.parts, x)
 
     def perturb(self, encoded: pipeline.Encoded, stream: Stream, first: int, out: NDArray[Any]) -> None:

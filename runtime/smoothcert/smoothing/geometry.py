@@ -73,6 +73,11 @@ class Scaling(_Warp):
     border: str = "black"
     interpolation: str = "bilinear"
 
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        # Draws reach 8.3 standard deviations; OpenCV scales by factors up to 100.
+        require(self.scale <= 0.5, f"scaling: expected a scale of at most 0.5, got {self.scale:g}")
+
 
 @dataclass(frozen=True)
 class Translation(Part):

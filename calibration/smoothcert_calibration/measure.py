@@ -1,0 +1,124 @@
+"""Measure a calibration: every input once, on all cores, resumed where it stopped."""
+
+from __future__ import annotations
+
+import functools
+import itertools
+import os
+from collections.abc import Callable, Generator, Sequence
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from smoothcert.calibration_file import CalibrationFile, encode, read
+from smoothcert.datasets import Dataset, Example
+from smoothcert.errors import CalibrationError
+from smoothcert.runs import write_atomically
+
+from .errors import errors_of
+from .heads import other_plan
+from .partial import Records, opened
+from .plan import Plan
+from .search import search
+from .stream import Work, worked
+
+Answer = tuple[NDArray[np.float32], str, list[float]]  # errors (draws, attacks), the input's SHA-256, where found
+
+
+def all_cores() -> int:
+    """Cores that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def measured(
+    plan: Plan, data: Dataset, indices: Sequence[int], threads: int
+) -> Generator[tuple[int, str, list[float], NDArray[np.float32]], None, None]:
+    """For each index in order: the index, the input's SHA-256, where a search found the worst, errors (draws, attacks).
+
+    The SHA-256 is empty where all inputs share their bounds, and so is the place where nothing was searched.
+    """
+    with closing(worked(data, indices, _works(plan, threads), threads)) as answers:
+        for index, answer in zip(indices, answers, strict=True):
+            (_, about, found), *_ = answer
+            yield index, about, found, np.concatenate([errors for errors, _, _ in answer], axis=1)
+
+
+def _works(plan: Plan, threads: int) -> list[Work[Answer]]:
+    """Errors of some of the attacks each, as many works as threads where attacks are many; the first says the rest."""
+
+    def errors(example: Example, part: slice) -> Answer:
+        index = example.index
+        found = errors_of(plan.raw(example), plan.parts, plan.attacks(index)[part], plan.drawn(index))
+        return found, example.sha256 if plan.per_input and part.start == 0 else "", []
+
+    def searched(example: Example) -> Answer:
+        worst = search(plan.raw(example), plan.parts, plan.attack, plan.evaluations)
+        place = np.hstack([*worst.g, *worst.b]).tolist()
+        return np.full((1, 1), worst.error, np.float32), example.sha256, place
+
+    if plan.strategy == "input-global":
+        return [searched]
+    cuts = np.linspace(0, plan.shape[2], min(threads, plan.shape[2]) + 1).astype(int).tolist()
+    return [functools.partial(errors, part=slice(*ends)) for ends in itertools.pairwise(cuts)]
+
+
+def measure(
+    plan: Plan,
+    data: Dataset,
+    out: Path,
+    *,
+    threads: int | None = None,
+    progress: Callable[[int], None] = lambda done: None,
+) -> CalibrationFile:
+    """Measure what OUT lacks, and write it: the same bytes whatever the threads, and however often it was killed.
+
+    What is measured so far stands in OUT.partial until then. A finished file of this plan is read and left alone;
+    `CalibrationError` for one of another plan. `progress` hears how many inputs are done, once at the start too.
+    """
+    if out.exists():
+        return _finished(out, plan)
+    part = out.with_name(out.name + ".partial")
+    rows = {index: row for row, index in enumerate(plan.indices)}
+    errors = np.zeros(plan.shape, np.float32)
+    notes: dict[int, tuple[str, list[float]]] = {}
+
+    def keep(records: Records) -> None:
+        for record in records:
+            row = rows[int(record["index"])]
+            errors[row] = record["errors"]
+            notes[row] = bytes(record["sha256"]).hex(), record["found"].tolist()
+        progress(len(notes))
+
+    with opened(part, plan) as (partial, records):
+        keep(records)
+        missing = [index for index, row in rows.items() if row not in notes]
+        with closing(measured(plan, data, missing, threads or all_cores())) as answers:
+            for answer in answers:
+                keep(partial.append(*answer))
+        head = plan.head | _ends(plan, [notes[row] for row in range(len(rows))])
+        save(out, encode(head, errors))
+        part.unlink()
+    return read(out)
+
+
+def _ends(plan: Plan, notes: list[tuple[str, list[float]]]) -> dict[str, Any]:
+    """What the head says of each input, where each has its own bounds."""
+    found = {"found": [place for _, place in notes]} if plan.strategy == "input-global" else {}
+    return {"inputs": [sha256 for sha256, _ in notes], **found} if plan.per_input else {}
+
+
+def save(out: Path, content: bytes) -> None:
+    """Write the file so that it is whole or not there, and OUT.partial stays what it is until then."""
+    whole = out.with_name(out.name + ".whole")
+    write_atomically(whole, content)
+    whole.replace(out)
+
+
+def _finished(out: Path, plan: Plan) -> CalibrationFile:
+    there = read(out)
+    if wrong := other_plan(there.head, plan.head):
+        raise CalibrationError(f"{out} holds another calibration: {wrong}; choose another file")
+    return there

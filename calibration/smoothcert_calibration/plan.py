@@ -1,0 +1,247 @@
+"""What a calibration measures, over which inputs: all that its file depends on."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any
+
+import cv2
+import numpy as np
+
+from smoothcert import __version__
+from smoothcert.calibration_file import FORMAT, SEARCHED, VERSION
+from smoothcert.datasets import Dataset, Example, selection
+from smoothcert.errors import DataError, require
+from smoothcert.noise import Stream
+from smoothcert.preprocess import raw_image
+from smoothcert.smoothing import Attack, Calibration, Noise, Part, Range
+from smoothcert.smoothing.calibrated import Calibrated, drawn
+from smoothcert.smoothing.calibration import STRATEGIES
+from smoothcert.spatial import PLAIN, Raw, Spatial
+
+from .attacks import drawn_attack, grid
+
+_SMOOTHING, _ATTACK = 0, 1  # stages of the draws b and g
+EVALUATIONS = 2000  # of `input-global`, for an input
+DRAWS = {"dataset-sampling": 1, "dataset-worst": 1, "input-sampling": 1000, "input-global": 1}
+_MEANING = (
+    "errors[i, j, k]: l2 norm, in [0,1] intensities and rounded up, of P(T_b(T_g(x))) - P(T_{b+g}(x)) for the i-th "
+    "input x, "
+)
+_MEANINGS = {
+    "dataset-sampling": "the j-th draw b of the smoothing's laws, and one attack g for each input, drawn evenly from "
+    "the range in the coordinate where attacks add up (logarithms of factors, the disc of translations)",
+    "dataset-worst": "the j-th draw b of the smoothing's laws, and the k-th of `attacks` as g",
+    "input-sampling": "the j-th draw b of the smoothing's laws, and the k-th of `attacks` as g",
+    "input-global": f"the largest that a search found over g in the range and b within {SEARCHED:g} standard "
+    "deviations on each axis; `found`: where, as [g, b]",
+}
+_VALUES = "8 bits: each transformation and each step of P rounds to nearest and saturates at 0 and 255; then /255"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Plan:
+    """One measurement. `parts` as in the smoothing, without its noise; `attack` the range G, in the parts' order.
+
+    `data` names the data set: name, sha256, inputs. `draws` of the smoothing for each input; `evaluations` of the
+    search for each, for `input-global` alone. `ValueError` for what cannot be calibrated. Made by `plan_of`.
+    """
+
+    parts: tuple[Part, ...]
+    attack: Attack
+    colours: int
+    data: Mapping[str, Any]
+    strategy: str = "dataset-sampling"
+    draws: int = 1
+    evaluations: int = EVALUATIONS
+    confidence: float = 0.999
+    seed: int = 0
+    spatial: Spatial = PLAIN
+    skip: int = 0
+    limit: int | None = None
+    shard: str = "1/1"
+    indices: range = field(init=False)
+    grid: tuple[tuple[Any, ...], ...] = field(init=False, repr=False)
+
+    def __post_init__(self) -> None:
+        _require_parts(self.parts)
+        Calibrated((*self.parts, Noise(1.0)), calibration=self._calibration)
+        require(0 <= self.seed < 2**63, f"seed: expected 0 to 2**63, got {self.seed}")
+        require(1 <= self.draws <= 10_000_000, f"draws: expected at least 1, got {self.draws}")
+        alone = self.strategy != "input-global" or self.draws == 1
+        require(alone, f"draws: expected none with input-global, which searches, got {self.draws}; leave it out")
+        require(self.evaluations >= 100, f"evaluations: expected at least 100, got {self.evaluations}")
+        object.__setattr__(self, "attack", _ordered(self.parts, self.attack, self.on_grid))
+        object.__setattr__(self, "grid", grid(self.parts, self.attack) if self.on_grid else ())
+        size, wanted = self.data["inputs"], self.skip + (self.limit or 1)
+        if size < wanted:
+            name = self.data["name"]
+            raise DataError(f"{name}: expected at least {wanted} inputs (--skip, --limit), got {size}; ask for fewer")
+        chosen = selection(size, skip=self.skip, limit=self.limit, shard=self.shard)
+        require(len(chosen) > 0, f"shard: expected at least one input in each shard, got none in {self.shard}")
+        object.__setattr__(self, "indices", chosen)
+
+    @property
+    def _calibration(self) -> Calibration:
+        return Calibration("", self.strategy, self.confidence, self.attack, self.spatial, self.colours, cv2.__version__)
+
+    @property
+    def on_grid(self) -> bool:
+        """Whether every attack of a grid is measured for each input."""
+        return self.strategy in ("dataset-worst", "input-sampling")
+
+    @property
+    def per_input(self) -> bool:
+        """Whether each input gets bounds of its own."""
+        return self._calibration.per_input
+
+    @property
+    def shape(self) -> tuple[int, int, int]:
+        """Of the errors: inputs, draws, attacks."""
+        return len(self.indices), self.draws, len(self.grid) or 1
+
+    @property
+    def pipeline(self) -> dict[str, Any]:
+        """What certification must share with the calibration."""
+        return {
+            "parts": [part.description | {"scale": float(part.scale)} for part in self.parts],
+            "spatial": self.spatial.recipe,
+            "colours": self.colours,
+            "opencv": cv2.__version__,
+            "values": _VALUES,
+        }
+
+    @property
+    def head(self) -> dict[str, Any]:
+        """The file's head but for what is known in the end: the inputs of per-input strategies, shape and checksum."""
+        search = {"evaluations": self.evaluations} if self.strategy == "input-global" else {}
+        head = {
+            "format": FORMAT,
+            "version": VERSION,
+            "written_by": f"smoothcert {__version__}",
+            "strategy": self.strategy,
+            "claim": self._calibration.claim,
+            "meaning": _MEANING + _MEANINGS[self.strategy],
+            "pipeline": self.pipeline,
+            "attack": self.attack.recipe,
+            **({"attacks": self.grid} if self.on_grid else {}),
+            "seed": self.seed,
+            "confidence": self.confidence,
+            "draws": self.draws,
+            **search,
+            "data": {name: self.data[name] for name in ("name", "sha256", "inputs")},
+            "selection": {"skip": self.skip, "limit": self.limit, "shard": self.shard},
+            "dtype": "<f4",
+            "order": "C",
+            "compression": "gzip",
+        }
+        plain: dict[str, Any] = json.loads(json.dumps(head))
+        return plain
+
+    @cached_property
+    def key(self) -> int:
+        """64 bits of SHA-256 of all that determines the draws: seed, pipeline, strategy, attack."""
+        text = json.dumps([self.seed, self.pipeline, self.strategy, self.attack.recipe], sort_keys=True)
+        return int.from_bytes(hashlib.sha256(text.encode()).digest()[:8], "big")
+
+    def drawn(self, index: int) -> list[tuple[Any, ...]]:
+        """The smoothing's draws for the input of that index."""
+        return drawn(self.parts, Stream(self.key, index, _SMOOTHING), 0, self.draws)
+
+    def attacks(self, index: int) -> tuple[tuple[Any, ...], ...]:
+        """The attacks measured for the input of that index."""
+        return self.grid or (drawn_attack(self.parts, self.attack, Stream(self.key, index, _ATTACK)),)
+
+    def raw(self, example: Example) -> Raw:
+        """The input as an attacker finds it; `DataError` for one that is no 8-bit image of the plan's colours."""
+        return _eight_bit(example, self.spatial, self.colours)
+
+
+def plan_of(
+    data: Dataset,
+    name: str,
+    parts: tuple[Part, ...],
+    attack: Attack,
+    *,
+    strategy: str = "dataset-sampling",
+    draws: int | None = None,
+    evaluations: int | None = None,
+    confidence: float = 0.999,
+    seed: int = 0,
+    spatial: Spatial = PLAIN,
+    skip: int = 0,
+    limit: int | None = None,
+    shard: str = "1/1",
+) -> Plan:
+    """The plan over a data set; its first input says how many colours there are. `draws` None: the strategy's own."""
+    require(strategy in STRATEGIES, f"strategy: expected {', '.join(STRATEGIES)}, got {strategy!r}")
+    searches = strategy == "input-global"
+    require(searches or evaluations is None, f"evaluations: expected with input-global alone, got {strategy}")
+    first = _eight_bit(data.load(min(max(skip, 0), len(data) - 1)), spatial)
+    return Plan(
+        parts=parts,
+        attack=attack,
+        colours=first.image.shape[2],
+        data={"name": name, "sha256": data.sha256, "inputs": len(data)},
+        strategy=strategy,
+        draws=DRAWS[strategy] if draws is None else draws,
+        evaluations=EVALUATIONS if evaluations is None else evaluations,
+        confidence=confidence,
+        seed=seed,
+        spatial=spatial,
+        skip=skip,
+        limit=limit,
+        shard=shard,
+    )
+
+
+def _eight_bit(example: Example, spatial: Spatial, colours: int | None = None) -> Raw:
+    raw = raw_image(np.asarray(example.x), spatial=spatial)
+    if raw is None:
+        x = example.x
+        raise DataError(
+            f"{example.name}: expected an 8-bit image of 1, 3 or 4 colours, got {x.dtype} values of shape {x.shape}; "
+            "convert the data"
+        )
+    if colours not in (None, raw.image.shape[2]):
+        raise DataError(
+            f"{example.name}: expected {colours} colours as in the first image, got {raw.image.shape[2]}; "
+            "read all as grey, or as colour"
+        )
+    return raw
+
+
+def _require_parts(parts: tuple[Part, ...]) -> None:
+    require(len(parts) > 0, "calibration: expected at least one part, such as rotation=5, got none")
+    noise = any(part.name == "noise" for part in parts)
+    require(not noise, "calibration: expected parts without noise, which comes behind what is measured; leave it out")
+    for part in parts:
+        # Whole shifts under the attack of half a pixel are no shift of their law.
+        whole = getattr(part, "interpolation", "") == "whole"
+        require(not whole, f"calibration: expected translation with interpolation=bilinear, got {part.label}")
+
+
+def _ordered(parts: tuple[Part, ...], attack: Attack, on_grid: bool) -> Attack:
+    """The range in the parts' order, translations from 0 on; `ValueError` for one that cannot be measured."""
+    given, names = dict(attack), [part.name for part in parts]
+    missing, strange = [n for n in names if n not in given], [n for n in given if n not in names]
+    require(not missing, f"--attack: expected a range for every part, got none for {', '.join(missing)}")
+    require(not strange, f"--attack: expected ranges of {', '.join(names)}, got {', '.join(strange)}; add --smooth")
+    ranges = []
+    for part in parts:
+        r = given[part.name]
+        low, high = part.coordinate(r.low), part.coordinate(r.high)
+        around = low <= 0 <= high and low < high if part.signed else high > 0
+        require(around, f"--attack: expected a range of {part.name} around the identity, {part.value(0.0):g}, got {r}")
+        asked = f"{part.name}={r.low:g}:{r.high:g}"
+        require(r.points is not None or not on_grid, f"--attack: expected a grid, such as {asked}:41, got {asked}")
+        require(r.points is None or on_grid, f"--attack: expected an interval, such as {asked}, got a grid of {r}")
+        ranges.append((part.name, r if part.signed else Range(0.0, r.high, r.points)))
+    points = math.prod((r.points or 1) ** (1 if part.signed else 2) for part, (_, r) in zip(parts, ranges, strict=True))
+    require(points <= 10**6, f"--attack: expected a grid of at most a million attacks, got {points:,}")
+    return Attack(tuple(ranges))

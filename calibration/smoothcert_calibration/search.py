@@ -1,0 +1,62 @@
+"""The largest error of one input, as far as a global optimiser finds it: a search, not a proof."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from smoothcert.calibration_file import SEARCHED
+from smoothcert.smoothing import Attack, Part
+from smoothcert.smoothing.calibrated import steps
+from smoothcert.spatial import Raw
+from smoothcert.transforms.attacks import attacked
+
+from .attacks import axes, value_at
+from .errors import Value, intensities, squares
+
+
+@dataclass(frozen=True)
+class Worst:
+    """The largest error found, and where: attack g, draw b."""
+
+    error: np.float32
+    g: Value
+    b: Value
+
+
+def search(raw: Raw, parts: tuple[Part, ...], attack: Attack, evaluations: int) -> Worst:
+    """Over g in the range and b within `SEARCHED` deviations, by about so many evaluations; nothing in it is random.
+
+    Source: Jones, Perttunen, Stuckman 1993 (Lipschitzian optimization without the Lipschitz constant), which keeps
+    trisecting boxes everywhere; rounding to 8 bits leaves no slope that others could follow.
+    """
+    from scipy.optimize import direct
+
+    sides = 2 * sum(axes(part) for part in parts)
+    most: list[tuple[float, Value, Value]] = [(0.0, *_values(parts, attack, np.full(sides, 0.5)))]
+
+    def gain(unit: NDArray[np.float64]) -> float:
+        g, b = _values(parts, attack, unit)
+        (square,) = squares(raw, parts, attacked(raw.image, steps(parts, g)), g, [b])
+        if square > most[-1][0]:
+            most.append((square, g, b))
+        return -float(square)
+
+    direct(gain, [(0.0, 1.0)] * sides, maxfun=evaluations, maxiter=evaluations, vol_tol=0.0, len_tol=0.0)
+    square, g, b = most[-1]
+    return Worst(intensities(np.array([square]))[0], g, b)
+
+
+def _values(parts: tuple[Part, ...], attack: Attack, unit: NDArray[np.float64]) -> tuple[Value, Value]:
+    """A point of the unit cube as an attack and a draw."""
+    numbers = iter(unit.tolist())
+    g: list[Any] = []
+    b: list[Any] = []
+    for part, (_, r) in zip(parts, attack, strict=True):
+        g.append(value_at(part, r, [next(numbers) for _ in range(axes(part))]))
+        line = [(2 * next(numbers) - 1) * SEARCHED * part.scale for _ in range(axes(part))]
+        b.append(part.value(line[0]) if part.signed else tuple(line))
+    return tuple(g), tuple(b)
