@@ -2,7 +2,7 @@
 
     python examples/enlarge_digits.py [OUT] [--side PIXELS]
 
-Writes OUT (default `digits256.npz`): the 360 test images that the package carries, x uint8 [360,256,256], y int64 [360],
+Writes OUT (default `digits256.npz`): x uint8 [360,256,256], y int64 [360], the test images that the package carries,
 enlarged by OpenCV's bicubic interpolation, which leaves them smooth. The same bytes every time.
 """
 
@@ -11,6 +11,7 @@ from pathlib import Path
 
 import cv2
 import numpy as np
+
 from smoothcert.show import DATA_FOLDER
 
 

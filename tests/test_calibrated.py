@@ -276,7 +276,7 @@ def test_no_lead_certifies_nothing(rule: str) -> None:
         (Scaling(0.2), (0.9, 1.2), (0.9, 1.2)),
         (Contrast(0.3), (0.75, 1.1), (0.75, 1.1)),
         (Brightness(0.2), (-0.01, 0.2), (-0.01, 0.2)),
-        (Translation(2.0, border="black"), (0.0, 1.5), None),
+        (Translation(2.0, interpolation="bilinear"), (0.0, 1.5), None),
     ],
     ids=lambda value: value.label if isinstance(value, Part) else "",
 )

@@ -30,7 +30,7 @@ def near(row: str, out: str) -> bool:
         others = [cell.strip() for cell in line.strip("│").split("│")]
         if others[0] == cells[0] and len(others) == len(cells):
             pairs = zip(cells[1:], others[1:], strict=True)
-            if all(abs(float(a.rstrip("%")) - float(b.rstrip("%"))) <= 2 for a, b in pairs):
+            if all(a == b or abs(float(a.rstrip("%")) - float(b.rstrip("%"))) <= 2 for a, b in pairs):
                 return True
     return False
 

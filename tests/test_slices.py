@@ -740,6 +740,8 @@ def forged(entries: list[dict[str, Any]], how: str) -> int:
             label = certificate["prediction"]
             evidence["slices"] = [[-4.0, 4.0, [[64, label, 64]]]]
             evidence["estimation"] = {str(label): 64}
+        case "slack":
+            evidence["slack"] = 0.4
         case "no slices":
             del evidence["slices"]
         case "slices that are none":
@@ -752,7 +754,7 @@ def forged(entries: list[dict[str, Any]], how: str) -> int:
 @pytest.mark.parametrize(
     "how",
     ["prediction", "a radius", "p_lower", "a count", "a count that stands", "votes", "slices of another image",
-     "one wide slice", "no slices", "slices that are none", "slices of words"],
+     "one wide slice", "slack", "no slices", "slices that are none", "slices of words"],
 )  # fmt: skip
 def test_verify_finds_the_forgery(cli: Cli, whole: list[dict[str, Any]], how: str) -> None:
     assert cli("verify", "whole").code == 0

@@ -115,7 +115,8 @@ def measure(
     with _watched(len(plan.indices), quiet) as progress:
         file = measured(plan, images, out, threads=threads, progress=progress)
     print(f"{out}: finished before, left as it is" if there else f"{out}: written, SHA-256 {file.head['sha256']}")
-    _print(lines(file), tables(file))
+    if not quiet:
+        _print(lines(file), tables(file))
 
 
 @app.command()
