@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from . import __version__
-from .algorithms import ALGORITHMS, Algorithm, Enumerate
+from .algorithms import ALGORITHMS, Algorithm, Enumerate, Slices
 from .certificate import Certificate
 from .certification import run
 from .classifier import OrtClassifier
@@ -110,6 +110,8 @@ class Job:
         self._require_labels()
         raw = self._first().x
         sampler = Sampler.of(self.classifier, self.smoothing, raw, key=0, index=0)
+        if isinstance(self.algorithm, Slices):
+            self.algorithm.image(sampler.raw)
         size = self.classifier.batch_size(sampler.x)
         round_ = size * self.classifier.threads
         sampler.counts(PROBE, 0, round_)  # kernels are chosen, engines built

@@ -13,7 +13,7 @@ from .errors import CalibrationError, DataError, ModelError
 from .evidence import Evidence
 from .job import algorithm_of
 from .model_file import read_model
-from .preprocess import Preprocess, raw_image, seen
+from .preprocess import Preprocess, Shape, raw_image, seen
 from .runs import Entry, Recipe, RunFolder, chosen, run_key
 from .smoothing import Smoothing, smoothing_of
 from .smoothing.calibration import ErrorBounds
@@ -36,11 +36,11 @@ def verify(
     recipe, entries = folder.recipe(), folder.entries()
     wrong: list[str] = []
     unchecked: list[str] = []
-    _check_model(recipe, model or Path(recipe["model"]["path"]), wrong, unchecked)
+    shape = _check_model(recipe, model or Path(recipe["model"]["path"]), wrong, unchecked)
     inputs = _check_data(recipe, data or Path(recipe["data"]["path"]), wrong, unchecked)
     algorithm, smoothing, key = algorithm_of(recipe), smoothing_of(recipe["smoothing"]), run_key(recipe)
     errors = _check_calibration(recipe, calibration, wrong, unchecked)
-    spatial = Preprocess.of(recipe["model"]["preprocess"]).spatial
+    preprocess = Preprocess.of(recipe["model"]["preprocess"])
     for name, known in (("smoothing", smoothing.recipe), ("algorithm", algorithm.recipe)):
         if recipe[name] != known:
             wrong.append(f"recipe: expected [{name}] to say {known}, got {recipe[name]}")
@@ -51,7 +51,9 @@ def verify(
         if entry["index"] in seen or entry["index"] not in expected:
             problems.append("not an input of this run, or in the ledger twice")
         elif inputs is not None:
-            problems += _input_problems(entry, inputs, smoothing, algorithm, spatial)
+            problems += _input_problems(entry, inputs, smoothing, preprocess.spatial)
+            if isinstance(algorithm, Slices) and "evidence" in entry and not problems:
+                problems += _slice_problems(entry, inputs, smoothing, algorithm, preprocess, shape)
         if errors and "evidence" in entry and errors.get(entry.get("input", "")) != _errors(entry):
             problems.append("the bounds on the error are not the calibration's for this input")
         seen.add(entry["index"])
@@ -61,17 +63,19 @@ def verify(
     return Verdict(len(entries), tuple(wrong), tuple(unchecked))
 
 
-def _check_model(recipe: Recipe, path: Path, wrong: list[str], unchecked: list[str]) -> None:
+def _check_model(recipe: Recipe, path: Path, wrong: list[str], unchecked: list[str]) -> Shape | None:
+    """The model's input shape, where it can be read."""
     if not path.exists():
         unchecked.append(f"model: {path} is not there; pass --model")
-        return
+        return None
     try:
-        got = read_model(path, recipe["model"]["output"]).sha256
+        got = read_model(path, recipe["model"]["output"])
     except ModelError as error:
         wrong.append(f"model: {error}")
-        return
-    if got != recipe["model"]["sha256"]:
-        wrong.append(f"model: expected SHA-256 {recipe['model']['sha256']}, got {got} for {path}")
+        return None
+    if got.sha256 != recipe["model"]["sha256"]:
+        wrong.append(f"model: expected SHA-256 {recipe['model']['sha256']}, got {got.sha256} for {path}")
+    return got.shape
 
 
 def _check_calibration(
@@ -126,7 +130,11 @@ def _problems(entry: Entry, algorithm: Algorithm, smoothing: Smoothing, key: int
     if (evidence.key, evidence.index) != (key, entry["index"]):
         return ["the votes were not drawn under this run's key"]
     smoothing = smoothing.of_evidence(evidence)
-    if not algorithm.consistent(evidence, smoothing):
+    try:
+        possible = algorithm.consistent(evidence, smoothing)
+    except ValueError as error:
+        return [f"the evidence is none that the algorithm leaves: {error}"]
+    if not possible:
         return ["the votes are not as many as the algorithm draws"]
     decided = algorithm.decide(evidence, smoothing).to_json()
     return [
@@ -136,9 +144,7 @@ def _problems(entry: Entry, algorithm: Algorithm, smoothing: Smoothing, key: int
     ]
 
 
-def _input_problems(
-    entry: Entry, data: Dataset, smoothing: Smoothing, algorithm: Algorithm, spatial: Spatial
-) -> list[str]:
+def _input_problems(entry: Entry, data: Dataset, smoothing: Smoothing, spatial: Spatial) -> list[str]:
     if (label := data.label(entry["index"])) != entry["label"]:
         return [f"label is {entry['label']} there, {label} in the data"]
     if "input" not in entry:
@@ -156,8 +162,16 @@ def _input_problems(
     drawn = {"slack": smoothing.slack(x), "attack_model": smoothing.attack_model(x)}
     if any(evidence.get(name) != value for name, value in drawn.items()):
         return [f"expected evidence with {drawn} for this input, got others"]
-    raw = raw_image(example.x, spatial=spatial)
-    if isinstance(algorithm, Slices) and raw is not None:
-        cuts = [tuple(s[:2]) for s in evidence["slices"]]
-        return [] if cuts == algorithm.cut(raw, smoothing) else ["the slices are not those of this image"]
     return []
+
+
+def _slice_problems(
+    entry: Entry, data: Dataset, smoothing: Smoothing, algorithm: Slices, preprocess: Preprocess, shape: Shape | None
+) -> list[str]:
+    raw = raw_image(data.load(entry["index"]).x, shape, preprocess.layout, preprocess.spatial)
+    cuts = [(s.low, s.high) for s in Evidence.from_json(entry["evidence"]).slices]
+    try:
+        covered = algorithm.covers(algorithm.image(raw), smoothing, cuts)
+    except (DataError, ValueError) as error:
+        return [str(error)]
+    return [] if covered else ["the slices are not those of this image: it moves farther in one than sigma / 2"]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import pairwise
 from typing import Any, Literal, cast
@@ -20,8 +20,8 @@ from ..sampling import ESTIMATION, Sampler
 from ..smoothing import Attack, Noise, Smoothing
 from ..spatial import Raw
 from ..transforms.attacks import IDENTITY, Manner, attacked
-from ..transforms.enclosure import enclose
-from .base import abstain, conclude, plain, require_sizes
+from ..transforms.enclosure import FAR, enclose
+from .base import abstain, conclude, plain, require_sizes, totals
 
 KINDS = ("rotation", "scaling")
 MOST = 4096  # slices of one input
@@ -50,7 +50,10 @@ class Slices:
         kinds, ranges = " or ".join(KINDS), dict(self.attack)
         one = len(ranges) == 1 and self.name in KINDS and ranges[self.name].points is None
         require(one, f"slices: expected one interval of {kinds}, such as rotation=-10:10, got {self.attack}")
-        require(self.name != "scaling" or ranges[self.name].low > 0, "slices: expected factors of scaling above 0")
+        whole = ranges[self.name]
+        require(self.name != "scaling" or whole.low > 0, "slices: expected factors of scaling above 0")
+        # Refuses what it cannot enclose; nothing is computed before its parts are asked for.
+        self._enclosed(np.zeros((1, 1), np.uint8), whole.low, whole.high)
 
     @property
     def name(self) -> str:
@@ -75,11 +78,11 @@ class Slices:
 
     def cut(self, raw: Raw, smoothing: Smoothing) -> list[tuple[float, float]]:
         """The slices, side by side over the whole range; `DataError` where they would be more than `MOST`."""
-        self.needed(smoothing)
-        require(raw.spatial.monotone, "slices: expected nearest, bilinear or area to resize by; the others overshoot")
-        allowed = _REACH * smoothing.parts[0].scale
+        allowed = self._allowed(raw, smoothing)
         ((_, whole),) = self.attack
         cuts, low, width = list[tuple[float, float]](), whole.low, (whole.high - whole.low) / 16
+        # A first guess, for ranges that few slices cover: what is seen moves about as far as the range is wide.
+        width *= max(1.0, _FINE * allowed / max(self._distance(raw, low, low + width), 1e-9))
         while low < whole.high or not cuts:
             high = min(low + width, whole.high)
             distance = self._distance(raw, low, high)
@@ -93,38 +96,57 @@ class Slices:
             width *= min(2.0, max(0.25, _FINE * allowed / max(distance, 1e-9)))
         return cuts
 
+    def covers(self, raw: Raw, smoothing: Smoothing, cuts: Sequence[tuple[float, float]]) -> bool:
+        """Whether the distance holds in each slice, whoever cut them: processors round, and so cut, otherwise."""
+        allowed = self._allowed(raw, smoothing)
+        return len(cuts) <= MOST and all(self._distance(raw, low, high) <= allowed for low, high in cuts)
+
+    def _allowed(self, raw: Raw, smoothing: Smoothing) -> float:
+        self.image(raw)
+        self.needed(smoothing)
+        return _REACH * smoothing.parts[0].scale
+
+    def image(self, raw: Raw | None) -> Raw:
+        """The image that is attacked. `DataError` for what is none, or too large, `ValueError` for its pipeline."""
+        if raw is None:
+            raise DataError("slices: expected 8-bit images, got other data; convert them")
+        if max(raw.image.shape[:2]) > FAR:
+            raise DataError(
+                f"slices: expected at most {FAR:g} x {FAR:g} pixels, got {raw.image.shape}; make it smaller"
+            )
+        require(raw.spatial.monotone, "slices: expected nearest, bilinear or area to resize by; the others overshoot")
+        return raw
+
     def _distance(self, raw: Raw, low: float, high: float) -> float:
         """How far, in l2 and [0,1] intensities, what the model sees may be from the slice's middle."""
         middle = raw.seen(self._attacked(raw, (low + high) / 2)).astype(np.int64)
         farthest = 0
-        for lowest, highest in enclose(
-            cast(Literal["rotation", "scaling"], self.name),
-            raw.image,
-            low,
-            high,
-            border=self.border,
-            interpolation=self.interpolation,
-        ):
+        for lowest, highest in self._enclosed(raw.image, low, high):
             # What the model sees is monotone in the image: bounds go through the very code that runs.
             change = np.maximum(middle - raw.seen(lowest), raw.seen(highest) - middle)
             farthest = max(farthest, int(np.square(change).sum()))
         return math.sqrt(farthest) / 255
+
+    def _enclosed(
+        self, image: NDArray[np.uint8], low: float, high: float
+    ) -> Iterator[tuple[NDArray[np.uint8], NDArray[np.uint8]]]:
+        kind = cast(Literal["rotation", "scaling"], self.name)
+        return enclose(kind, image, low, high, border=self.border, interpolation=self.interpolation)
 
     def _attacked(self, raw: Raw, value: float) -> NDArray[np.uint8]:
         return attacked(raw.image, [(self.name, value, Manner(self.border, self.interpolation))])
 
     def draw(self, sampler: Sampler) -> Evidence:
         """Votes, slice by slice from the identity outwards, until one is futile."""
-        if sampler.raw is None or sampler.image is None:
-            raise DataError("slices: expected 8-bit images, got other data; convert them")
-        cuts = self.cut(sampler.raw, sampler.smoothing)
+        raw = self.image(sampler.raw)
+        cuts = self.cut(raw, sampler.smoothing)
         test = self.test(sampler.smoothing, len(cuts), sampler.slack)
         slices = [Slice(low, high) for low, high in cuts]
         votes: Counter[int] = Counter()
         label: int | None = None
         for i in self._order(cuts):
-            x = np.empty(sampler.image, np.uint8)
-            sampler.raw.place(self._attacked(sampler.raw, sum(cuts[i]) / 2), x)
+            x = np.empty(sampler.image or (), np.uint8)
+            raw.place(self._attacked(raw, sum(cuts[i]) / 2), x)
             there = replace(sampler, x=x.reshape(sampler.x.shape))
             looks, drawn = _looks(there, ESTIMATION + 8 * (i + 1), test, label)
             slices[i] = replace(slices[i], looks=tuple(looks))
@@ -158,10 +180,10 @@ class Slices:
         ((_, whole),) = self.attack
         slices = evidence.slices
         ends = [whole.low, *(s.high for s in slices)]
-        if not slices or ends[-1] != whole.high or [s.low for s in slices] != ends[:-1]:
+        if not slices or ends[-1] != whole.high or [s.low for s in slices] != ends[:-1] or ends != sorted(ends):
             return False
         test = self.test(smoothing, len(slices), evidence.slack)
-        total, label, lost = 0, None, False
+        total, kept, label, lost = 0, 0, None, False
         for i in self._order([(s.low, s.high) for s in slices]):
             looks = slices[i].looks
             if lost != (not looks):
@@ -170,9 +192,12 @@ class Slices:
                 continue
             if not _scheduled(looks, test, label):
                 return False
-            total, label = total + looks[-1].n, looks[-1].label
+            total, kept, label = total + looks[-1].n, kept + looks[-1].count, looks[-1].label
             lost = not test.claims(looks[-1].n, looks[-1].count)
-        return total == sum(evidence.estimation.values()) and not evidence.selection and not evidence.looks
+        once = sum(bool(s.looks) for s in slices) == 1  # then the votes are the first slice's
+        followed = not once or label == top(evidence.estimation)
+        agree = totals(evidence) == (0, total) and evidence.estimation.get(label or 0, 0) == kept
+        return agree and followed and not evidence.looks
 
     def samples(self, smoothing: Smoothing) -> tuple[int, int]:
         """Of one slice: the first look that unanimous votes end, and n."""
@@ -199,10 +224,10 @@ def _looks(sampler: Sampler, stage: int, test: SequentialTest, label: int | None
 
 def _scheduled(looks: Sequence[Look], test: SequentialTest, label: int | None) -> bool:
     """Whether `_looks` could have left these."""
-    if tuple(look.n for look in looks) != test.looks[: len(looks)]:
+    if tuple(look.n for look in looks) != test.looks[: len(looks)] or not all(0 <= x.count <= x.n for x in looks):
         return False
     ended = [bool(test.claims(x.n, x.count)) or test.futile(x.n, x.count, 0) for x in looks]
     grows = all(a.label != b.label or 0 <= b.count - a.count <= b.n - a.n for a, b in pairwise(looks))
     whole = ended[-1] or looks[-1].n == test.looks[-1]
     followed = label is None or all(look.label == label for look in looks)
-    return grows and followed and whole and not any(ended[:-1]) and all(0 <= x.count <= x.n for x in looks)
+    return grows and followed and whole and not any(ended[:-1])
