@@ -11,6 +11,7 @@ from pathlib import Path
 
 import cv2
 import numpy as np
+
 from smoothcert.show import DATA_FOLDER
 
 

@@ -8,6 +8,7 @@ from typing import Annotated
 
 import typer
 
+from . import export_commands
 from . import options as opt
 from .errors import RunError, SmoothcertError
 
@@ -20,6 +21,8 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
+app.add_typer(export_commands.app, name="export")
+app.command()(export_commands.inspect)
 
 
 def main() -> None:

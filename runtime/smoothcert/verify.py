@@ -12,7 +12,7 @@ from .datasets import Dataset, open_dataset
 from .errors import CalibrationError, DataError, ModelError
 from .evidence import Evidence
 from .job import algorithm_of
-from .model_file import read_model
+from .model_file import fingerprint_of
 from .preprocess import Preprocess, raw_image, seen
 from .runs import Entry, Recipe, RunFolder, chosen, run_key
 from .smoothing import Smoothing, smoothing_of
@@ -66,7 +66,7 @@ def _check_model(recipe: Recipe, path: Path, wrong: list[str], unchecked: list[s
         unchecked.append(f"model: {path} is not there; pass --model")
         return
     try:
-        got = read_model(path, recipe["model"]["output"]).sha256
+        got = fingerprint_of(path)
     except ModelError as error:
         wrong.append(f"model: {error}")
         return
