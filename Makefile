@@ -9,9 +9,11 @@ RUNTIME ?= $(shell nvidia-smi >/dev/null 2>&1 && echo gpu || echo cpu)
 CONSTRAINTS := $(if $(filter cpu,$(RUNTIME)),-c constraints/cpu.txt)
 PIP := $(BIN)/python -m pip --disable-pip-version-check install -q
 JOBS ?= $(shell nproc)
+# The frameworks that models are exported from take gigabytes, and an environment of their own.
+EXPORTERS ?= .venv-exporters
 
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-dev demo test test-quick lint type bench build clean
+.PHONY: help setup setup-dev demo test test-quick test-exporters lint type bench build clean
 
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST)
@@ -39,6 +41,16 @@ $(VENV)/bench-$(RUNTIME): $(VENV)/dev-$(RUNTIME)
 	@$(PIP) $(CONSTRAINTS) -e '.[$(RUNTIME),dev,bench,examples]'
 	@touch $@
 
+$(EXPORTERS)/exporters: pyproject.toml constraints/cpu.txt
+	@echo "installing every framework that models are exported from into $(EXPORTERS): 2 GB"
+	@$(PYTHON) -m venv $(EXPORTERS)
+	@$(EXPORTERS)/bin/python -m pip --disable-pip-version-check install -q -c constraints/cpu.txt \
+		-e '.[cpu,dev,pytorch,sklearn,boosting,keras,jax]'
+	@$(EXPORTERS)/bin/python -c 'import cv2' 2>/dev/null || { \
+		$(EXPORTERS)/bin/python -m pip --disable-pip-version-check uninstall -q -y opencv-python; \
+		$(EXPORTERS)/bin/python -m pip --disable-pip-version-check install -q opencv-python-headless; }
+	@touch $@
+
 setup: $(VENV)/setup-$(RUNTIME) ## install the package and the right ONNX Runtime into .venv
 	@$(BIN)/python -c 'from smoothcert.providers import distributions; print("ONNX Runtime:", *(f"{n} {v}" for n, v in distributions().items()))'
 
@@ -52,6 +64,12 @@ test: setup setup-dev ## all tests, soundness runs included
 
 test-quick: setup-dev ## without the long soundness runs
 	$(BIN)/python -m pytest -n $(JOBS) -m 'not slow'
+
+test-exporters: $(EXPORTERS)/exporters ## tests of every framework's exporter, Keras on each of its backends
+	$(EXPORTERS)/bin/python -m pytest tests/test_pytorch.py tests/test_sklearn.py tests/test_boosting.py tests/test_jax.py
+	KERAS_BACKEND=tensorflow $(EXPORTERS)/bin/python -m pytest tests/test_keras.py
+	KERAS_BACKEND=torch $(EXPORTERS)/bin/python -m pytest tests/test_keras.py
+	KERAS_BACKEND=jax $(EXPORTERS)/bin/python -m pytest tests/test_keras.py
 
 lint: setup-dev ## ruff: rules and format
 	$(BIN)/ruff check .
@@ -72,4 +90,4 @@ build: setup-dev ## build the wheel, install it into a clean environment, run it
 	cd $(CURDIR)/build && rm -rf runs && clean/bin/smoothcert demo --run runs/wheel && clean/bin/smoothcert verify runs/wheel
 
 clean: ## remove what was built
-	rm -rf dist build $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	rm -rf dist build $(VENV) $(EXPORTERS) .mypy_cache .ruff_cache .pytest_cache .hypothesis

@@ -35,7 +35,7 @@ def imported(path: Path) -> set[str]:
 
 
 SISTERS = {"smoothcert_exporters", "smoothcert_calibration"}
-COMMANDS = {"cli.py", "launch.py", "calibrate_commands.py"}
+COMMANDS = {"cli.py", "launch.py", "calibrate_commands.py", "export_commands.py"}
 
 
 def at_once(path: Path) -> set[str]:

@@ -1,5 +1,8 @@
 """Framework models, and any ONNX file, to ONNX ready to certify."""
 
+from .export import export
+from .finish import Export
 from .metadata import annotate
+from .parity import Parity
 
-__all__ = ["annotate"]
+__all__ = ["Export", "Parity", "annotate", "export"]

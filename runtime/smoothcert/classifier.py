@@ -14,7 +14,7 @@ from onnx import TensorProto
 
 from . import providers as ort
 from .errors import DataError, ModelError, SmoothcertError, first_line, require
-from .model_file import INPUT, read_model
+from .model_file import INPUT, ModelFile, read_model
 from .preprocess import Preprocess, arrange, image_shape, numeric, raw_image, seen
 from .spatial import Raw
 
@@ -57,7 +57,8 @@ class Classifier(Protocol):
 class OrtClassifier:
     """An ONNX classifier on ONNX Runtime.
 
-    `model`: path of an ONNX file, or its bytes. `providers`: `cpu`, `cuda` or `tensorrt`; the session is asked what
+    `model`: path of an ONNX file, or its bytes,
+    or one that was read. `providers`: `cpu`, `cuda` or `tensorrt`; the session is asked what
     it really runs on. `threads`: host threads (default: all cores), each running the one-threaded session.
     `batch_size`: default by input size; the last batch is padded, so that every kernel sees one shape. `output`: name
     of the scores, probabilities or integer labels where the model has several outputs. `preprocess`: resizing,
@@ -65,12 +66,13 @@ class OrtClassifier:
 
     Raises `ModelError` (file, graph, output), `ProviderError` (what was asked for did not start), `ValueError`
     (arguments). Attributes: `sha256` of the file and its external weights, `shape` of one input (None: free axis),
-    `classes` (None: the graph does not say), `provider`, `precision`, `threads`.
+    `classes` (None: the graph does not say), `provider`, `precision`, `threads`, `card`: what an exporter wrote into
+    the metadata (class names, training noise, input range, source, ...).
     """
 
     def __init__(
         self,
-        model: str | os.PathLike[str] | bytes,
+        model: str | os.PathLike[str] | bytes | ModelFile,
         *,
         providers: str = "cpu",
         threads: int | None = None,
@@ -82,7 +84,7 @@ class OrtClassifier:
         most = 4 * _cores()
         require(threads is None or 0 < threads <= most, f"threads: expected 1 to {most} on this machine, got {threads}")
         require(batch_size is None or batch_size > 0, f"batch_size: expected at least 1, got {batch_size}")
-        self._file = read_model(model, output)
+        self._file = model if isinstance(model, ModelFile) else read_model(model, output)
         fixed = self._file.batch
         if batch_size and fixed and batch_size != fixed:
             raise ModelError(f"batch_size: the model's batch axis is fixed to {fixed}, got {batch_size}; leave it out")
@@ -91,6 +93,7 @@ class OrtClassifier:
         self.threads = threads or _cores()
         self.preprocess = self._file.agreed(preprocess)
         self.sha256, self.shape, self.precision = self._file.sha256, self._file.shape, self._file.precision
+        self.card = self._file.card
         self._independent: set[tuple[int, ...]] = set()
         self._sessions: dict[tuple[np.dtype[Any], bool], Any] = {}
         self._lock = threading.Lock()
@@ -119,6 +122,7 @@ class OrtClassifier:
             "tf32": self.tf32,
             **({} if self.provider == "cpu" else {"batch_size": self._batch_size or "by input size"}),
             "preprocess": self.preprocess.recipe,
+            **({"adapted": list(self._file.adapted)} if self._file.adapted else {}),
         }
 
     def fit(self, x: NDArray[Any]) -> NDArray[Any]:

@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from . import calibrate_commands
+from . import calibrate_commands, export_commands
 from . import options as opt
 from .errors import RunError, SmoothcertError
 
@@ -22,6 +22,8 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 app.add_typer(calibrate_commands.app, name="calibrate")
+app.add_typer(export_commands.app, name="export")
+app.command()(export_commands.inspect)
 
 
 def main() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import sys
 from collections.abc import Mapping
 from typing import Any
 
@@ -96,11 +97,17 @@ def preprocess(o: Mapping[str, Any]) -> Preprocess | None:
     return None if said == Preprocess() else said
 
 
-def launch(o: Mapping[str, Any], algorithm: Algorithm) -> None:
-    """Build the job from a command's options, run it, print. `SmoothcertError` where an input failed."""
-    o = DEFAULTS | dict(o)
-    classifier = OrtClassifier(
-        o["model"],
+def base_classifier(o: Mapping[str, Any]) -> OrtClassifier:
+    """The model of a command's options; one that is not ready to certify is adapted in memory, and a line says so."""
+    from smoothcert_exporters.onnx_file import made_ready
+
+    ready = made_ready(o["model"], o["output"])
+    if ready is not None and ready.file.adapted:
+        print(f"adapted in memory: {'; '.join(ready.file.adapted)}")
+    if ready is not None and ready.warning:
+        print(f"warning: {ready.warning}", file=sys.stderr)
+    return OrtClassifier(
+        o["model"] if ready is None else ready.file,
         providers=o["provider"],
         threads=o["threads"],
         batch_size=o["batch_size"],
@@ -108,6 +115,12 @@ def launch(o: Mapping[str, Any], algorithm: Algorithm) -> None:
         preprocess=preprocess(o),
         tf32=o["tf32"],
     )
+
+
+def launch(o: Mapping[str, Any], algorithm: Algorithm) -> None:
+    """Build the job from a command's options, run it, print. `SmoothcertError` where an input failed."""
+    o = DEFAULTS | dict(o)
+    classifier = base_classifier(o)
     job = Job(
         o["model"],
         classifier,

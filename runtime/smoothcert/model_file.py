@@ -15,6 +15,7 @@ import onnx
 from onnx import TensorProto, helper, numpy_helper
 
 from .errors import ModelError, first_line
+from .model_card import ModelCard
 from .preprocess import Preprocess, Shape
 
 _RANDOM = {
@@ -29,6 +30,7 @@ _NUMERIC = {TensorProto.FLOAT, TensorProto.FLOAT16, TensorProto.DOUBLE, TensorPr
             TensorProto.INT8, TensorProto.INT16, TensorProto.INT32, TensorProto.INT64}  # fmt: skip
 _INTEGERS = {TensorProto.UINT8, TensorProto.INT8, TensorProto.INT16, TensorProto.INT32, TensorProto.INT64}
 INPUT = "smoothcert_input"
+FOLDED = "smoothcert_folded"  # prefix of the names of preprocessing that an exporter put into the graph
 METADATA = "smoothcert.preprocess"  # key of the recipe of `Preprocess`, as JSON, in a model's metadata
 _OLDEST_OPSET = 8  # all arithmetic broadcasts from there on
 
@@ -37,7 +39,8 @@ _OLDEST_OPSET = 8  # all arithmetic broadcasts from there on
 class ModelFile:
     """A checked classifier graph, weights outside it left where they are.
 
-    `batch` is the fixed batch size or None, `shape` that of one input, `output` the name of the scores or labels.
+    `batch` is the fixed batch size or None, `shape` that of one input, `output` the name of the scores or labels,
+    `adapted` what was changed in memory.
     """
 
     proto: onnx.ModelProto
@@ -47,6 +50,7 @@ class ModelFile:
     shape: Shape
     elem_type: int
     output: str
+    adapted: tuple[str, ...] = ()
 
     @property
     def takes_integers(self) -> bool:
@@ -55,21 +59,39 @@ class ModelFile:
 
     @property
     def precision(self) -> str:
-        """Element types of the weights, such as `float32`."""
-        kinds = {tensor.data_type for tensor in _tensors(self.proto) if tensor.dims}
+        """Element types of the weights, such as `float32` or `float16+float32`.
+
+        Of a quantised graph the scales, zero points and 32-bit biases do not count, nor does folded preprocessing.
+        """
+        biases = {tensor.name for tensor in self.proto.graph.initializer if tensor.data_type == TensorProto.INT32}
+        aside: set[str] = set()
+        for node in self.proto.graph.node:
+            if node.op_type in ("QuantizeLinear", "DequantizeLinear"):
+                aside |= {*node.input[1:], *(biases & {node.input[0]})}
+        counted = (t for t in _tensors(self.proto) if t.dims and t.name not in aside and not t.name.startswith(FOLDED))
+        kinds = {tensor.data_type for tensor in counted}
         names = {TensorProto.DataType.Name(k).lower() for k in kinds - {TensorProto.INT64, TensorProto.BOOL}}
         return "+".join(sorted("float32" if n == "float" else n for n in names)) or "float32"
 
     @property
+    def card(self) -> ModelCard:
+        """What the metadata say besides. `ModelError` where they are damaged."""
+        return ModelCard.of(self._metadata)
+
+    @property
     def preprocess(self) -> Preprocess | None:
         """What the metadata say of preprocessing; None where they say nothing."""
-        written = {entry.key: entry.value for entry in self.proto.metadata_props}.get(METADATA)
+        written = self._metadata.get(METADATA)
         if written is None:
             return None
         try:
             return Preprocess.of(json.loads(written))
         except (ValueError, AttributeError) as error:
             raise ModelError(f"the model's metadata {METADATA!r}: {first_line(error)}; write them again") from None
+
+    @property
+    def _metadata(self) -> dict[str, str]:
+        return {entry.key: entry.value for entry in self.proto.metadata_props}
 
     def agreed(self, asked: Preprocess | None) -> Preprocess:
         """The preprocessing asked for, or the metadata's; `ModelError` where they differ."""
@@ -154,12 +176,22 @@ def read_model(source: str | os.PathLike[str] | bytes, output: str | None = None
     return ModelFile(
         proto=proto,
         folder=folder,
-        sha256=_fingerprint(proto, content, folder, where),
+        sha256=fingerprint(proto, content, folder, where),
         batch=batch,
         shape=tuple(shape),
         elem_type=tensor.elem_type,
         output=_output(proto.graph, output, where),
     )
+
+
+def fingerprint_of(path: Path) -> str:
+    """SHA-256 of any ONNX file, a classifier ready to certify or not, and of its external weights."""
+    content, folder = _content(path)
+    try:
+        proto = onnx.ModelProto.FromString(content)
+    except Exception as error:
+        raise ModelError(f"{path}: expected an ONNX file, got something else ({first_line(error)})") from None
+    return fingerprint(proto, content, folder, str(path))
 
 
 def _content(source: str | os.PathLike[str] | bytes) -> tuple[bytes, str]:
@@ -224,8 +256,8 @@ def _tensors(proto: onnx.ModelProto) -> Iterator[onnx.TensorProto]:
                 yield from (*attribute.tensors, *([attribute.t] if attribute.HasField("t") else []))
 
 
-def _fingerprint(proto: onnx.ModelProto, content: bytes, folder: str, where: str) -> str:
-    """SHA-256 of the file and of every file of external weights, which must lie in the model's own folder."""
+def fingerprint(proto: onnx.ModelProto, content: bytes, folder: str, where: str) -> str:
+    """SHA-256 of a file and its external weights; `ModelError` where these are missing or outside its folder."""
     digest = hashlib.sha256(content)
     locations = {
         entry.value

@@ -1,0 +1,193 @@
+"""Any ONNX classifier, made ready to certify: one input, one output, a free batch axis; the same function as before."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import onnx
+from onnx import TensorProto, inliner, version_converter
+
+from smoothcert.errors import ModelError, ProviderError, first_line
+from smoothcert.model_file import read_model
+
+from .dynamic_batch import free_batch
+from .folding import constant_nodes, fold_batch_norm, fold_constants
+from .graph import CannotAdapt, constants, inputs, opset, prune, set_shape, static_shape
+from .outputs import drop_dead_inputs, keep_output, scores_output, unzip, wide, widen
+from .trial import BATCHES, Trial, input_shape, observe
+
+_OLDEST = 8  # opset from which the runtime takes a file
+_MODERN = 18  # opset that an older file is upgraded to
+
+
+@dataclass(frozen=True, eq=False)
+class Adapted:
+    """A classifier ready to certify. `changes` says each change in words; `batch` is the size it stays fixed to.
+
+    `warning` names what could not be changed, and what that costs; empty where all could.
+    """
+
+    proto: onnx.ModelProto
+    changes: tuple[str, ...]
+    batch: int | None
+    warning: str = ""
+
+
+def adapt(proto: onnx.ModelProto, folder: str = "", *, output: str | None = None) -> Adapted:
+    """Adapt a classifier; the graph given stays as it is. `folder` holds its external weights, if any.
+
+    ZipMap removed, one output kept (`output`, or the scores found by a trial), initializers no longer listed as
+    inputs, local functions inlined, opsets before 8 upgraded, constants computed ahead, BatchNormalization folded, and
+    a fixed batch axis made free. Every change is tried on random inputs against the graph given: scores within 1e-5
+    at its own batch size, the same for every row at batches of 1, 2 and 17; one that fails is not made. The same bytes
+    every time. Raises `ModelError` for what is no classifier that can be certified.
+    """
+    work = _copy(proto)
+    changes = _settle(work, folder, output)
+    (value,) = work.graph.output
+    original = _copy(work)
+    entry = inputs(work.graph)[0]
+    declared = (static_shape(entry) or (None,))[0]
+    shape = input_shape(work)
+    if shape is None:
+        warning = _free_axes(declared)
+        return Adapted(work, changes, declared, warning)
+    given = proto if len(inputs(proto.graph)) == 1 and not wide(proto) else work
+    trial = Trial(given, folder, value.name, shape, declared)
+    if declared is None and not trial.breaks(work):
+        work, more = _folded(work, folder, shape, trial, batch=2)
+        return Adapted(work, (*changes, *more), None)
+    fixed = declared or 1
+    freed = _copy(original)
+    try:
+        free_batch(freed, folder, (fixed, *shape))
+        trial.check(freed)
+    except ProviderError:
+        raise
+    except ModelError as error:
+        if declared is None:
+            set_shape(entry, [1, *shape])
+        work, more = _folded(work, folder, shape, trial, batch=fixed)
+        return Adapted(work, (*changes, *more), fixed, _slow(fixed, error))
+    was = f"batch axis, fixed to {fixed}, made free" if declared else "batch size baked into the graph taken out"
+    work, more = _folded(freed, folder, shape, trial, batch=fixed)
+    return Adapted(work, (*changes, was, *more), None)
+
+
+def _copy(proto: onnx.ModelProto) -> onnx.ModelProto:
+    copied = onnx.ModelProto()
+    copied.CopyFrom(proto)
+    return copied
+
+
+def _slow(batch: int, error: Exception) -> str:
+    why = first_line(error).removesuffix(".")
+    return (
+        f"the batch axis stays fixed to {batch}, since {why}: expect certifying to be several times slower than with "
+        "a free batch axis, with which its framework may be able to export it"
+    )
+
+
+def _free_axes(declared: int | None) -> str:
+    if declared is None:
+        return ""
+    return _slow(declared, CannotAdapt("other axes of its input are free, and no trial of the change can be made"))
+
+
+def _settle(proto: onnx.ModelProto, folder: str, output: str | None) -> tuple[str, ...]:
+    """One input, one output, an opset that the runtime takes; `ModelError` for anything that is no classifier."""
+    graph = proto.graph
+    changes: list[str] = []
+    if not graph.node or not graph.output:
+        raise ModelError("expected an ONNX graph with nodes and outputs, got none; export the model again")
+    if proto.functions:
+        proto.CopyFrom(inliner.inline_local_functions(proto))
+        changes.append("local functions written out")
+    changes += unzip(proto)
+    changes += drop_dead_inputs(proto)
+    listed = {value.name for value in graph.input} & set(constants(graph))
+    prune(graph)
+    if listed:
+        proto.ir_version = max(proto.ir_version, 4)  # before, initializers had to be inputs
+        changes.append(f"{len(listed)} initializers no longer listed as inputs")
+    names = [value.name for value in graph.output]
+    if output is not None and output not in names:
+        raise ModelError(f"no output {output!r}; pass --output with one of: {', '.join(names)}")
+    _require_one_input(proto)
+    changes += keep_output(proto, output or scores_output(proto, folder))
+    if opset(proto) < _OLDEST:
+        changes.append(f"opset {opset(proto)} upgraded to {_MODERN}")
+        proto.CopyFrom(upgrade(proto, _MODERN))
+    changes += widen(proto)
+    read_model(skeleton(proto).SerializeToString(), graph.output[0].name)
+    return tuple(changes)
+
+
+def _require_one_input(proto: onnx.ModelProto) -> None:
+    found = [value.name for value in inputs(proto.graph)]
+    if len(found) != 1:
+        names = ", ".join(found) or "none"
+        raise ModelError(f"expected one input, got {len(found)} ({names}); fix the others inside the graph")
+
+
+def upgrade(proto: onnx.ModelProto, version: int) -> onnx.ModelProto:
+    """The model in a newer opset, by the converter of ONNX; `ModelError` where that has no way."""
+    try:
+        newer = version_converter.convert_version(proto, version)
+    except Exception as error:
+        raise ModelError(
+            f"expected opset {_OLDEST} or newer, got {opset(proto)}, which ONNX cannot convert to {version} "
+            f"({first_line(error)}); export the model again"
+        ) from None
+    del newer.metadata_props[:]
+    newer.metadata_props.extend(proto.metadata_props)
+    return newer
+
+
+def skeleton(proto: onnx.ModelProto) -> onnx.ModelProto:
+    """The model without its weights, for checks that need none."""
+    bare = _copy(proto)
+    for tensor in bare.graph.initializer:
+        if tensor.dims:
+            kept = TensorProto(name=tensor.name, data_type=tensor.data_type, dims=tensor.dims)
+            tensor.CopyFrom(kept)
+    return bare
+
+
+def _folded(
+    proto: onnx.ModelProto, folder: str, shape: tuple[int, ...], trial: Trial, *, batch: int
+) -> tuple[onnx.ModelProto, tuple[str, ...]]:
+    """Constants computed ahead and BatchNormalization folded, each kept only where the trial allows it."""
+    fixed = static_shape(inputs(proto.graph)[0])
+    batches = (batch,) if fixed and fixed[0] else BATCHES
+    changes: tuple[str, ...] = ()
+
+    def ahead(work: onnx.ModelProto) -> tuple[str, ...]:
+        constant_nodes(work)
+        count = fold_constants(work, folder, (batch, *shape), static=False)
+        return (f"nodes that compute with constants alone computed ahead: {count}",) if count else ()
+
+    def norms(work: onnx.ModelProto) -> tuple[str, ...]:
+        found = [n for n in work.graph.node if n.op_type == "BatchNormalization"]
+        if not found or trial.coarse:
+            return ()
+        constant_nodes(work)
+        names = [n.input[0] for n in found] + [n.input[0] for n in work.graph.node if n.op_type == "MatMul"]
+        made = {name for node in work.graph.node for name in node.output}
+        seen = observe(work, folder, (batch, *shape), [n for n in dict.fromkeys(names) if n in made], [])
+        return fold_batch_norm(work, folder, seen)
+
+    steps: tuple[Callable[[onnx.ModelProto], tuple[str, ...]], ...] = (ahead, norms)
+    for step in steps:
+        candidate = _copy(proto)
+        try:
+            said = step(candidate)
+            if said:
+                trial.check(candidate, batches)
+                proto, changes = candidate, (*changes, *said)
+        except ProviderError:
+            raise
+        except ModelError:
+            continue
+    return proto, changes

@@ -1,0 +1,103 @@
+"""What `smoothcert export FRAMEWORK` does behind its options: the same for every framework."""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Mapping
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from smoothcert.datasets import open_dataset
+from smoothcert.errors import DataError, require
+from smoothcert.launch import numbers
+from smoothcert.launch import preprocess as parse_preprocess
+from smoothcert.preprocess import Preprocess, arrange, seen
+
+from .export import export
+from .finish import Export
+from .loading import from_module
+from .parity import TOLERANCE
+from .pipeline import Pipeline
+
+DEFAULTS: dict[str, Any] = {
+    "weights": None, "mean": "", "std": "", "scale": None, "layout": "auto", "input_layout": "", "input_range": "",
+    "resize": None, "interpolation": None, "antialias": False, "crop": None, "mask": "",
+    "class_names": None, "training_noise": None, "examples": None, "precision": "float32", "tolerance": TOLERANCE,
+    "provider": "cpu",
+}  # fmt: skip
+_MOST = 256  # real inputs that parity is measured on
+
+
+def export_named(framework: str, model: str, out: Path, options: Mapping[str, Any]) -> Export:
+    """Load MODEL, MODULE:FACTORY, export it to `out`, and return the report.
+
+    `framework`: name of a module here. `options`: `example_shape` (`3,32,32`: one input, as the model takes it) and any
+    of DEFAULTS, as the command line has them; `class_names` is a file of one name a line, `examples` a data set as
+    `certify` reads it.
+    """
+    o = DEFAULTS | dict(options)
+    shape = _whole_numbers(o["example_shape"])
+    preprocess = parse_preprocess(o)
+    span = numbers("--input-range", o["input_range"])
+    require(len(span) in (0, 2), f"--input-range: expected LOW,HIGH, got {o['input_range']!r}")
+    return export(
+        _loaded(framework, model, o["weights"]),
+        out,
+        example=np.zeros((1, *shape), np.float32),
+        preprocess=preprocess,
+        input_layout=o["input_layout"],
+        input_range=(span[0], span[1]) if span else None,
+        class_names=lines(o["class_names"]) if o["class_names"] else (),
+        training_noise=o["training_noise"],
+        examples=real_examples(o["examples"], Pipeline(preprocess or Preprocess(), shape, o["input_layout"])),
+        precision=o["precision"],
+        tolerance=o["tolerance"],
+        provider=o["provider"],
+        framework=framework,
+    )
+
+
+def print_export(framework: str, model: str, out: Path, options: Mapping[str, Any]) -> None:
+    """Export, and print the report."""
+    print("\n".join(export_named(framework, model, out, options).lines))
+
+
+def _loaded(framework: str, name: str, weights: Path | None) -> Any:
+    """What FACTORY makes, with its weights where the framework keeps them in files that are no code."""
+    module = importlib.import_module(f".{framework}", __package__)
+    if hasattr(module, "load"):
+        return module.load(name, weights)
+    require(weights is None, f"--weights: expected with pytorch alone; load them in {name}")
+    return from_module(name)
+
+
+def _whole_numbers(text: str) -> tuple[int, ...]:
+    values = numbers("--example-shape", text)
+    whole = bool(values) and all(value == int(value) > 0 for value in values)
+    require(whole, f"--example-shape: expected the axes of one input, such as 3,32,32, got {text!r}")
+    return tuple(int(value) for value in values)
+
+
+def lines(path: Path) -> tuple[str, ...]:
+    try:
+        names = tuple(path.read_text(encoding="utf-8").splitlines())
+    except (OSError, UnicodeDecodeError) as error:
+        raise DataError(f"{path}: expected a text file of class names, one a line, got: {error}") from None
+    require(all(name.strip() for name in names), f"{path}: expected a class name in every line, got an empty one")
+    return names
+
+
+def real_examples(path: Path | None, pipeline: Pipeline) -> NDArray[Any] | None:
+    """The first inputs of a data set, as the file will take them: resized, arranged."""
+    if path is None:
+        return None
+    after = pipeline.residual
+    outer = pipeline.outer
+    channels = next((n for n in (outer[:1] + outer[-1:]) if n in (1, 3)), None) if len(outer) == 3 else None
+    data = open_dataset(path, channels)
+    found = islice((data.load(i).x for i in range(len(data))), _MOST)
+    return np.stack([arrange(seen(x, after.spatial), outer, after.layout) for x in found])

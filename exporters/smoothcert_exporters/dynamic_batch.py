@@ -1,0 +1,156 @@
+"""A batch axis fixed at export made free: the batch is followed through the graph, and every operator in its way."""
+
+from __future__ import annotations
+
+from functools import partial
+
+import onnx
+from onnx import helper
+
+from . import batch_pieces as pieces
+from . import batch_rules as rules
+from .batch_axis import Axis, Rewrite
+from .batch_rules import Rule
+from .folding import constant_nodes, fold_constants, take_branches
+from .graph import Array, CannotAdapt, array, constants, inputs, prune, reads, replace_nodes, set_shape, subgraphs
+from .trial import observe
+
+_ALONG = [
+    "Abs", "Acos", "Acosh", "Asin", "Asinh", "Atan", "Atanh", "Binarizer", "BitwiseNot", "Cast", "CastLike", "Ceil",
+    "Celu", "Clip", "Cos", "Cosh", "Dropout", "Elu", "Erf", "Exp", "FastGelu", "Floor", "Gelu", "HardSigmoid",
+    "HardSwish", "Identity", "IsInf", "IsNaN", "LeakyRelu", "Log", "Mish", "Neg", "Not", "QuickGelu", "Reciprocal",
+    "Relu", "Round", "Scaler", "Selu", "Shrink", "Sigmoid", "Sign", "Sin", "Sinh", "Softplus", "Softsign", "Sqrt",
+    "Swish", "Tan", "Tanh", "ThresholdedRelu",
+]  # fmt: skip
+_BROADCAST = [
+    "Add", "And", "BiasGelu", "BitwiseAnd", "BitwiseOr", "BitwiseXor", "Div", "Equal", "Greater", "GreaterOrEqual",
+    "Less", "LessOrEqual", "Max", "Mean", "Min", "Mod", "Mul", "Or", "PRelu", "Pow", "Sub", "Sum", "Where", "Xor",
+]  # fmt: skip
+_IMAGES = [
+    "AveragePool", "BatchNormalization", "Conv", "ConvInteger", "ConvTranspose", "DepthToSpace", "FusedConv",
+    "GlobalAveragePool", "GlobalLpPool", "GlobalMaxPool", "GroupNormalization", "InstanceNormalization", "LRN",
+    "LinearClassifier", "LinearRegressor", "LpPool", "MaxPool", "Normalizer", "QLinearConv", "SVMClassifier",
+    "SVMRegressor", "SpaceToDepth", "TreeEnsemble", "TreeEnsembleClassifier", "TreeEnsembleRegressor",
+]  # fmt: skip
+_REDUCE = [
+    f"Reduce{name}" for name in ("L1", "L2", "LogSum", "LogSumExp", "Max", "Mean", "Min", "Prod", "Sum", "SumSquare")
+]
+
+RULES: dict[str, Rule] = {
+    **dict.fromkeys(_ALONG, rules.along),
+    **dict.fromkeys(_BROADCAST, rules.broadcast),
+    **dict.fromkeys(_IMAGES, rules.images),
+    **dict.fromkeys(_REDUCE, rules.reduce),
+    **dict.fromkeys(["Reshape", "Flatten", "Squeeze", "Unsqueeze"], rules.reshape),
+    **dict.fromkeys(["Softmax", "LogSoftmax", "Hardmax"], rules.onwards(13, -1)),
+    **dict.fromkeys(["LayerNormalization", "SimplifiedLayerNormalization", "RMSNormalization"], rules.normalise),
+    **dict.fromkeys(["ArgMax", "ArgMin"], rules.extreme),
+    **dict.fromkeys(["LSTM", "GRU", "RNN"], pieces.recurrent),
+    **dict.fromkeys(["Resize", "Upsample"], pieces.resize),
+    **dict.fromkeys(["QuantizeLinear", "DequantizeLinear"], rules.scaled),
+    **dict.fromkeys(["LpNormalization", "TopK"], rules.apart(-1)),
+    "MatMul": rules.matmul,
+    "MatMulInteger": rules.matmul,
+    "QLinearMatMul": partial(rules.matmul, at=(0, 3)),
+    "Gemm": rules.gemm,
+    "Transpose": rules.transpose,
+    "Concat": rules.concat,
+    "CumSum": rules.cumulative,
+    "DynamicQuantizeLinear": rules.across,
+    "QGemm": rules.images,
+    "QLinearAdd": rules.broadcast,
+    "QLinearMul": rules.broadcast,
+    "QLinearGlobalAveragePool": rules.images,
+    "Slice": pieces.slice_,
+    "Gather": pieces.gather,
+    "Pad": pieces.pad,
+    "Expand": pieces.expand,
+    "Tile": pieces.tile,
+    "Split": pieces.split,
+    "Einsum": pieces.einsum,
+}
+BATCH = "batch"
+
+
+def free_batch(proto: onnx.ModelProto, folder: str, shape: tuple[int, ...]) -> None:
+    """Make the first axis of the input free in place; `shape` is the input's, with the batch size it was made for.
+
+    Raises `CannotAdapt` that names the operator in the way; the graph is then half changed, and to be thrown away.
+    """
+    constant_nodes(proto)
+    fold_constants(proto, folder, shape, static=True)
+    while take_branches(proto, folder):
+        constant_nodes(proto)
+        fold_constants(proto, folder, shape, static=True)
+    graph = proto.graph
+    (entry,) = inputs(graph)
+    set_shape(entry, shape)
+    names = [name for node in graph.node for name in node.output if name]
+    seen = observe(proto, folder, shape, names, [])
+    shapes = {entry.name: shape} | dict(seen.shapes) | {n: tuple(t.dims) for n, t in constants(graph).items()}
+    rewrite = Rewrite(proto, shapes, _Lazy(constants(graph), folder), shape[0], entry.name)
+    for node in [onnx.NodeProto.FromString(node.SerializeToString()) for node in graph.node]:
+        _follow(rewrite, node)
+    (output,) = graph.output
+    declared = _lead(rewrite, output.name)
+    replace_nodes(graph, rewrite.nodes)
+    del graph.value_info[:]
+    set_shape(entry, [BATCH, *shape[1:]])
+    set_shape(output, [BATCH, *declared])
+    prune(graph)
+
+
+class _Lazy(dict[str, Array]):
+    """Values of initializers, read when they are asked for."""
+
+    def __init__(self, tensors: dict[str, onnx.TensorProto], folder: str) -> None:
+        self._tensors, self._folder = tensors, folder
+
+    def __contains__(self, name: object) -> bool:
+        return dict.__contains__(self, name) or name in self._tensors
+
+    def __missing__(self, name: str) -> Array:
+        self[name] = array(self._tensors[name], self._folder)
+        return self[name]
+
+
+def _follow(rewrite: Rewrite, node: onnx.NodeProto) -> None:
+    """Write one node again for a free batch, and note where the batch is in what it gives."""
+    if not any(rewrite.axis(name) for name in reads(node)):
+        rewrite.nodes.append(node)
+        return
+    rule = RULES.get(node.op_type)
+    if rule is None or any(True for _ in subgraphs(node)):
+        raise CannotAdapt(f"what {node.op_type} does to the batch is not known")
+    try:
+        axes = rule(rewrite, node)
+    except (IndexError, TypeError, ValueError, StopIteration):
+        raise CannotAdapt(f"{node.op_type} is used in a way that is not known") from None
+    for name, axis in zip(node.output, axes, strict=True):
+        if name and axis is not None:
+            rewrite.axes[name] = axis
+
+
+def _lead(rewrite: Rewrite, output: str) -> tuple[int, ...]:
+    """See that the batch is the output's first axis; the sizes of its other axes."""
+    axis, shape = rewrite.axis(output), rewrite.shape(output)
+    if axis is None:
+        raise CannotAdapt("the output does not depend on the input")
+    if axis == Axis(0):
+        return shape[1:]
+    if axis.outer != 1 or (axis.position and not axis.exact):
+        raise CannotAdapt("the batch is not the output's first axis")
+    writer = next(node for node in rewrite.nodes if output in node.output)
+    inner = f"{output}_smoothcert"
+    writer.output[list(writer.output).index(output)] = inner
+    for node in rewrite.nodes:
+        for i, name in enumerate(node.input):
+            if name == output:
+                node.input[i] = inner
+    if axis.position:
+        order = [axis.position, *(j for j in range(len(shape)) if j != axis.position)]
+        rewrite.nodes.append(helper.make_node("Transpose", [inner], [output], perm=order))
+        return tuple(shape[j] for j in order[1:])
+    rest = (axis.inner, *shape[1:])
+    rewrite.reshape(inner, (rewrite.batch, *rest), Axis(0), output)
+    return rest

@@ -1,0 +1,170 @@
+"""The common end of every export: made ready, preprocessing inside, proved to compute the same, written."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx
+from numpy.typing import NDArray
+from onnx.external_data_helper import load_external_data_for_model
+
+from smoothcert.errors import require
+from smoothcert.model_card import ModelCard
+from smoothcert.model_file import read_model
+from smoothcert.preprocess import Preprocess, show
+
+from .adapt import adapt
+from .files import outsourced, publish, save
+from .graph import inputs as graph_inputs
+from .graph import static_shape
+from .metadata import describe, strip, weights_sha256
+from .parity import BATCHES, TOLERANCE, Function, Parity, random_inputs
+from .pipeline import Pipeline, fold
+from .precision import convert
+from .proof import Proof
+
+
+@dataclass(frozen=True)
+class Export:
+    """What an export wrote, and how it was checked.
+
+    `parity` is the framework against ONNX Runtime, `agreement` the float32 graph against one of another precision.
+    `changes` says in words what was made of the graph. `batch` is the size it stays fixed to, None for any, and
+    `warning` what that costs.
+    """
+
+    path: Path
+    sha256: str
+    source: str
+    precision: str
+    parity: Parity
+    agreement: Parity | None
+    changes: tuple[str, ...]
+    batch: int | None
+    warning: str = ""
+
+    @property
+    def lines(self) -> tuple[str, ...]:
+        """The report, for people."""
+        sizes = "the same scores at batch 1, 2 and 17" if self.batch is None else f"batch fixed to {self.batch}"
+        against = [] if self.agreement is None else [f"{self.precision} against float32: {self.agreement}"]
+        return (
+            f"{self.path}: {self.precision}, sha256 {self.sha256}",
+            *self.changes,
+            f"{self.source} against ONNX Runtime: {self.parity}; {sizes}",
+            *against,
+            *([f"warning: {self.warning}"] if self.warning else []),
+        )
+
+
+def finish(
+    proto: onnx.ModelProto,
+    path: str | os.PathLike[str],
+    *,
+    reference: Function,
+    example: NDArray[Any],
+    source: str,
+    folder: str = "",
+    output: str | None = None,
+    preprocess: Preprocess | None = None,
+    input_layout: str = "",
+    input_range: tuple[float, float] | None = None,
+    class_names: Sequence[str] = (),
+    training_noise: float | None = None,
+    examples: NDArray[Any] | None = None,
+    precision: str = "float32",
+    tolerance: float = TOLERANCE,
+    provider: str = "cpu",
+) -> Export:
+    """Make a graph ready to certify, prove that it computes `reference`, and write it to `path`.
+
+    `reference` gives the framework's scores or labels for a batch of the network's own inputs, `example` is a batch of
+    those; its shape counts, and without `preprocess` it is compared too. `folder` holds external weights, `output`
+    names the scores where there are several outputs. `preprocess` goes into the graph, its spatial part into the
+    metadata. `input_layout` (nchw or nhwc): order of axes that the file takes, by default the network's. `examples`
+    (n, *shape), as the file takes them or 8-bit images, are compared besides random inputs. `provider` runs the
+    comparison. Raises `ModelError` where the scores differ or depend on the batch, and leaves no file.
+    """
+    require(0 < tolerance < 1, f"tolerance: expected a share of the scores' scale between 0 and 1, got {tolerance}")
+    target = Path(path)
+    target.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(prefix=".export-", dir=target.parent) as work:
+        file = Path(work, target.name)
+        proto, folder = outsourced(strip(proto), folder, Path(work, "source"))
+        adapted = adapt(proto, folder, output=output)
+        load_external_data_for_model(adapted.proto, folder)
+        pipeline = Pipeline(preprocess or Preprocess(), _shape(adapted.proto, example), input_layout)
+        span = input_range or _range(preprocess)
+        proof = Proof(file, _inputs(pipeline, example, examples, span), adapted.batch, provider, class_names)
+        final, agreement = fold(adapted.proto, pipeline), None
+        parity, scores = proof.parity(final.proto, reference, pipeline, tolerance)
+        if precision != "float32":
+            final = fold(convert(adapted.proto, precision), pipeline)
+            agreement = proof.agreement(final.proto, scores, precision, tolerance)
+        card = ModelCard(
+            input_range=span,
+            class_names=tuple(class_names),
+            training_noise=training_noise,
+            source=source,
+            weights_sha256=weights_sha256(final.proto),
+            parity=_record(parity, agreement, tolerance, adapted.batch),
+        )
+        describe(final.proto, final.preprocess, card)
+        written = read_model(save(final.proto, file))
+        publish(Path(work), target)
+    changes = (*adapted.changes, *final.changes)
+    return Export(
+        path=target,
+        sha256=written.sha256,
+        source=source,
+        precision=written.precision,
+        parity=parity,
+        agreement=agreement,
+        changes=changes,
+        batch=adapted.batch,
+        warning=adapted.warning,
+    )
+
+
+def _shape(proto: onnx.ModelProto, example: NDArray[Any]) -> tuple[int, ...]:
+    """Shape of one of the network's inputs, free axes as in the example; `ValueError` where that does not fit."""
+    declared = static_shape(graph_inputs(proto.graph)[0]) or (None, *example.shape[1:])
+    shape = example.shape[1:]
+    fits = len(shape) == len(declared) - 1 and all(d in (None, n) for d, n in zip(declared[1:], shape, strict=True))
+    require(fits, f"example: expected a batch of inputs of shape {show(declared[1:])}, got an array {example.shape}")
+    return shape
+
+
+def _range(preprocess: Preprocess | None) -> tuple[float, float] | None:
+    """[0,1], or levels where a scale of at most 1 acts on them; None where nothing is known of the inputs."""
+    if preprocess is None:
+        return None
+    return (0.0, 255.0) if preprocess.scale is not None and preprocess.scale <= 1 else (0.0, 1.0)
+
+
+def _inputs(
+    pipeline: Pipeline, example: NDArray[Any], examples: NDArray[Any] | None, span: tuple[float, float] | None
+) -> NDArray[np.float32]:
+    """What parity is measured on, as the file takes it: random inputs, then real ones."""
+    if span is None:
+        span = float(min(0.0, example.min())), float(max(1.0, example.max()))
+        examples = example if examples is None else examples
+    shape = tuple(n or 1 for n in pipeline.outer)
+    inputs = random_inputs(shape, *span)
+    if examples is None:
+        return inputs
+    real = np.asarray(examples)
+    require(real.shape[1:] == shape, f"examples: expected inputs of shape (n, {show(shape)[1:]}, got {real.shape}")
+    levels = real.dtype == np.uint8 and pipeline.preprocess.scale is None
+    return np.concatenate([inputs, real.astype(np.float32) / (255 if levels else 1)], dtype=np.float32)
+
+
+def _record(parity: Parity, agreement: Parity | None, tolerance: float, batch: int | None) -> dict[str, Any]:
+    compared = {"framework": parity.bounds} | ({} if agreement is None else {"float32": agreement.bounds})
+    return compared | {"tolerance": tolerance, "batches": list(BATCHES if batch is None else (batch,))}

@@ -1,0 +1,196 @@
+"""Constants computed ahead, and BatchNormalization folded into the layer before it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import onnx
+from onnx import helper, numpy_helper
+
+from .graph import Array, add_constant, array, attribute, constants, consumers, is_standard, prune, reads, replace_nodes
+from .trial import Observed, observe
+
+_MOST = 64 << 20  # bytes of one constant computed ahead
+_SMALL = 1 << 16  # of one that an operator makes from less
+_GROWS = {"ConstantOfShape", "Expand", "Tile", "Range", "OneHot", "EyeLike", "Pad", "Resize", "Upsample"}
+_KEPT = {"QuantizeLinear", "DequantizeLinear"}  # ONNX Runtime finds its 8-bit kernels by them
+
+
+def constant_nodes(proto: onnx.ModelProto) -> int:
+    """Turn Constant nodes into initializers; how many."""
+    graph, kept = proto.graph, []
+    for node in graph.node:
+        values = _constant(node) if node.op_type == "Constant" and is_standard(node) else None
+        if values is None:
+            kept.append(node)
+        else:
+            values.name = node.output[0]
+            graph.initializer.append(values)
+    count = len(graph.node) - len(kept)
+    if count:
+        replace_nodes(graph, kept)
+    return count
+
+
+def _constant(node: onnx.NodeProto) -> onnx.TensorProto | None:
+    (entry,) = node.attribute
+    value: Any = helper.get_attribute_value(entry)
+    if isinstance(value, onnx.TensorProto):
+        copied = onnx.TensorProto()
+        copied.CopyFrom(value)
+        return copied
+    if entry.name in ("value_float", "value_floats"):
+        return numpy_helper.from_array(np.array(value, np.float32))
+    if entry.name in ("value_int", "value_ints"):
+        return numpy_helper.from_array(np.array(value, np.int64))
+    return None
+
+
+def fold_constants(proto: onnx.ModelProto, folder: str, shape: tuple[int, ...], *, static: bool) -> int:
+    """Compute ahead what does not depend on the input, on one run with inputs of that shape; how many nodes went.
+
+    `static`: the shape is fixed, batch included, so that shapes of tensors are constants too.
+    """
+    graph = proto.graph
+    fixed = _independent(graph, static=static)
+    nodes = [node for node in graph.node if set(node.output) - {""} <= fixed]
+    if not nodes:
+        return 0
+    made = [name for node in nodes for name in node.output if name]
+    sizes = observe(proto, folder, shape, made, []).shapes
+    done: set[str] = set()
+    for node in nodes:
+        limit = _SMALL if node.op_type in _GROWS else _MOST
+        if node.op_type not in _KEPT and all(8 * np.prod(sizes[name], dtype=float) <= limit for name in node.output):
+            done |= set(node.output)
+    staying = [node for node in graph.node if not set(node.output) <= done]
+    needed = {name for node in staying for name in reads(node)} | {value.name for value in graph.output}
+    wanted = [name for name in made if name in done & needed]
+    values = observe(proto, folder, shape, [], wanted).values
+    if any(not isinstance(value, np.ndarray) for value in values.values()):
+        return 0  # sequences
+    graph.initializer.extend(numpy_helper.from_array(value, name) for name, value in values.items())
+    before = len(graph.node)
+    replace_nodes(graph, staying)
+    prune(graph)
+    return before - len(graph.node)
+
+
+def take_branches(proto: onnx.ModelProto, folder: str) -> int:
+    """Put the branch that is taken in place of every If whose condition is an initializer; how many."""
+    graph, weights = proto.graph, constants(proto.graph)
+    nodes: list[onnx.NodeProto] = []
+    count = 0
+    for node in graph.node:
+        if node.op_type != "If" or node.input[0] not in weights:
+            nodes.append(node)
+            continue
+        yes = bool(array(weights[node.input[0]], folder).reshape(-1)[0])
+        branch: onnx.GraphProto = attribute(node, "then_branch" if yes else "else_branch")
+        graph.initializer.extend(branch.initializer)
+        ends = zip(branch.output, node.output, strict=True)
+        nodes += [*branch.node, *(helper.make_node("Identity", [inner.name], [name]) for inner, name in ends)]
+        count += 1
+    if count:
+        replace_nodes(graph, nodes)
+        prune(graph)
+    return count
+
+
+def _independent(graph: onnx.GraphProto, *, static: bool) -> set[str]:
+    """Names that do not depend on the graph's input, or only on its shape where that is fixed."""
+    fixed = set(constants(graph))
+    for node in graph.node:
+        if (static and node.op_type in ("Shape", "Size")) or reads(node) <= fixed:
+            fixed |= set(node.output)
+    return fixed
+
+
+@dataclass(frozen=True)
+class _Norm:
+    """What a BatchNormalization multiplies each channel by, and what it then adds."""
+
+    factor: Array
+    shift: Array
+
+    @staticmethod
+    def of(graph: onnx.GraphProto, node: onnx.NodeProto, folder: str) -> _Norm | None:
+        """None for one that does not compute with constants."""
+        weights = constants(graph)
+        if any(node.output[1:]) or any(name not in weights for name in node.input[1:]):
+            return None
+        if attribute(node, "training_mode", 0) or not attribute(node, "spatial", 1):
+            return None
+        scale, bias, mean, variance = (array(weights[name], folder).astype(float) for name in node.input[1:])
+        factor = scale / np.sqrt(variance + float(attribute(node, "epsilon", 1e-5)))
+        return _Norm(factor, bias - mean * factor)
+
+
+def fold_batch_norm(proto: onnx.ModelProto, folder: str, seen: Observed) -> tuple[str, ...]:
+    """Fold every BatchNormalization into the Conv, ConvTranspose, Gemm or MatMul before it, where there is one.
+
+    Any other stays: one kernel of ONNX Runtime does it in one pass. `seen` holds the shapes of the tensors.
+    """
+    graph = proto.graph
+    counts = consumers(graph)
+    writers = {name: node for node in graph.node for name in node.output}
+    folded: list[onnx.NodeProto] = []
+    for node in [n for n in graph.node if n.op_type == "BatchNormalization" and is_standard(n)]:
+        norm = _Norm.of(graph, node, folder)
+        before = writers.get(node.input[0])
+        if norm is None or before is None or counts[node.input[0]] != 1 or not is_standard(before):
+            continue
+        if _into(graph, before, norm, folder, seen):
+            writers[node.output[0]] = before
+            if before.op_type == "MatMul":  # has no place for the shift
+                shift = add_constant(graph, "smoothcert_shift", norm.shift.astype(_dtype(graph, before)))
+                node.CopyFrom(helper.make_node("Add", [node.input[0], shift], [node.output[0]], name=node.name))
+            else:
+                before.output[0] = node.output[0]
+                folded.append(node)
+    for node in folded:
+        graph.node.remove(node)
+    prune(graph)
+    count = len(folded) + sum(1 for node in graph.node if any(n.startswith("smoothcert_shift") for n in node.input))
+    return (f"BatchNormalization folded into the layer before it: {count}",) if count else ()
+
+
+def _dtype(graph: onnx.GraphProto, node: onnx.NodeProto) -> np.dtype[np.generic]:
+    return np.dtype(helper.tensor_dtype_to_np_dtype(constants(graph)[node.input[1]].data_type))
+
+
+def _into(graph: onnx.GraphProto, node: onnx.NodeProto, norm: _Norm, folder: str, seen: Observed) -> bool:
+    """Scale the weights of a layer and shift its bias; False, and nothing done, where it is not that simple."""
+    weights = constants(graph)
+    if node.op_type not in ("Conv", "ConvTranspose", "Gemm", "MatMul") or node.input[1] not in weights:
+        return False
+    old = weights[node.input[1]]
+    rank = len(old.dims)
+    axis = {"Conv": 0, "ConvTranspose": 1, "MatMul": rank - 1}.get(node.op_type, 1 - attribute(node, "transB", 0))
+    one_channel_axis = node.op_type != "MatMul" or (rank == 2 and len(seen.shapes.get(node.input[0], ())) == 2)
+    grouped = node.op_type == "ConvTranspose" and attribute(node, "group", 1) != 1
+    if grouped or not one_channel_axis or old.dims[axis] != len(norm.factor):
+        return False
+    dtype = _dtype(graph, node)
+    shift = norm.shift
+    if node.op_type != "MatMul":
+        bias = node.input[2] if len(node.input) > 2 else ""
+        if bias and (bias not in weights or np.prod(weights[bias].dims) != len(norm.factor)):
+            return False
+        if bias:
+            beta = attribute(node, "beta", 1.0) if node.op_type == "Gemm" else 1.0
+            shift = beta * array(weights[bias], folder).astype(float).reshape(-1) * norm.factor + norm.shift
+    values = array(old, folder).astype(float)
+    scaled = values * norm.factor.reshape([-1 if i == axis else 1 for i in range(rank)])
+    node.input[1] = add_constant(graph, "smoothcert_weights", scaled.astype(dtype))
+    if node.op_type != "MatMul":
+        name = add_constant(graph, "smoothcert_bias", shift.astype(dtype))
+        del node.input[2:]
+        node.input.append(name)
+        if node.op_type == "Gemm":
+            kept = [a for a in node.attribute if a.name != "beta"]
+            del node.attribute[:]
+            node.attribute.extend(kept)
+    return True

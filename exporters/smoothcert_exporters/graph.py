@@ -1,0 +1,152 @@
+"""Small questions and small changes to an ONNX graph, shared by what adapts it."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Any
+
+import numpy as np
+import onnx
+from numpy.typing import NDArray
+from onnx import TensorProto, helper, numpy_helper
+
+from smoothcert.errors import ModelError
+
+Array = NDArray[Any]
+ML_DOMAIN = "ai.onnx.ml"
+
+
+class CannotAdapt(ModelError):
+    """A change that this graph does not allow; the message says why, as the end of a sentence."""
+
+
+def opset(proto: onnx.ModelProto) -> int:
+    """Version of the standard operators; 1 where the file names none."""
+    return max((o.version for o in proto.opset_import if o.domain in ("", "ai.onnx")), default=1)
+
+
+def attribute(node: onnx.NodeProto, name: str, default: Any = None) -> Any:
+    """The value of an attribute, or the default."""
+    return next((helper.get_attribute_value(a) for a in node.attribute if a.name == name), default)
+
+
+def set_attribute(node: onnx.NodeProto, name: str, value: Any) -> None:
+    """Set an attribute, replacing the one there."""
+    kept = [a for a in node.attribute if a.name != name]
+    del node.attribute[:]
+    node.attribute.extend([*kept, helper.make_attribute(name, value)])
+
+
+def subgraphs(node: onnx.NodeProto) -> Iterator[onnx.GraphProto]:
+    """The graphs inside a node (branches of If, bodies of Loop and Scan)."""
+    for entry in node.attribute:
+        yield from entry.graphs
+        if entry.HasField("g"):
+            yield entry.g
+
+
+def reads(node: onnx.NodeProto) -> set[str]:
+    """Names that a node, or a graph inside it, takes from the graph that it stands in."""
+    names = set(node.input)
+    for graph in subgraphs(node):
+        own = {value.name for value in graph.input} | {tensor.name for tensor in graph.initializer}
+        for inner in graph.node:
+            names |= reads(inner) - own
+            own |= set(inner.output)
+        names |= {value.name for value in graph.output} - own
+    return names - {""}
+
+
+def constants(graph: onnx.GraphProto) -> dict[str, onnx.TensorProto]:
+    """Initializers by name."""
+    return {tensor.name: tensor for tensor in graph.initializer}
+
+
+def inputs(graph: onnx.GraphProto) -> list[onnx.ValueInfoProto]:
+    """Graph inputs that are no initializers."""
+    weights = constants(graph)
+    return [value for value in graph.input if value.name not in weights]
+
+
+def array(tensor: onnx.TensorProto, folder: str) -> Array:
+    """The values of a tensor, read from its own file where they lie outside."""
+    return numpy_helper.to_array(tensor, base_dir=folder)
+
+
+def consumers(graph: onnx.GraphProto) -> Counter[str]:
+    """How often every name is read, graph outputs included."""
+    return Counter([name for node in graph.node for name in reads(node)] + [value.name for value in graph.output])
+
+
+def fresh(graph: onnx.GraphProto, stem: str) -> str:
+    """A name that nothing in the graph has yet, the same in every run."""
+    taken = {name for node in graph.node for name in (*node.input, *node.output)} | set(constants(graph))
+    taken |= {value.name for value in (*graph.input, *graph.output)}
+    return next(name for i in range(len(taken) + 1) if (name := f"{stem}_{i}") not in taken)
+
+
+def add_constant(graph: onnx.GraphProto, stem: str, values: Array) -> str:
+    """A new initializer; its name."""
+    name = fresh(graph, stem)
+    graph.initializer.append(numpy_helper.from_array(np.ascontiguousarray(values), name))
+    return name
+
+
+def replace_nodes(graph: onnx.GraphProto, nodes: Iterable[onnx.NodeProto]) -> None:
+    """Put these nodes in place of the graph's, in this order."""
+    kept = [onnx.NodeProto.FromString(node.SerializeToString()) for node in nodes]
+    del graph.node[:]
+    graph.node.extend(kept)
+
+
+def rename(graph: onnx.GraphProto, old: str, new: str) -> None:
+    """Call a tensor otherwise wherever a node of the graph writes or reads it."""
+    for node in graph.node:
+        for names in (node.input, node.output):
+            for i, name in enumerate(names):
+                if name == old:
+                    names[i] = new
+        for inner in subgraphs(node):
+            rename(inner, old, new)
+
+
+def prune(graph: onnx.GraphProto) -> None:
+    """Drop nodes that no output needs, initializers that nothing reads, and both as inputs and remarks."""
+    needed = {value.name for value in graph.output}
+    kept: list[onnx.NodeProto] = []
+    for node in reversed(graph.node):
+        if needed & set(node.output):
+            kept.append(node)
+            needed |= reads(node)
+    if len(kept) < len(graph.node):
+        replace_nodes(graph, reversed(kept))
+    weights = [tensor for tensor in graph.initializer if tensor.name in needed]
+    dropped = set(constants(graph)) - needed
+    if dropped:
+        del graph.initializer[:]
+        graph.initializer.extend(weights)
+    names = set(constants(graph))
+    entries = [value for value in graph.input if value.name not in dropped and value.name not in names]
+    if len(entries) < len(graph.input):
+        del graph.input[:]
+        graph.input.extend(entries)
+
+
+def is_standard(node: onnx.NodeProto) -> bool:
+    """Whether the operator is of ONNX itself."""
+    return node.domain in ("", "ai.onnx")
+
+
+def static_shape(value: onnx.ValueInfoProto) -> tuple[int | None, ...] | None:
+    """Sizes of the axes, None for a free one; None where the file does not say."""
+    kind = value.type.tensor_type
+    if not value.type.HasField("tensor_type") or not kind.HasField("shape"):
+        return None
+    return tuple(d.dim_value if d.HasField("dim_value") and d.dim_value > 0 else None for d in kind.shape.dim)
+
+
+def set_shape(value: onnx.ValueInfoProto, shape: Sequence[int | str]) -> None:
+    """Declare the shape of an input or output, names for free axes."""
+    kind = value.type.tensor_type
+    value.CopyFrom(helper.make_tensor_value_info(value.name, kind.elem_type or TensorProto.FLOAT, shape))

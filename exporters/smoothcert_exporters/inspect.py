@@ -1,0 +1,191 @@
+"""What the runtime sees in a model file, and what adapting it would do."""
+
+from __future__ import annotations
+
+import math
+import os
+from collections import Counter
+from dataclasses import dataclass
+from pathlib import Path
+
+import onnx
+from onnx import TensorProto, helper
+
+from smoothcert.errors import ModelError, ProviderError, first_line
+from smoothcert.model_file import fingerprint
+
+from .adapt import adapt
+from .cuda_kernels import cuda_gaps
+from .graph import inputs, static_shape
+
+_COLOURS = (1, 3, 4)
+_LONG = 100  # characters of a metadata value that are shown
+_MANY = 12  # operators that are named
+
+
+@dataclass(frozen=True)
+class Tensor:
+    """An input or output: element type, or what it is instead of a tensor; shape with names of free axes."""
+
+    name: str
+    kind: str
+    shape: tuple[int | str, ...]
+
+    def __str__(self) -> str:
+        return f"{self.name} {self.kind} ({', '.join(map(str, self.shape))})"
+
+
+@dataclass(frozen=True)
+class Inspection:
+    """What a file holds. `size` counts bytes with external weights; `refusal` says why it cannot be certified."""
+
+    path: Path
+    sha256: str
+    size: int
+    ir_version: int
+    opsets: dict[str, int]
+    producer: str
+    inputs: tuple[Tensor, ...]
+    outputs: tuple[Tensor, ...]
+    layout: str
+    parameters: int
+    operators: dict[str, int]
+    metadata: dict[str, str]
+    without_cuda: tuple[str, ...]
+    unknown_on_cuda: tuple[str, ...]
+    changes: tuple[str, ...]
+    warning: str
+    refusal: str
+
+    @property
+    def lines(self) -> tuple[str, ...]:
+        """The report, for people."""
+        opsets = ", ".join(f"{domain} {version}" for domain, version in self.opsets.items())
+        most = sorted(self.operators.items(), key=lambda item: (-item[1], item[0]))
+        named = ", ".join(f"{name} {count}" for name, count in most[:_MANY])
+        more = f", and {len(most) - _MANY} other kinds" if len(most) > _MANY else ""
+        return (
+            f"{self.path}: {self.size:,} bytes, {self.parameters:,} parameters",
+            f"sha256: {self.sha256}",
+            f"format: IR {self.ir_version}, opset {opsets}, written by {self.producer or 'nobody named'}",
+            *(f"input: {tensor}, {self.layout}" for tensor in self.inputs),
+            *(f"output: {tensor}" for tensor in self.outputs),
+            f"operators: {named}{more}",
+            *(f"metadata: {key} = {_short(value)}" for key, value in self.metadata.items()),
+            self._cuda,
+            *self._adaptation,
+        )
+
+    @property
+    def _cuda(self) -> str:
+        text = f"no kernel for {', '.join(self.without_cuda)}: run on the CPU" if self.without_cuda else ""
+        doubt = f"nothing known of {', '.join(self.unknown_on_cuda)}" if self.unknown_on_cuda else ""
+        return "CUDA: " + ("; ".join(filter(None, (text, doubt))) or "kernels for all operators")
+
+    @property
+    def _adaptation(self) -> tuple[str, ...]:
+        if self.refusal:
+            return (f"adaptation: refused: {self.refusal}",)
+        said = tuple(f"adaptation: {change}" for change in self.changes)
+        if self.warning:
+            return (*said, f"adaptation: {self.warning}")
+        return said or ("adaptation: nothing to do",)
+
+
+def inspect_model(path: str | os.PathLike[str], output: str | None = None) -> Inspection:
+    """Look at an ONNX file, and try on a copy what adapting it would do. `ModelError` for what is no ONNX file."""
+    source = Path(path)
+    proto, sha256 = read_proto(source)
+    folder = str(source.resolve().parent)
+    weights = [*proto.graph.initializer, *_constants(proto.graph)]
+    entries = inputs(proto.graph)
+    changes, warning, refusal = _adaptation(proto, folder, output)
+    without, unknown = cuda_gaps(proto)
+    return Inspection(
+        path=source,
+        sha256=sha256,
+        size=source.stat().st_size + _outside(weights, Path(folder)),
+        ir_version=proto.ir_version,
+        opsets={o.domain or "ai.onnx": o.version for o in proto.opset_import},
+        producer=" ".join(filter(None, (proto.producer_name, proto.producer_version))),
+        inputs=tuple(map(_tensor, entries)),
+        outputs=tuple(map(_tensor, proto.graph.output)),
+        layout=guess_layout(static_shape(entries[0])) if len(entries) == 1 else "layout unknown",
+        parameters=sum(math.prod(t.dims) for t in weights if t.dims and t.data_type != TensorProto.INT64),
+        operators=dict(Counter(node.op_type for node in proto.graph.node)),
+        metadata={entry.key: entry.value for entry in proto.metadata_props},
+        without_cuda=without,
+        unknown_on_cuda=unknown,
+        changes=changes,
+        warning=warning,
+        refusal=refusal,
+    )
+
+
+def read_proto(path: Path) -> tuple[onnx.ModelProto, str]:
+    """An ONNX file, external weights left where they are, and its SHA-256, theirs included.
+
+    `ModelError` for anything else, and for weights that are missing or lie outside the file's folder.
+    """
+    try:
+        content = path.read_bytes()
+    except OSError as error:
+        raise ModelError(f"{path}: expected a readable ONNX file, got: {error.strerror}") from None
+    try:
+        proto = onnx.ModelProto.FromString(content)
+    except Exception as error:
+        raise ModelError(
+            f"{path}: expected an ONNX file, got something else or a truncated one ({first_line(error)})"
+        ) from None
+    if not proto.graph.node or not proto.graph.output:
+        raise ModelError(f"{path}: expected an ONNX graph with nodes and outputs, got none; export the model again")
+    return proto, fingerprint(proto, content, str(path.resolve().parent), str(path))
+
+
+def guess_layout(shape: tuple[int | None, ...] | None) -> str:
+    """How images lie in an input of that shape, batch axis included, as far as the shape tells."""
+    rest = (shape or ())[1:]
+    if len(rest) == 3:
+        planar, last = rest[0] in _COLOURS, rest[2] in _COLOURS
+        if planar != last:
+            return "nchw" if planar else "nhwc"
+    if rest and None not in rest and sum(n != 1 for n in rest) <= 1:
+        return "flat"
+    return "layout unknown"
+
+
+def _adaptation(proto: onnx.ModelProto, folder: str, output: str | None) -> tuple[tuple[str, ...], str, str]:
+    try:
+        adapted = adapt(proto, folder, output=output)
+    except (ModelError, ProviderError) as error:
+        return (), "", str(error)
+    return adapted.changes, adapted.warning, ""
+
+
+def _tensor(value: onnx.ValueInfoProto) -> Tensor:
+    which = value.type.WhichOneof("value") or "tensor_type"
+    if which != "tensor_type":
+        return Tensor(value.name, which.removesuffix("_type"), ())
+    kind = value.type.tensor_type
+    shape = tuple(
+        d.dim_value if d.HasField("dim_value") and d.dim_value > 0 else d.dim_param or "?" for d in kind.shape.dim
+    )
+    name = TensorProto.DataType.Name(kind.elem_type).lower()
+    return Tensor(value.name, {"float": "float32", "double": "float64"}.get(name, name), shape)
+
+
+def _constants(graph: onnx.GraphProto) -> list[onnx.TensorProto]:
+    values = [
+        helper.get_attribute_value(a) for node in graph.node if node.op_type == "Constant" for a in node.attribute
+    ]
+    return [value for value in values if isinstance(value, onnx.TensorProto)]
+
+
+def _outside(tensors: list[onnx.TensorProto], folder: Path) -> int:
+    """Bytes of the files of external weights that are there."""
+    places = {e.value for t in tensors for e in t.external_data if e.key == "location"}
+    return sum(file.stat().st_size for place in places if (file := folder / place).is_file())
+
+
+def _short(value: str) -> str:
+    return value if len(value) <= _LONG else f"{value[:_LONG]}... ({len(value)} characters)"

@@ -1,0 +1,31 @@
+"""Models named on the command line: MODULE:FACTORY, code of the user's own in the current folder."""
+
+from __future__ import annotations
+
+import importlib
+import os
+import sys
+from typing import Any
+
+from smoothcert.errors import ModelError, first_line
+
+
+def from_module(name: str) -> Any:
+    """What FACTORY of MODULE returns, or the model itself that has that name; modules of the current folder first.
+
+    Raises `ModelError` where there is no such module or name, or where its code fails.
+    """
+    module_name, colon, factory = name.partition(":")
+    if not colon or not all(word.isidentifier() for word in [*module_name.split("."), factory]):
+        raise ModelError(
+            f"{name}: expected MODULE:FACTORY, such as mymodel:make for make() in mymodel.py; "
+            "files of whole models run code that they carry: load such a one there, if you trust it"
+        )
+    sys.path.insert(0, os.getcwd())
+    try:
+        found = getattr(importlib.import_module(module_name), factory)
+        return found() if isinstance(found, type) or hasattr(found, "__code__") else found
+    except Exception as error:
+        raise ModelError(f"{name}: {type(error).__name__}: {first_line(error)}") from None
+    finally:
+        sys.path.remove(os.getcwd())

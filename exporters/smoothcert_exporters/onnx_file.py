@@ -1,0 +1,169 @@
+"""ONNX files that exist already: exported again, ready to certify, or made ready in memory."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx
+from numpy.typing import NDArray
+from onnx import TensorProto
+
+from smoothcert.errors import ModelError, require
+from smoothcert.launch import numbers
+from smoothcert.launch import preprocess as parse_preprocess
+from smoothcert.model_file import ModelFile, read_model
+from smoothcert.preprocess import Preprocess
+
+from .adapt import Adapted, adapt, skeleton
+from .commands import lines, real_examples
+from .finish import Export, finish
+from .graph import Array, inputs, opset, static_shape
+from .inspect import read_proto
+from .outputs import wide
+from .parity import TOLERANCE
+from .pipeline import Pipeline
+from .trial import Runner, input_shape, random_rows
+
+
+@dataclass(frozen=True)
+class Ready:
+    """A file made ready in memory, under its own SHA-256; `warning` says what could not be changed, if anything."""
+
+    file: ModelFile
+    warning: str
+
+
+def made_ready(path: str | os.PathLike[str], output: str | None = None) -> Ready | None:
+    """The classifier of a file, adapted; None where it can be certified as it is.
+
+    Raises `ModelError` for what cannot be certified.
+    """
+    source = Path(path)
+    proto, sha256 = read_proto(source)
+    folder = str(source.resolve().parent)
+    if not _needs(proto, folder, output):
+        return None
+    adapted = _adapted(proto, source, output)
+    if not adapted.changes and not adapted.warning:
+        return None
+    file = read_model(skeleton(adapted.proto).SerializeToString(), adapted.proto.graph.output[0].name)
+    file = replace(file, proto=adapted.proto, folder=folder, sha256=sha256, adapted=adapted.changes)
+    return Ready(file, adapted.warning)
+
+
+def _adapted(proto: onnx.ModelProto, source: Path, output: str | None) -> Adapted:
+    try:
+        return adapt(proto, str(source.resolve().parent), output=output)
+    except ModelError as error:
+        raise ModelError(f"{source}: {error}") from None
+
+
+def _needs(proto: onnx.ModelProto, folder: str, output: str | None) -> bool:
+    """Whether the runtime would refuse the file as it is, or run it slowly; two rows are tried where it looks ready."""
+    entries = inputs(proto.graph)
+    kinds = {value.name: value.type.tensor_type.elem_type for value in proto.graph.output}
+    if len(entries) != 1 or opset(proto) < 8 or wide(proto) or proto.functions:
+        return True
+    if len(kinds) > 1 and (output is None or kinds.get(output) == TensorProto.UNDEFINED):
+        return True
+    shape = static_shape(entries[0])
+    if shape and shape[0] is not None:
+        return True
+    one = input_shape(proto)
+    if one is None:
+        return False
+    try:
+        found = Runner.of(proto, folder, output or next(iter(kinds)))(np.zeros((2, *one), np.float32))
+    except ModelError:
+        return True
+    return found.shape[:1] != (2,)
+
+
+def export_file(
+    model: str | os.PathLike[str],
+    path: str | os.PathLike[str],
+    *,
+    output: str | None = None,
+    shape: tuple[int, ...] | None = None,
+    preprocess: Preprocess | None = None,
+    input_layout: str = "",
+    input_range: tuple[float, float] | None = None,
+    class_names: Sequence[str] = (),
+    training_noise: float | None = None,
+    examples: NDArray[np.generic] | None = None,
+    precision: str = "float32",
+    tolerance: float = TOLERANCE,
+    provider: str = "cpu",
+) -> Export:
+    """Write the classifier of an ONNX file to `path`, ready to certify, and prove that it computes the same.
+
+    `output` names the scores where there are several outputs and a trial cannot tell; `shape` is that of one input
+    where the file leaves axes free. What the file's own metadata say of preprocessing, class names and training noise
+    holds unless said otherwise here; the other arguments are those of `export`. Raises `ModelError` for what is no
+    classifier, and leaves no file then.
+    """
+    source = Path(model)
+    proto, _ = read_proto(source)
+    folder = str(source.resolve().parent)
+    ready = _adapted(proto, source, output)
+    (entry,) = inputs(ready.proto.graph)
+    one = input_shape(ready.proto) or shape
+    require(one is not None, f"--shape: expected the axes of one input, which {source} leaves free, got none")
+    own = ModelFile(ready.proto, folder, "", None, (), entry.type.tensor_type.elem_type, "")
+    card, pipeline = own.card, own.preprocess and own.agreed(preprocess)
+    done = finish(
+        ready.proto,
+        path,
+        reference=_reference(proto, ready.proto, folder),
+        example=random_rows(entry.type.tensor_type.elem_type, one or ()),
+        source=card.source or " ".join(filter(None, (proto.producer_name, proto.producer_version))) or "the file",
+        folder=folder,
+        preprocess=pipeline or preprocess,
+        input_layout=input_layout,
+        input_range=input_range or card.input_range,
+        class_names=class_names or card.class_names,
+        training_noise=card.training_noise if training_noise is None else training_noise,
+        examples=examples,
+        precision=precision,
+        tolerance=tolerance,
+        provider=provider,
+    )
+    return replace(done, changes=(*ready.changes, *done.changes))
+
+
+def _reference(proto: onnx.ModelProto, ready: onnx.ModelProto, folder: str) -> Callable[[Array], Array]:
+    """The file as it came, run in batches of its own size; made ready where it has dead inputs or bfloat16 scores."""
+    given = proto if len(inputs(proto.graph)) == 1 and not wide(proto) else ready
+    run = Runner.of(given, folder, ready.graph.output[0].name)
+    fixed = (static_shape(inputs(given.graph)[0]) or (None,))[0] or 1
+    return lambda batch: run.by(np.asarray(batch, np.float32), fixed)
+
+
+def export_options(model: Path, out: Path, o: Mapping[str, Any]) -> Export:
+    """`export_file` with the options of the command line as they come."""
+    span = numbers("--input-range", o["input_range"])
+    require(len(span) in (0, 2), f"--input-range: expected LOW,HIGH, got {o['input_range']!r}")
+    axes = numbers("--shape", o["shape"])
+    require(all(n == int(n) > 0 for n in axes), f"--shape: expected whole numbers, such as 3,32,32, got {o['shape']!r}")
+    shape, pipeline = tuple(map(int, axes)) or None, parse_preprocess(o)
+    one = shape or input_shape(read_proto(model)[0]) or ()
+    return export_file(
+        model,
+        out,
+        output=o["output"],
+        shape=shape,
+        preprocess=pipeline,
+        input_layout=o["input_layout"],
+        input_range=(span[0], span[1]) if span else None,
+        class_names=lines(o["class_names"]) if o["class_names"] else (),
+        training_noise=o["training_noise"],
+        examples=real_examples(o["examples"], Pipeline(pipeline or Preprocess(), one, o["input_layout"])),
+        precision=o["precision"],
+        tolerance=o["tolerance"],
+        provider=o["provider"],
+    )

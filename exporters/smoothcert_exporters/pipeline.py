@@ -1,0 +1,146 @@
+"""Preprocessing put into a graph: scale, mean, std, and the order of its axes."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+import onnx
+from numpy.typing import NDArray
+from onnx import TensorProto, helper, numpy_helper
+
+from smoothcert.errors import require
+from smoothcert.model_file import FOLDED
+from smoothcert.preprocess import Layout, Preprocess, Shape, show
+
+from .graph import constants, inputs, rename, replace_nodes
+
+_FLOATS = {TensorProto.FLOAT, TensorProto.FLOAT16, TensorProto.DOUBLE, TensorProto.BFLOAT16}
+_COLOURS = (1, 3, 4)
+_AXES = {("nchw", "nhwc"): (0, 2, 3, 1), ("nhwc", "nchw"): (0, 3, 1, 2)}  # from the file's order to the network's
+_WORDS = {"Mul": "scale", "Sub": "mean", "Div": "std"}
+
+
+@dataclass(frozen=True)
+class Pipeline:
+    """What stands ahead of a network: `preprocess`, and the file's order of axes, `layout` (empty: the network's).
+
+    `network` is the shape of one of its inputs. Raises `ValueError` where mean or std do not fit it.
+    """
+
+    preprocess: Preprocess
+    network: Shape
+    layout: str = ""
+
+    def __post_init__(self) -> None:
+        require(self.layout in ("", "nchw", "nhwc"), f"input_layout: expected nchw or nhwc, got {self.layout!r}")
+        known = not self.layout or self.inner in ("nchw", "nhwc")
+        require(known, f"input_layout: the network's own, {show(self.network)}, is open; give it in preprocess too")
+        _ = self.arithmetic
+
+    @property
+    def inner(self) -> Layout:
+        """The network's layout: as it was given, or as its shape says; `auto` where that leaves it open."""
+        if self.preprocess.layout != "auto" or len(self.network) != 3:
+            return self.preprocess.layout
+        first, last = self.network[0] in _COLOURS, self.network[2] in _COLOURS
+        return "auto" if first == last else "nchw" if first else "nhwc"
+
+    @property
+    def axes(self) -> tuple[int, ...] | None:
+        """The file's axes, batch first, in the network's order; None where they are in that order."""
+        return _AXES.get((self.layout, self.inner))
+
+    @property
+    def residual(self) -> Preprocess:
+        """What is left to do ahead of the file: `spatial`; with a scale, no division of 8-bit levels by 255."""
+        scale = None if self.preprocess.scale is None else 1.0
+        layout: Any = self.layout or self.inner
+        return Preprocess(scale=scale, layout=layout, spatial=self.preprocess.spatial)
+
+    @property
+    def arithmetic(self) -> list[tuple[str, NDArray[np.float32]]]:
+        """(operator, operand) in order, as the runtime computes them."""
+        chain = []
+        if self.preprocess.scale not in (None, 1.0):
+            chain.append(("Mul", np.asarray(self.preprocess.scale, np.float32)))
+        arranged = replace(self.preprocess, layout=self.inner)
+        for operator, values in (("Sub", arranged.mean), ("Div", arranged.std)):
+            if values:
+                chain.append((operator, arranged.channel_values(values, self.network)))
+        return chain
+
+    def apply(self, batch: NDArray[np.float32]) -> NDArray[np.float32]:
+        """The file's inputs (n, *shape) as the network takes them, in numpy: for the framework's own answer."""
+        if self.axes is not None:
+            batch = np.transpose(batch, self.axes)
+        for operator, operand in self.arithmetic:
+            function = {"Mul": np.multiply, "Sub": np.subtract, "Div": np.divide}[operator]
+            batch = function(batch, operand)
+        return np.ascontiguousarray(batch, np.float32)
+
+    @property
+    def outer(self) -> Shape:
+        """Shape of one of the file's inputs."""
+        if self.axes is None:
+            return self.network
+        return tuple(self.network[axis - 1] for axis in np.argsort(self.axes)[1:])
+
+
+@dataclass(frozen=True, eq=False)
+class Folded:
+    """A graph with preprocessing inside, what remains to be done ahead of it, and what was done, in words."""
+
+    proto: onnx.ModelProto
+    preprocess: Preprocess
+    changes: tuple[str, ...]
+
+
+def fold(proto: onnx.ModelProto, pipeline: Pipeline) -> Folded:
+    """The graph with the pipeline's arithmetic and transposition inside, in float32; its input keeps its name.
+
+    A graph that takes integers gets neither: its arithmetic needs rounding, which is left to the runtime.
+    """
+    model = onnx.ModelProto()
+    model.CopyFrom(proto)
+    (value,) = inputs(model.graph)
+    tensor = value.type.tensor_type
+    arithmetic, axes = pipeline.arithmetic, pipeline.axes
+    if tensor.elem_type not in _FLOATS:
+        require(axes is None, "input_layout: expected a network that takes floats, got one of integers")
+        return Folded(model, replace(pipeline.preprocess, layout=pipeline.inner), ())
+    if not arithmetic and axes is None:
+        return Folded(model, pipeline.residual, ())
+    nodes: list[onnx.NodeProto] = []
+    name, numbers = value.name, _free_numbers(model.graph)
+
+    def add(operator: str, operands: Iterable[str], **attributes: Any) -> str:
+        output = f"{FOLDED}_{next(numbers)}"
+        nodes.append(helper.make_node(operator, list(operands), [output], name=output, **attributes))
+        return output
+
+    if axes is not None:
+        name = add("Transpose", [name], perm=axes)
+        dims = [tensor.shape.dim[axis] for axis in np.argsort(axes)]
+        turned = onnx.TensorShapeProto(dim=dims)
+        tensor.shape.CopyFrom(turned)
+    for operator, operand in arithmetic:
+        constant = f"{FOLDED}_{next(numbers)}"
+        model.graph.initializer.append(numpy_helper.from_array(operand, constant))
+        name = add(operator, [name, constant])
+    if tensor.elem_type != TensorProto.FLOAT:
+        name = add("Cast", [name], to=tensor.elem_type)
+        tensor.elem_type = TensorProto.FLOAT
+    rename(model.graph, value.name, name)
+    replace_nodes(model.graph, [*nodes, *model.graph.node])
+    words = ["the order of axes"] * bool(axes) + [_WORDS[operator] for operator, _ in arithmetic]
+    return Folded(model, pipeline.residual, (f"{', '.join(words)} put into the graph",))
+
+
+def _free_numbers(graph: onnx.GraphProto) -> Iterator[int]:
+    """Numbers of folded names that the graph does not have yet: a file may be exported twice."""
+    taken = {name for node in graph.node for name in node.output} | set(constants(graph))
+    return (i for i in itertools.count() if f"{FOLDED}_{i}" not in taken)

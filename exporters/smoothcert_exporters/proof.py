@@ -1,0 +1,107 @@
+"""The file itself on trial: run by ONNX Runtime, against the framework, at several batch sizes."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx
+from numpy.typing import NDArray
+
+from smoothcert import providers
+from smoothcert.classifier import to_labels
+from smoothcert.errors import ModelError, SmoothcertError, require
+from smoothcert.model_file import INPUT, read_model
+from smoothcert.preprocess import Preprocess
+
+from .files import save
+from .parity import Function, Parity, Scores, check_batches, compare
+from .pipeline import Pipeline
+from .precision import TOLERANCES
+from .trial import reason
+
+_ROWS = 16  # inputs that are classified at once
+
+
+@dataclass(frozen=True, eq=False)
+class Proof:
+    """Where graphs are tried (`file`, written for it), on which inputs, in batches of which size (None: any)."""
+
+    file: Path
+    inputs: NDArray[np.float32]
+    batch: int | None
+    provider: str
+    class_names: Sequence[str] = ()
+
+    def parity(
+        self, proto: onnx.ModelProto, reference: Function, pipeline: Pipeline, tolerance: float
+    ) -> tuple[Parity, Scores]:
+        """The graph against the framework, which gets preprocessed inputs; and the graph's scores."""
+        run = self._started(proto, "float32")
+        scores = self._answers(run, self.inputs)
+        labels = to_labels(scores, len(scores), len(scores))
+        classes = scores.reshape(len(labels), -1).shape[1]
+        fits = classes == 1 or len(self.class_names) in (0, classes)
+        require(fits, f"class_names: expected {classes}, one a class of the model, got {len(self.class_names)}")
+        inner = pipeline.apply(self.inputs)
+        parity = compare(self._answers(reference, inner), scores, tolerance, "parity")
+        if self.batch is None:
+            check_batches(run, self.inputs, tolerance)
+        else:
+            _check_framework(reference, inner, tolerance)
+        return parity, scores
+
+    def agreement(self, proto: onnx.ModelProto, scores: Scores, precision: str, tolerance: float) -> Parity:
+        """A graph of another precision against the float32 graph's scores."""
+        tolerance = max(tolerance, TOLERANCES[precision])
+        run = self._started(proto, precision)
+        agreement = compare(scores, self._answers(run, self.inputs), tolerance, f"precision {precision}")
+        if self.batch is None:
+            check_batches(run, self.inputs, tolerance)
+        return agreement
+
+    def _started(self, proto: onnx.ModelProto, precision: str) -> Function:
+        """The graph, written and read back, as a function from batches to scores."""
+        file = read_model(save(proto, self.file))
+        content = file.with_input(np.dtype(np.float32), False, Preprocess())
+        try:
+            session = providers.start(content, file.folder, self.provider, False)
+        except SmoothcertError:
+            raise
+        except Exception as error:
+            hint = "" if precision == "float32" else f"{precision} does not run on provider {self.provider}: "
+            raise ModelError(f"{hint}ONNX Runtime cannot load the exported model ({reason(error)})") from None
+
+        def run(batch: NDArray[np.float32]) -> Scores:
+            try:
+                return np.asarray(session.run([file.output], {INPUT: batch})[0])
+            except Exception as error:
+                raise ModelError(f"ONNX Runtime failed on a batch of shape {batch.shape}: {reason(error)}") from None
+
+        return run
+
+    def _answers(self, function: Function, inputs: NDArray[np.float32]) -> NDArray[Any]:
+        """A function's answers for all inputs, a few at a time, or as many as the batch axis is fixed to."""
+        size = self.batch or _ROWS
+        answers = []
+        for start in range(0, len(inputs), size):
+            part = inputs[start : start + size]
+            whole = np.resize(part, (self.batch or len(part), *part.shape[1:]))
+            answer = np.asarray(function(whole))
+            if answer.ndim == 0 or len(answer) != len(whole):
+                raise ModelError(f"expected a row of scores for each of {len(whole)} inputs, got shape {answer.shape}")
+            answers.append(answer[: len(part)])
+        return np.concatenate(answers)
+
+
+def _check_framework(reference: Function, inputs: NDArray[np.float32], tolerance: float) -> None:
+    """`ModelError` where the framework's own answer depends on the batch: at one fixed size the file would hide it."""
+    try:
+        check_batches(reference, inputs, tolerance)
+    except ModelError:
+        raise
+    except Exception:
+        return  # the framework's batch axis is fixed too

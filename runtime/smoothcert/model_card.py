@@ -1,0 +1,65 @@
+"""What a model file says of itself beside its graph: input range, class names, training noise, origin, parity."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
+from typing import Any
+
+from .errors import ModelError, first_line, require
+
+PREFIX = "smoothcert."
+
+
+@dataclass(frozen=True)
+class ModelCard:
+    """Metadata of an exported classifier; what a file does not say is unset. Format: docs/model-metadata.md.
+
+    `input_range`: least and largest value of an input without noise, as the graph takes it. `training_noise`: standard
+    deviation of the Gaussian noise of training, in [0,1] intensities. `source`: framework and version.
+    `weights_sha256`: of the graph's weights alone. `parity`: what the export measured. Nothing here enters what is
+    computed, nor a run's key.
+    """
+
+    input_range: tuple[float, float] | None = None
+    class_names: tuple[str, ...] = ()
+    training_noise: float | None = None
+    source: str = ""
+    weights_sha256: str = ""
+    parity: Mapping[str, Any] | None = None
+
+    def __post_init__(self) -> None:
+        span = self.input_range
+        ordered = span is None or (len(span) == 2 and -math.inf < span[0] < span[1] < math.inf)
+        require(ordered, f"input_range: expected LOW < HIGH, got {span}")
+        strange = [name for name in self.class_names if not isinstance(name, str) or not name]
+        require(not strange, f"class_names: expected a word for each class, got {strange[:1]}")
+        noise = self.training_noise
+        require(noise is None or 0 <= noise < math.inf, f"training_noise: expected at least 0, got {noise}")
+
+    @staticmethod
+    def of(metadata: Mapping[str, str]) -> ModelCard:
+        """The card in a model's metadata; keys of newer versions are passed over. `ModelError` for a damaged one."""
+        values: dict[str, Any] = {}
+        for name in (field.name for field in fields(ModelCard)):
+            if PREFIX + name in metadata:
+                try:
+                    value = json.loads(metadata[PREFIX + name])
+                    values[name] = tuple(value) if isinstance(value, list) else value
+                    ModelCard(**{name: values[name]})
+                except (ValueError, TypeError) as error:
+                    key = PREFIX + name
+                    raise ModelError(f"the model's metadata {key!r}: {first_line(error)}; export it again") from None
+        return ModelCard(**values)
+
+    @property
+    def metadata(self) -> dict[str, str]:
+        """Keys and JSON values; unset ones left out. Equal cards give equal bytes."""
+        values = {field.name: getattr(self, field.name) for field in fields(self)}
+        return {
+            PREFIX + name: json.dumps(value, sort_keys=True, ensure_ascii=False)
+            for name, value in values.items()
+            if value not in (None, (), "")
+        }
