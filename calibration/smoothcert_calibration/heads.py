@@ -7,7 +7,7 @@ from typing import Any
 
 from smoothcert.runs import differences
 
-OWN = frozenset({"inputs", "found", "shape", "sha256"})  # known when all is measured: no part of the plan
+OWN = frozenset({"inputs", "found", "sizes", "shape", "sha256"})  # known when all is measured: no part of the plan
 _DERIVED = {"claim", "meaning", "attacks"}  # follow from the rest
 
 

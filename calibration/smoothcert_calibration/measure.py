@@ -25,7 +25,9 @@ from .plan import Plan
 from .search import search
 from .stream import Work, worked
 
-Answer = tuple[NDArray[np.float32], str, list[float]]  # errors (draws, attacks), the input's SHA-256, where found
+# Errors (draws, attacks), the input's SHA-256, where a search found the worst, the raw image's height and width.
+Answer = tuple[NDArray[np.float32], str, list[float], list[int]]
+Note = tuple[str, list[float], list[int]]  # all of that but the errors
 
 
 def all_cores() -> int:
@@ -35,29 +37,31 @@ def all_cores() -> int:
 
 def measured(
     plan: Plan, data: Dataset, indices: Sequence[int], threads: int
-) -> Generator[tuple[int, str, list[float], NDArray[np.float32]], None, None]:
-    """For each index in order: the index, the input's SHA-256, where a search found the worst, errors (draws, attacks).
+) -> Generator[tuple[int, Note, NDArray[np.float32]], None, None]:
+    """For each index in order: the index, what is noted of the input, errors (draws, attacks).
 
     The SHA-256 is empty where all inputs share their bounds, and so is the place where nothing was searched.
     """
     with closing(worked(data, indices, _works(plan, threads), threads)) as answers:
         for index, answer in zip(indices, answers, strict=True):
-            (_, about, found), *_ = answer
-            yield index, about, found, np.concatenate([errors for errors, _, _ in answer], axis=1)
+            _, about, found, size = answer[0]
+            yield index, (about, found, size), np.concatenate([errors for errors, *_ in answer], axis=1)
 
 
 def _works(plan: Plan, threads: int) -> list[Work[Answer]]:
     """Errors of some of the attacks each, as many works as threads where attacks are many; the first says the rest."""
 
     def errors(example: Example, part: slice) -> Answer:
-        index = example.index
-        found = errors_of(plan.raw(example), plan.parts, plan.attacks(index)[part], plan.drawn(index))
-        return found, example.sha256 if plan.per_input and part.start == 0 else "", []
+        index, raw = example.index, plan.raw(example)
+        found = errors_of(raw, plan.parts, plan.attacks(index)[part], plan.drawn(index))
+        about = example.sha256 if plan.per_input and part.start == 0 else ""
+        return found, about, [], list(raw.image.shape[:2])
 
     def searched(example: Example) -> Answer:
-        worst = search(plan.raw(example), plan.parts, plan.attack, plan.evaluations)
+        raw = plan.raw(example)
+        worst = search(raw, plan.parts, plan.attack, plan.evaluations)
         place = np.hstack([*worst.g, *worst.b]).tolist()
-        return np.full((1, 1), worst.error, np.float32), example.sha256, place
+        return np.full((1, 1), worst.error, np.float32), example.sha256, place, list(raw.image.shape[:2])
 
     if plan.strategy == "input-global":
         return [searched]
@@ -83,13 +87,13 @@ def measure(
     part = out.with_name(out.name + ".partial")
     rows = {index: row for row, index in enumerate(plan.indices)}
     errors = np.zeros(plan.shape, np.float32)
-    notes: dict[int, tuple[str, list[float]]] = {}
+    notes: dict[int, Note] = {}
 
     def keep(records: Records) -> None:
         for record in records:
             row = rows[int(record["index"])]
             errors[row] = record["errors"]
-            notes[row] = bytes(record["sha256"]).hex(), record["found"].tolist()
+            notes[row] = bytes(record["sha256"]).hex(), record["found"].tolist(), record["size"].tolist()
         progress(len(notes))
 
     with opened(part, plan) as (partial, records):
@@ -104,10 +108,11 @@ def measure(
     return read(out)
 
 
-def _ends(plan: Plan, notes: list[tuple[str, list[float]]]) -> dict[str, Any]:
-    """What the head says of each input, where each has its own bounds."""
-    found = {"found": [place for _, place in notes]} if plan.strategy == "input-global" else {}
-    return {"inputs": [sha256 for sha256, _ in notes], **found} if plan.per_input else {}
+def _ends(plan: Plan, notes: list[Note]) -> dict[str, Any]:
+    """What the head says of each input: its size, and its SHA-256 where each has its own bounds."""
+    inputs = {"inputs": [sha256 for sha256, _, _ in notes]} if plan.per_input else {}
+    found = {"found": [place for _, place, _ in notes]} if plan.strategy == "input-global" else {}
+    return {"sizes": [size for _, _, size in notes], **inputs, **found}
 
 
 def save(out: Path, content: bytes) -> None:

@@ -54,7 +54,8 @@ def _together(shards: list[CalibrationFile]) -> bytes:
     """The bytes of the whole: shard i of k holds inputs i - 1, i - 1 + k, and so on."""
     count, (_, *rest) = len(shards), shards[0].errors.shape
     errors = np.empty((sum(len(shard.errors) for shard in shards), *rest), np.float32)
-    lists: dict[str, list[Any]] = {name: [None] * len(errors) for name in ("inputs", "found") if name in shards[0].head}
+    names = [name for name in ("sizes", "inputs", "found") if name in shards[0].head]
+    lists: dict[str, list[Any]] = {name: [None] * len(errors) for name in names}
     for first, shard in enumerate(shards):
         errors[first::count] = shard.errors
         for name, values in lists.items():

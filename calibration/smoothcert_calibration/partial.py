@@ -26,10 +26,10 @@ Records = NDArray[np.void]
 
 
 def record_type(plan: Plan) -> np.dtype[Any]:
-    """One input: its index, SHA-256 and `found` (zero where the plan has none), errors (draws, attacks), a CRC-32."""
+    """One input: index, SHA-256 and `found` (zero where the plan has none), size, errors (draws, attacks), a CRC-32."""
     found = 2 * sum(map(axes, plan.parts)) if plan.strategy == "input-global" else 0
-    fields = [("index", "<u4"), ("sha256", "u1", 32), ("found", "<f8", found), ("errors", "<f4", plan.shape[1:])]
-    return np.dtype([*fields, ("crc", "<u4")])
+    fields = [("index", "<u4"), ("sha256", "u1", 32), ("found", "<f8", found), ("size", "<u4", 2)]
+    return np.dtype([*fields, ("errors", "<f4", plan.shape[1:]), ("crc", "<u4")])
 
 
 def _crc(record: NDArray[Any]) -> int:
@@ -43,12 +43,12 @@ class Partial:
     descriptor: int
     plan: Plan
 
-    def append(self, index: int, sha256: str, found: list[float], errors: NDArray[np.float32]) -> Records:
+    def append(self, index: int, note: tuple[str, list[float], list[int]], errors: NDArray[np.float32]) -> Records:
         """Add the record, which a killed process leaves behind whole or torn; `OSError` where the disk is full."""
         record = np.zeros(1, record_type(self.plan))
         record["index"], record["errors"] = index, errors
+        sha256, record["found"], record["size"] = note
         record["sha256"] = np.frombuffer(bytes.fromhex(sha256).ljust(32, b"\0"), np.uint8)
-        record["found"] = found
         record["crc"] = _crc(record)
         content = record.tobytes()
         while content:

@@ -23,10 +23,12 @@ from smoothcert.smoothing import Attack, Calibration, Noise, Part, Range
 from smoothcert.smoothing.calibrated import Calibrated, drawn
 from smoothcert.smoothing.calibration import STRATEGIES
 from smoothcert.spatial import PLAIN, Raw, Spatial
+from smoothcert.transforms.geometry import SCALES
 
 from .attacks import drawn_attack, grid
 
 _SMOOTHING, _ATTACK = 0, 1  # stages of the draws b and g
+_FARTHEST = 8.3  # standard deviations that draws of 52 bits reach
 EVALUATIONS = 2000  # of `input-global`, for an input
 DRAWS = {"dataset-sampling": 1, "dataset-worst": 1, "input-sampling": 1000, "input-global": 1}
 _MEANING = (
@@ -226,6 +228,14 @@ def _require_parts(parts: tuple[Part, ...]) -> None:
         require(not whole, f"calibration: expected translation with interpolation=bilinear, got {part.label}")
 
 
+def _require_scales(part: Part, r: Range) -> None:
+    """`ValueError` where a draw ahead of or behind an attack scales beyond what OpenCV's warp takes."""
+    reach = math.exp(_FARTHEST * part.scale)
+    fits = SCALES[0] <= r.low / reach and r.high * reach <= SCALES[1]
+    least, most = SCALES[0] * reach, SCALES[1] / reach
+    require(fits, f"--attack: expected scaling within {least:.3g}:{most:.3g} for a scale of {part.scale:g}, got {r}")
+
+
 def _ordered(parts: tuple[Part, ...], attack: Attack, on_grid: bool) -> Attack:
     """The range in the parts' order, translations from 0 on; `ValueError` for one that cannot be measured."""
     given, names = dict(attack), [part.name for part in parts]
@@ -238,6 +248,8 @@ def _ordered(parts: tuple[Part, ...], attack: Attack, on_grid: bool) -> Attack:
         low, high = part.coordinate(r.low), part.coordinate(r.high)
         around = low <= 0 <= high and low < high if part.signed else high > 0
         require(around, f"--attack: expected a range of {part.name} around the identity, {part.value(0.0):g}, got {r}")
+        if part.name == "scaling":
+            _require_scales(part, r)
         asked = f"{part.name}={r.low:g}:{r.high:g}"
         require(r.points is not None or not on_grid, f"--attack: expected a grid, such as {asked}:41, got {asked}")
         require(r.points is None or on_grid, f"--attack: expected an interval, such as {asked}, got a grid of {r}")

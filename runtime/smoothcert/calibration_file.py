@@ -52,6 +52,7 @@ class CalibrationFile:
             spatial=Spatial.of(pipeline["spatial"]),
             colours=pipeline["colours"],
             opencv=pipeline["opencv"],
+            sizes=tuple((min(side), max(side)) for side in zip(*head["sizes"], strict=True)),
             bounds=() if head["strategy"].startswith("input") else self.bounds(),
             inputs={sha256: self.bounds_of(i) for i, sha256 in enumerate(head.get("inputs", ()))},
             parts=tuple(pipeline["parts"]),
@@ -131,4 +132,8 @@ def read(path: str | os.PathLike[str]) -> CalibrationFile:
 
 def read_calibration(path: str | os.PathLike[str]) -> Calibration:
     """What `compose` needs of a calibration file; `CalibrationError` where it cannot be had."""
-    return read(path).calibration
+    file = read(path)
+    try:
+        return file.calibration
+    except (AttributeError, KeyError, TypeError):
+        raise CalibrationError(f"{path}: its head lacks what a calibration says; calibrate again") from None

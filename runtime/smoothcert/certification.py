@@ -13,6 +13,7 @@ from .algorithms import PILOT, Algorithm, Enumerate, Fixed, Predict, Radius, Tar
 from .certificate import Certificate
 from .classifier import Classifier, as_classifier
 from .confidence import Bound
+from .datasets import fingerprint
 from .errors import require
 from .sampling import Sampler
 from .smoothing import Attack, Enumeration, Smoothing
@@ -128,7 +129,9 @@ def run(
         isinstance(algorithm, Enumerate) == isinstance(smoothing, Enumeration),
         "an Enumeration of attacks has no probabilities, and only it can be enumerated: use certify_enumerated",
     )
-    key = secrets.randbits(64) if key is None else key
-    sampler = Sampler.of(as_classifier(classifier), smoothing, np.asarray(x), key, index)
+    key, x = secrets.randbits(64) if key is None else key, np.asarray(x)
+    if not isinstance(algorithm, Predict):  # which needs no bounds: attacked inputs have none
+        smoothing = smoothing.of_input(fingerprint(x))
+    sampler = Sampler.of(as_classifier(classifier), smoothing, x, key, index)
     require(algorithm.reachable(sampler.smoothing) > 0, hopeless(algorithm, sampler.smoothing))
     return algorithm.decide(algorithm.draw(sampler), sampler.smoothing)

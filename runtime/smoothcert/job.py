@@ -9,19 +9,21 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import cv2
 import numpy as np
 from numpy.typing import NDArray
 
 from . import __version__
-from .algorithms import ALGORITHMS, Algorithm, Enumerate, Slices
+from .algorithms import ALGORITHMS, Algorithm, Enumerate, Predict, Slices
 from .certificate import Certificate
 from .certification import run
 from .classifier import OrtClassifier
-from .datasets import Dataset, Example, selection
+from .datasets import Dataset, Example, fingerprint, selection
 from .errors import DataError, ModelError, RunError, require
 from .runs import Entry, Ledger, Recipe, RunFolder, run_key
 from .sampling import PROBE, Sampler
-from .smoothing import Attack, Enumeration, Smoothing
+from .smoothing import Attack, Calibrated, Enumeration, Smoothing
+from .spatial import PLAIN
 
 
 @dataclass(frozen=True)
@@ -66,7 +68,7 @@ class Job:
         return {
             "smoothcert": __version__,
             "nonce": self.nonce,
-            "model": {"path": str(self.model_path.resolve()), **self.classifier.recipe},
+            "model": {"path": str(self.model_path.resolve()), **self.classifier.recipe, **self._opencv},
             "data": {
                 "path": str(self.data_path.resolve()),
                 "sha256": self.data.sha256,
@@ -84,6 +86,12 @@ class Job:
                 "platform": platform.platform(),
             },
         }
+
+    @property
+    def _opencv(self) -> dict[str, str]:
+        """OpenCV's version, where its pixels are part of what is certified."""
+        warps = isinstance(self.smoothing, Calibrated | Enumeration) or isinstance(self.algorithm, Slices)
+        return {"opencv": cv2.__version__} if warps or self.classifier.preprocess.spatial != PLAIN else {}
 
     @property
     def folder_name(self) -> Path:
@@ -109,6 +117,8 @@ class Job:
         """
         self._require_labels()
         raw = self._first().x
+        if not isinstance(self.algorithm, Predict):
+            self.smoothing.of_input(fingerprint(raw))
         sampler = Sampler.of(self.classifier, self.smoothing, raw, key=0, index=0)
         if isinstance(self.algorithm, Slices):
             self.algorithm.image(sampler.raw)

@@ -86,8 +86,9 @@ def numbers(option: str, text: str) -> tuple[float, ...]:
 def spatial(o: Mapping[str, Any]) -> Spatial:
     """The pipeline that --resize, --interpolation, --antialias, --crop and --mask name."""
     mask, _, share = o["mask"].partition("=")
-    (part,) = numbers("--mask", share) or (1.0,)
-    return Spatial(o["resize"], o["interpolation"] or "bilinear", o["antialias"], o["crop"], mask, part)
+    shares = numbers("--mask", share) or (1.0,)
+    require(len(shares) == 1, f"--mask: expected NAME or NAME=SHARE, such as circle=0.9, got {o['mask']!r}")
+    return Spatial(o["resize"], o["interpolation"] or "bilinear", o["antialias"], o["crop"], mask, shares[0])
 
 
 def preprocess(o: Mapping[str, Any]) -> Preprocess | None:

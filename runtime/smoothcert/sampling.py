@@ -17,7 +17,6 @@ from numpy.typing import NDArray
 from threadpoolctl import ThreadpoolController
 
 from .classifier import Classifier
-from .datasets import fingerprint
 from .evidence import Counts, Evidence
 from .noise import Stream
 from .smoothing import Smoothing
@@ -63,8 +62,7 @@ class Sampler:
 
     @staticmethod
     def of(classifier: Classifier, smoothing: Smoothing, x: NDArray[Any], key: int, index: int) -> Sampler:
-        """The sampler of one raw input. `DataError` where it does not fit the model, or the smoothing."""
-        smoothing = smoothing.of_input(fingerprint(x))
+        """The sampler of one raw input. `DataError` where it does not fit the model."""
         return Sampler(classifier, smoothing, classifier.fit(x), key, index, classifier.image(x), classifier.raw(x))
 
     @property

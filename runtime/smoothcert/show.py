@@ -13,7 +13,7 @@ from .certificate import ABSTAIN
 from .errors import SmoothcertError, require
 from .report import evaluation, floor_text, summarise, table
 from .runs import Entry, Recipe, RunFolder
-from .smoothing import Enumeration
+from .smoothing import Enumeration, smoothing_of
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -43,6 +43,8 @@ def print_evaluation(recipe: Recipe, entries: Sequence[Entry]) -> None:
     """The table of verified inputs, against the base classifier's own answers."""
     units = (entry["certificate"].get("unit", "") for entry in entries if "certificate" in entry)
     unit = next(filter(None, units), "")
+    main = smoothing_of(recipe["smoothing"]).main
+    unit = f"log {unit}" if unit and main and main.kind == "factor" else unit
     _console().print(evaluation(summarise(recipe, entries), unit))
 
 

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from .algorithms import Algorithm, Slices
+from .algorithms import Algorithm, Predict, Slices
 from .calibration_file import read_calibration
 from .datasets import Dataset, open_dataset
 from .errors import CalibrationError, DataError, ModelError
@@ -15,7 +15,7 @@ from .job import algorithm_of
 from .model_file import fingerprint_of, read_model
 from .preprocess import Preprocess, Shape, raw_image, seen
 from .runs import Entry, Recipe, RunFolder, chosen, run_key
-from .smoothing import Smoothing, smoothing_of
+from .smoothing import Calibrated, Smoothing, smoothing_of
 from .smoothing.calibration import ErrorBounds
 from .spatial import Spatial
 
@@ -39,8 +39,10 @@ def verify(
     shape = _check_model(recipe, model or Path(recipe["model"]["path"]), wrong, unchecked)
     inputs = _check_data(recipe, data or Path(recipe["data"]["path"]), wrong, unchecked)
     algorithm, smoothing, key = algorithm_of(recipe), smoothing_of(recipe["smoothing"]), run_key(recipe)
-    errors = _check_calibration(recipe, calibration, wrong, unchecked)
+    errors = _check_calibration(recipe, smoothing, calibration, wrong, unchecked)
     preprocess = Preprocess.of(recipe["model"]["preprocess"])
+    if isinstance(smoothing, Calibrated) and smoothing.calibration.spatial != preprocess.spatial:
+        wrong.append("calibration: made for another preprocessing than the model's")
     for name, known in (("smoothing", smoothing.recipe), ("algorithm", algorithm.recipe)):
         if recipe[name] != known:
             wrong.append(f"recipe: expected [{name}] to say {known}, got {recipe[name]}")
@@ -50,11 +52,12 @@ def verify(
         problems = _problems(entry, algorithm, smoothing, key)
         if entry["index"] in seen or entry["index"] not in expected:
             problems.append("not an input of this run, or in the ledger twice")
-        elif inputs is not None:
+        elif inputs is not None and not problems:
             problems += _input_problems(entry, inputs, smoothing, preprocess.spatial)
             if isinstance(algorithm, Slices) and "evidence" in entry and not problems:
                 problems += _slice_problems(entry, inputs, smoothing, algorithm, preprocess, shape)
-        if errors and "evidence" in entry and errors.get(entry.get("input", "")) != _errors(entry):
+        bounded = errors and not isinstance(algorithm, Predict)
+        if bounded and "evidence" in entry and not problems and errors.get(entry.get("input", "")) != _errors(entry):
             problems.append("the bounds on the error are not the calibration's for this input")
         seen.add(entry["index"])
         wrong += [f"input {entry['index']}: {problem}" for problem in problems]
@@ -82,7 +85,7 @@ def _check_model(recipe: Recipe, path: Path, wrong: list[str], unchecked: list[s
 
 
 def _check_calibration(
-    recipe: Recipe, path: Path | None, wrong: list[str], unchecked: list[str]
+    recipe: Recipe, smoothing: Smoothing, path: Path | None, wrong: list[str], unchecked: list[str]
 ) -> Mapping[str, ErrorBounds]:
     """The bounds of each input, where each has its own."""
     written = recipe["smoothing"].get("calibration")
@@ -94,6 +97,7 @@ def _check_calibration(
         return {}
     try:
         found = read_calibration(path)
+        found.require_parts(smoothing.parts[:-1])
     except CalibrationError as error:
         wrong.append(f"calibration: {error}")
         return {}
@@ -126,7 +130,7 @@ def _problems(entry: Entry, algorithm: Algorithm, smoothing: Smoothing, key: int
         return ["holds an error and a certificate"] if entry.keys() & {"certificate", "evidence"} else []
     try:
         evidence, written = Evidence.from_json(entry["evidence"]), dict(entry["certificate"])
-    except (KeyError, TypeError, ValueError):
+    except (AttributeError, KeyError, TypeError, ValueError):
         return ["the evidence or the certificate cannot be read"]
     if min((*evidence.selection.values(), *evidence.estimation.values()), default=0) < 0:
         return ["negative votes"]

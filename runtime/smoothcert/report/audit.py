@@ -21,6 +21,7 @@ from ..members import Member, Push
 from ..replay import Replay
 from ..runs import write_atomically
 from ..smoothing import Enumeration
+from .summary import averaged
 
 if TYPE_CHECKING:
     from rich.progress import Progress
@@ -58,12 +59,14 @@ def line(replay: Replay) -> str:
 
 @dataclass(frozen=True)
 class Outcome:
-    """The counts of an audit. `violated`: inputs with a violation; `allowed`: false certificates that alpha allows."""
+    """The counts of an audit. `violated`: inputs with a violation; `allowed`: false certificates that alpha allows,
+    None where certificates hold on average over inputs alone, which bounds no number of them.
+    """
 
     certificates: int
     counts: Counter[str]
     violated: int
-    allowed: int
+    allowed: int | None
     level: float
 
     @property
@@ -72,10 +75,15 @@ class Outcome:
         c = self.counts
         beyond = f", {c['beyond']} changed beyond the attack model" if c["beyond"] else ""
         per = f" in {self.violated} certificates" if self.violated else ""
+        allowed = (
+            f"alpha allows {self.allowed} false certificates among {self.certificates} "
+            f"({100 * self.level:g}% of the time no more)"
+        )
+        if self.allowed is None:
+            allowed = "the claim is on average over inputs, and bounds no number of false certificates"
         return (
             f"{self.certificates} certificates audited, {c.total()} attacks replayed: {c['confirmed']} confirmed, "
-            f"{c['undecided']} undecided{beyond}, {c['violation']} violations{per}; alpha allows {self.allowed} false "
-            f"certificates among {self.certificates} ({100 * self.level:g}% of the time no more)"
+            f"{c['undecided']} undecided{beyond}, {c['violation']} violations{per}; {allowed}"
         )
 
 
@@ -86,7 +94,7 @@ def outcome(audit: Audit, replays: Sequence[Replay]) -> Outcome:
         rho = 1 - calibration["confidence"]
         alpha, level = (alpha + rho, 1.0) if calibration["strategy"].startswith("input") else (alpha, 1 - rho)
     violated = {replay.index for replay in replays if replay.outcome == "violation"}
-    allowed = binomial_quantile(1 - alpha, m, alpha) if alpha else 0
+    allowed = None if averaged(audit.recipe) else binomial_quantile(1 - alpha, m, alpha) if alpha else 0
     return Outcome(m, Counter(r.outcome for r in replays), len(violated), allowed, level - alpha)
 
 

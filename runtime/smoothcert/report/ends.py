@@ -15,7 +15,7 @@ from ..datasets import open_dataset
 from ..errors import DataError, RunError, require
 from ..preprocess import raw_image
 from ..runs import Entry, Recipe
-from ..smoothing import Part, smoothing_of
+from ..smoothing import smoothing_of
 from ..transforms.attacks import ATTACKS, Manner, attacked
 from .summary import attack_of
 from .table import floor_text
@@ -38,8 +38,14 @@ def ends(recipe: Recipe, entries: Sequence[Entry], index: int) -> list[tuple[str
     if raw is None:
         raise DataError(f"--ends {index}: expected an 8-bit image, got other data")
 
+    asked = {**recipe["algorithm"], **recipe["smoothing"]}
+    manner = Manner(asked.get("border", "black"), asked.get("interpolation", "bilinear"))
+
     def at(end: str) -> tuple[str, NDArray[np.uint8]]:
-        values = [(name, *_value(parts.get(name), name, getattr(r, end), end)) for name, r in drawable]
+        values = [
+            (name, _value(name, getattr(r, end), end), parts[name].manner if name in parts else manner)
+            for name, r in drawable
+        ]
         words = ", ".join(f"{name} {_number(getattr(r, end))}" for name, r in drawable)
         return words, attacked(raw.image, values)
 
@@ -47,10 +53,9 @@ def ends(recipe: Recipe, entries: Sequence[Entry], index: int) -> list[tuple[str
     return [at("low"), (f"input {index}, certified class {prediction}", raw.image), at("high")]
 
 
-def _value(part: Part | None, name: str, value: float, end: str) -> tuple[Any, Manner]:
+def _value(name: str, value: float, end: str) -> Any:
     """The value of an end as an attack has it; a translation goes to the left and to the right."""
-    manner = part.manner if part else Manner()
-    return ((0.0, value if end == "high" else -value) if name == "translation" else value), manner
+    return (0.0, value if end == "high" else -value) if name == "translation" else value
 
 
 def _number(value: float) -> str:

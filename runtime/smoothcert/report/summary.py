@@ -59,6 +59,12 @@ def attack_of(recipe: Recipe) -> Attack | None:
     return None if attack is None else Attack.of(attack)
 
 
+def averaged(recipe: Recipe) -> bool:
+    """Whether certificates hold on average over inputs alone: then no number of false ones among them is bounded."""
+    calibration = recipe["smoothing"].get("calibration")
+    return calibration is not None and not calibration["strategy"].startswith("input")
+
+
 def certified(entry: Entry, radius: float) -> bool:
     """Whether the entry certifies that radius, and the right class where the label is known."""
     if "certificate" not in entry or entry["certificate"]["prediction"] == ABSTAIN:

@@ -10,7 +10,7 @@ from ..certificate import ABSTAIN
 from ..errors import RunError
 from ..runs import Entry, Recipe
 from ..smoothing import smoothing_of
-from .summary import Summary, attack_of
+from .summary import Summary, attack_of, averaged
 
 
 def floor_text(radius: float, digits: int = 3) -> str:
@@ -34,19 +34,20 @@ def table(recipe: Recipe, summary: Summary) -> Iterable[Any]:
 
     what = "certified accuracy" if summary.labelled else "certified share (no labels)"
     alpha, attack, smoothing = recipe["algorithm"]["alpha"], attack_of(recipe), smoothing_of(recipe["smoothing"])
+    bounded = alpha > 0 and not averaged(recipe)
     words = [f"{part.name} = {part.scale:g}" for part in smoothing.parts]
     words += [] if smoothing.guarantee == "exact" else [f"{smoothing.guarantee} guarantee"]
     words += [f"{recipe['algorithm']['mode']} mode", f"{summary.inputs} inputs"]
     rows = Table(title=", ".join(words), title_justify="left")
     one = smoothing.main is not None and smoothing.main.kind != "norm" and len(summary.accuracy) > 1
     heads = ["attack" if attack else "radius", *(["values"] if one else []), what]
-    for name in [*heads, f"at least ({summary.confidence:.1%} confidence)"] if alpha else heads:
+    for name in [*heads, f"at least ({summary.confidence:.1%} confidence)"] if bounded else heads:
         rows.add_column(name, justify="right")
     for r, share in summary.accuracy.items():
         short = f"{r:g}"
         cells = [short if float(short) == r else repr(r)] if r or not attack else [str(attack)]
         cells += [interval_text(*(smoothing.interval_of(r) or (0.0, 0.0)))] if one else []
-        rows.add_row(*cells, _percent(share), *([_percent(summary.at_least[r])] if alpha else []))
+        rows.add_row(*cells, _percent(share), *([_percent(summary.at_least[r])] if bounded else []))
     yield rows
     abstained = sum(summary.abstained.values())
     why = ", ".join(f"{count} {reason}" for reason, count in summary.abstained.most_common())
@@ -55,9 +56,12 @@ def table(recipe: Recipe, summary: Summary) -> Iterable[Any]:
         yield f"failed {summary.failed} inputs: see the ledger"
     if summary.mean_radius:
         yield f"mean certified radius (ACR) {floor_text(summary.mean_radius)}"
-    if calibration := recipe["smoothing"].get("calibration"):
+    calibration = recipe["smoothing"].get("calibration")
+    if calibration and recipe["algorithm"]["mode"] != "predict":
         rho = 1 - calibration["confidence"]
-        yield f"claim: {calibration['claim']}; each certificate wrong with probability {alpha + rho:.6g} at most"
+        each = f"each certificate wrong with probability {alpha + rho:.6g} at most"
+        each = f"nothing for any one input; confidence {1 - alpha - rho:.6g}" if averaged(recipe) else each
+        yield f"claim: {calibration['claim']}; {each}"
     yield f"per input {summary.samples:,.0f} samples, {summary.seconds:.2f} s"
 
 

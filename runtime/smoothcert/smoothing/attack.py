@@ -38,6 +38,12 @@ class Range:
         """The points of a grid; the two ends otherwise."""
         return tuple(np.linspace(self.low, self.high, self.points or 2).tolist())
 
+    def holds(self, value: float) -> bool:
+        """Whether the value is a point of the grid, or within the interval."""
+        if not self.points:
+            return self.low <= value <= self.high
+        return min(abs(value - point) for point in self.grid) <= 1e-9 * max(1.0, abs(value))
+
     def __str__(self) -> str:
         if self.low == self.high:
             return _text(self.low)

@@ -73,7 +73,8 @@ class Calibrated(Smoothing):
 
     @property
     def main(self) -> Part | None:
-        return self.moved[0] if len(self.moved) == 1 else None
+        """None on a grid, too: what lies between its points is not certified."""
+        return self.moved[0] if len(self.moved) == 1 and not self.calibration.attack.is_grid else None
 
     @property
     def recipe(self) -> dict[str, Any]:
@@ -182,6 +183,12 @@ class Calibrated(Smoothing):
             limit = limits.get(name, Range(by[name].value(0.0), by[name].value(0.0)))
             inside = r.high <= limit.high and (r.low >= limit.low or not by[name].signed)
             require(inside, f"attack: expected {name} within {limit}, which was calibrated, got {r}; calibrate more")
+            listed = r.points is not None or r.low == r.high
+            held = r == limit or (by[name].signed and listed and all(limit.holds(value) for value in r.grid))
+            require(
+                limit.points is None or held,
+                f"attack: expected {name} at points of the grid {limit}, which alone were calibrated, got {r}",
+            )
             moved += max(abs(by[name].coordinate(value)) for value in (r.low, r.high)) ** 2 / by[name].scale ** 2
         return math.sqrt(moved)
 
@@ -213,6 +220,13 @@ class Calibrated(Smoothing):
         if raw.image.shape[2] != measured.colours:
             raise CalibrationError(
                 f"calibration: made for images of {measured.colours} colours, got {raw.image.shape[2]}"
+            )
+        height, width = raw.image.shape[:2]
+        inside = all(a <= n <= b for (a, b), n in zip(measured.sizes, (height, width), strict=False))
+        if not inside:
+            sizes = " x ".join(f"{a} to {b}" if a < b else f"{a}" for a, b in measured.sizes)
+            raise DataError(
+                f"calibration: made for raw images of {sizes} pixels, got {height} x {width}; calibrate those"
             )
         return pipeline.Encoded(x, None, 255.0, raw)
 

@@ -31,7 +31,8 @@ class Calibration:
 
     `attack` is the range measured, beyond which nothing is certified; `bounds` hold together with probability
     `confidence`, and are empty where every input has its own, in `inputs` by the input's SHA-256. `parts` is what was
-    measured, as descriptions; the rest of the pipeline is `spatial`, `colours` and OpenCV's version.
+    measured, as descriptions; the rest of the pipeline is `spatial`, `colours` and OpenCV's version. `sizes`:
+    least and greatest height, then width, of the raw images measured; unknown where empty.
     """
 
     sha256: str
@@ -41,6 +42,7 @@ class Calibration:
     spatial: Spatial
     colours: int
     opencv: str
+    sizes: tuple[tuple[int, int], ...] = ()
     bounds: ErrorBounds = ()
     inputs: Mapping[str, ErrorBounds] = field(default_factory=dict, compare=False, repr=False)
     parts: tuple[Mapping[str, Any], ...] = field(default=(), compare=False, repr=False)
@@ -65,7 +67,8 @@ class Calibration:
         return {
             "sha256": self.sha256, "strategy": self.strategy, "claim": self.claim, "confidence": self.confidence,
             "attack": self.attack.recipe, "spatial": self.spatial.recipe, "colours": self.colours,
-            "opencv": self.opencv, "bounds": [list(pair) for pair in self.bounds],
+            "opencv": self.opencv, "sizes": [list(side) for side in self.sizes],
+            "bounds": [list(pair) for pair in self.bounds],
         }  # fmt: skip
 
     @staticmethod
@@ -74,17 +77,21 @@ class Calibration:
         values = {k: v for k, v in recipe.items() if k not in ("claim", "error_rule")}
         values["attack"] = Attack.of(values["attack"])
         values["spatial"] = Spatial.of(values["spatial"])
+        values["sizes"] = tuple((int(least), int(most)) for least, most in values["sizes"])
         values["bounds"] = tuple((float(bound), float(e)) for bound, e in values["bounds"])
         return Calibration(**values)
 
     def require_parts(self, parts: tuple[Part, ...]) -> None:
-        """`CalibrationError` where the file measured other parts, or by another OpenCV."""
+        """`CalibrationError` where the file measured other parts."""
         here = [_plain(part.description) for part in parts]
         there = [_plain(part) for part in self.parts]
         if here != there:
             raise CalibrationError(
                 f"calibration: made for {_texts(there)}, got {_texts(here)}; calibrate this pipeline"
             )
+
+    def require_opencv(self) -> None:
+        """`CalibrationError` where another OpenCV measured."""
         if self.opencv != cv2.__version__:
             raise CalibrationError(
                 f"calibration: made with OpenCV {self.opencv}, got {cv2.__version__}, whose pixels may differ; "

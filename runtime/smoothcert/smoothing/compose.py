@@ -46,6 +46,7 @@ def compose(
     if calibration is not None:
         require(guarantee == "exact", f"guarantee: a calibration has its own, got {guarantee}; leave it out")
         calibration.require_parts(parts[:-1])
+        calibration.require_opencv()
         return Calibrated(parts, error_rule, calibration=calibration)
     find_theorem(parts)
     if len(parts) == 1 and guarantee == "exact":
