@@ -311,7 +311,12 @@ def test_the_file_is_what_the_plan_says(data: Any, tmp_path: Path) -> None:
 def test_compose_takes_what_was_measured(data: Any, tmp_path: Path) -> None:
     calibration = measure(planned(data, "input-sampling", draws=300), data, tmp_path / "a.cal").calibration
     smoothing = compose(*ROTATION, Noise(2.0), calibration=calibration).of_input(data.load(2).sha256)
-    assert 0.5 < smoothing.p_star({"rotation": 1.0}) < smoothing.p_star({"rotation": 5.0}) < 1
+    assert 0.5 < smoothing.p_star({"rotation": 0.0}) < smoothing.p_star({"rotation": 5.0}) < 1
+    for between in (1.0, (-5.0, 5.0), (-5.0, 5.0, 4)):
+        with pytest.raises(ValueError, match="at points of the grid"):
+            smoothing.p_star({"rotation": between})
+    assert smoothing.p_star({"rotation": (-5.0, 5.0, 3)}) == smoothing.p_star({"rotation": 5.0})
+    assert smoothing.radius(0.999) == 0
     with pytest.raises(CalibrationError, match="calibrate this pipeline"):
         compose(Rotation(4.0), Noise(0.5), calibration=calibration)
 

@@ -88,8 +88,9 @@ def finish(
     those; its shape counts, and without `preprocess` it is compared too. `folder` holds external weights, `output`
     names the scores where there are several outputs. `preprocess` goes into the graph, its spatial part into the
     metadata. `input_layout` (nchw or nhwc): order of axes that the file takes, by default the network's. `examples`
-    (n, *shape), as the file takes them or 8-bit images, are compared besides random inputs. `provider` runs the
-    comparison. Raises `ModelError` where the scores differ or depend on the batch, and leaves no file.
+    (n, *shape), as the file takes them or 8-bit images, are compared besides random inputs. `tolerance` is at
+    least what the network's own numbers resolve (float16: 0.001). `provider` runs the comparison. Raises `ModelError`
+    where the scores differ or depend on the batch, and leaves no file.
     """
     require(0 < tolerance < 1, f"tolerance: expected a share of the scores' scale between 0 and 1, got {tolerance}")
     target = Path(path)
@@ -98,6 +99,7 @@ def finish(
         file = Path(work, target.name)
         proto, folder = outsourced(strip(proto), folder, Path(work, "source"))
         adapted = adapt(proto, folder, output=output)
+        tolerance = max(tolerance, _resolution(adapted.proto))
         load_external_data_for_model(adapted.proto, folder)
         pipeline = Pipeline(preprocess or Preprocess(), _shape(adapted.proto, example), input_layout)
         span = input_range or _range(preprocess)
@@ -130,6 +132,12 @@ def finish(
         batch=adapted.batch,
         warning=adapted.warning,
     )
+
+
+def _resolution(proto: onnx.ModelProto) -> float:
+    """What the network's own numbers resolve, as a share: parity cannot be asked for beyond it."""
+    coarse = {onnx.TensorProto.FLOAT16: 2.0**-10, onnx.TensorProto.BFLOAT16: 2.0**-7}
+    return max((coarse.get(tensor.data_type, 0.0) for tensor in proto.graph.initializer), default=0.0)
 
 
 def _shape(proto: onnx.ModelProto, example: NDArray[Any]) -> tuple[int, ...]:
