@@ -21,11 +21,11 @@ import cv2
 import numpy as np
 
 from smoothcert.datasets import Dataset, Example, open_dataset
+from smoothcert.machine import one_thread
 from smoothcert.smoothing import Attack, Rotation
 from smoothcert.spatial import Spatial
 from smoothcert_calibration.measure import measure
 from smoothcert_calibration.plan import plan_of
-from smoothcert_calibration.stream import one_thread
 
 from .measure import Contender, alternate, cores, environment, ratio, say, table, verdict
 from .memory import fresh

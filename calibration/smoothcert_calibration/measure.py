@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import functools
 import itertools
-import os
 from collections.abc import Callable, Generator, Sequence
 from contextlib import closing
 from pathlib import Path
@@ -16,6 +15,7 @@ from numpy.typing import NDArray
 from smoothcert.calibration_file import CalibrationFile, encode, read
 from smoothcert.datasets import Dataset, Example
 from smoothcert.errors import CalibrationError
+from smoothcert.machine import cores
 from smoothcert.runs import write_atomically
 
 from .errors import errors_of
@@ -28,11 +28,6 @@ from .stream import Work, worked
 # Errors (draws, attacks), the input's SHA-256, where a search found the worst, the raw image's height and width.
 Answer = tuple[NDArray[np.float32], str, list[float], list[int]]
 Note = tuple[str, list[float], list[int]]  # all of that but the errors
-
-
-def all_cores() -> int:
-    """Cores that this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def measured(
@@ -99,7 +94,7 @@ def measure(
     with opened(part, plan) as (partial, records):
         keep(records)
         missing = [index for index, row in rows.items() if row not in notes]
-        with closing(measured(plan, data, missing, threads or all_cores())) as answers:
+        with closing(measured(plan, data, missing, threads or cores())) as answers:
             for answer in answers:
                 keep(partial.append(*answer))
         head = plan.head | _ends(plan, [notes[row] for row in range(len(rows))])

@@ -7,28 +7,15 @@ import threading
 from collections import deque
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import contextmanager
 from typing import TypeVar
-
-import cv2
 
 from smoothcert.datasets import Dataset, Example
 from smoothcert.errors import DataError
+from smoothcert.machine import one_thread
 
 T = TypeVar("T")
 Work = Callable[[Example], T]
 _AHEAD = 4  # jobs a thread that wait, which hold no image, or their answers
-
-
-@contextmanager
-def one_thread() -> Iterator[None]:
-    """OpenCV on one thread: its own would fight ours."""
-    before = cv2.getNumThreads()
-    cv2.setNumThreads(1)
-    try:
-        yield
-    finally:
-        cv2.setNumThreads(before)
 
 
 class _Held:

@@ -14,13 +14,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from smoothcert.datasets import Dataset, Example
+from smoothcert.machine import cores
 from smoothcert.report import floor_text
 from smoothcert.smoothing import Attack, Part, Rotation, Translation
 from smoothcert.spatial import PLAIN, Spatial
 from smoothcert.transforms.checks import INTERPOLATIONS
 
 from .errors import errors_of
-from .measure import all_cores
 from .plan import Plan, plan_of
 from .show import below, table_of
 from .stream import worked
@@ -82,7 +82,7 @@ def worst_errors(
 
     works = [functools.partial(worst, plan=plan) for plan in plans]
     rows = []
-    with closing(worked(data, plans[0].indices, works, threads or all_cores())) as answers:
+    with closing(worked(data, plans[0].indices, works, threads or cores())) as answers:
         for done, answer in enumerate(answers, start=1):
             rows.append(answer)
             progress(done)

@@ -228,15 +228,15 @@ def _thresholds(text: str) -> tuple[float, ...]:
 @contextmanager
 def _watched(total: int, quiet: bool) -> Iterator[Callable[[int], None]]:
     """A bar on a terminal, else a line every ten seconds; the number done goes in."""
-    from .show import _console, _progress
+    from .report.terminal import console, progress_bar
 
-    console = _console()
-    with _progress(console, total, quiet) as bar:
+    terminal = console()
+    with progress_bar(terminal, quiet) as bar:
         task, said = bar.add_task("calibrating", total=total), [time.monotonic()]
 
         def progress(done: int) -> None:
             bar.update(task, completed=done)
-            if not quiet and not console.is_terminal and time.monotonic() - said[0] > 10:
+            if not quiet and not terminal.is_terminal and time.monotonic() - said[0] > 10:
                 said[0] = time.monotonic()
                 print(f"calibrating: {done} of {total} inputs", flush=True)
 
@@ -244,8 +244,8 @@ def _watched(total: int, quiet: bool) -> Iterator[Callable[[int], None]]:
 
 
 def _print(lines: list[str], tables: list[Any]) -> None:
-    from .show import _console
+    from .report.terminal import console
 
-    console = _console()
+    terminal = console()
     for part in (*lines, *tables):
-        console.print(part)
+        terminal.print(part)

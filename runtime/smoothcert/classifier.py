@@ -14,6 +14,7 @@ from onnx import TensorProto
 
 from . import providers as ort
 from .errors import DataError, ModelError, SmoothcertError, first_line, require
+from .machine import cores
 from .model_file import INPUT, ModelFile, read_model
 from .preprocess import Preprocess, arrange, image_shape, numeric, raw_image, seen
 from .spatial import Raw
@@ -81,7 +82,7 @@ class OrtClassifier:
         preprocess: Preprocess | None = None,
         tf32: bool = False,
     ) -> None:
-        most = 4 * _cores()
+        most = 4 * cores()
         require(threads is None or 0 < threads <= most, f"threads: expected 1 to {most} on this machine, got {threads}")
         require(batch_size is None or batch_size > 0, f"batch_size: expected at least 1, got {batch_size}")
         self._file = model if isinstance(model, ModelFile) else read_model(model, output)
@@ -90,7 +91,7 @@ class OrtClassifier:
             raise ModelError(f"batch_size: the model's batch axis is fixed to {fixed}, got {batch_size}; leave it out")
         self._batch_size = fixed or batch_size
         self.provider, self.tf32 = providers, tf32
-        self.threads = threads or _cores()
+        self.threads = threads or cores()
         self.preprocess = self._file.agreed(preprocess)
         self.sha256, self.shape, self.precision = self._file.sha256, self._file.shape, self._file.precision
         self.card = self._file.card
@@ -271,10 +272,6 @@ def to_labels(scores: NDArray[Any], batch: int, rows: int) -> Labels:
     if np.isnan(table).any():
         raise ModelError("the model gave NaN; a base classifier must give a label for every input")
     return np.asarray(np.argmax(table, axis=1), np.int64)
-
-
-def _cores() -> int:
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def _reason(error: Exception) -> str:

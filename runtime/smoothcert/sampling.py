@@ -5,19 +5,16 @@ from __future__ import annotations
 import functools
 import threading
 from collections import Counter
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
-import cv2
 import numpy as np
 from numpy.typing import NDArray
-from threadpoolctl import ThreadpoolController
 
 from .classifier import Classifier
 from .evidence import Counts, Evidence
+from .machine import one_thread
 from .noise import Stream
 from .smoothing import Smoothing
 from .spatial import Raw
@@ -29,23 +26,6 @@ SELECTION, ESTIMATION, PROBE = 0, 1, 2  # stages: samples of different stages ar
 @functools.lru_cache(maxsize=4)
 def _pool(threads: int) -> ThreadPoolExecutor:
     return ThreadPoolExecutor(threads, thread_name_prefix="smoothcert")
-
-
-@functools.cache
-def _blas() -> ThreadpoolController:
-    return ThreadpoolController()
-
-
-@contextmanager
-def _one_thread() -> Iterator[None]:
-    """BLAS and OpenCV on one thread: theirs would fight ours."""
-    before = cv2.getNumThreads()
-    cv2.setNumThreads(1)
-    try:
-        with _blas().limit(limits=1, user_api="blas"):
-            yield
-    finally:
-        cv2.setNumThreads(before)
 
 
 @dataclass(frozen=True, eq=False)
@@ -119,7 +99,7 @@ class Sampler:
                 raise
             return votes
 
-        with _one_thread():
+        with one_thread():
             if workers <= 1:
                 return work()
             futures = [_pool(workers).submit(work) for _ in range(workers)]

@@ -6,18 +6,17 @@ import platform
 import time
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from .algorithms import Slices, hopeless
 from .certificate import ABSTAIN
 from .errors import SmoothcertError, require
 from .report import evaluation, floor_text, summarise, table
+from .report.terminal import console, progress_bar
 from .runs import Entry, Recipe, RunFolder
 from .smoothing import Enumeration, smoothing_of
 
 if TYPE_CHECKING:
-    from rich.console import Console
-
     from .job import Job
 
 _HINT = (
@@ -26,17 +25,11 @@ _HINT = (
 DATA_FOLDER = Path(__file__).parent / "data"
 
 
-def _console() -> Console:
-    from rich.console import Console
-
-    return Console(highlight=False, soft_wrap=True, markup=False, emoji=False)
-
-
 def print_report(recipe: Recipe, entries: Sequence[Entry], radii: Sequence[float] = ()) -> None:
     """The table and the lines under it."""
-    console = _console()
+    terminal = console()
     for part in table(recipe, summarise(recipe, entries, radii)):
-        console.print(part)
+        terminal.print(part)
 
 
 def print_evaluation(recipe: Recipe, entries: Sequence[Entry]) -> None:
@@ -45,7 +38,7 @@ def print_evaluation(recipe: Recipe, entries: Sequence[Entry]) -> None:
     unit = next(filter(None, units), "")
     main = smoothing_of(recipe["smoothing"]).main
     unit = f"log {unit}" if unit and main and main.kind == "factor" else unit
-    _console().print(evaluation(summarise(recipe, entries), unit))
+    console().print(evaluation(summarise(recipe, entries), unit))
 
 
 def print_ends(recipe: Recipe, entries: Sequence[Entry], index: int, run: Path, picture: Path | None) -> None:
@@ -63,11 +56,11 @@ def print_region(recipe: Recipe, entries: Sequence[Entry], text: str, run: Path,
     from .report.region import draw, region, region_table
 
     found = region(recipe, entries, text)
-    console = _console()
-    console.print(region_table(found))
+    terminal = console()
+    terminal.print(region_table(found))
     picture = picture or run / f"region-{'-'.join(found.names)}.png"
     draw(found, picture)
-    console.print(f"each point for itself, {found.accuracy.size} points, nothing promised between; picture: {picture}")
+    terminal.print(f"each point for itself, {found.accuracy.size} points, nothing promised between; picture: {picture}")
 
 
 def preflight_text(job: Job) -> str:
@@ -97,29 +90,22 @@ def preflight_text(job: Job) -> str:
 
 def show_run(job: Job, folder: RunFolder, *, quiet: bool) -> str:
     """Run the job with its preflight, progress and report. Returns a line on failed inputs, or nothing."""
-    console = _console()
-    console.print(preflight_text(job))
-    console.print(f"run folder: {folder.path}")
+    terminal = console()
+    terminal.print(preflight_text(job))
+    terminal.print(f"run folder: {folder.path}")
     before = len(folder.entries())
-    with _progress(console, len(job.indices), quiet) as progress:
+    with progress_bar(terminal, quiet) as progress:
         task = progress.add_task("certifying", total=len(job.indices), completed=before)
         for entry in job.run(folder):
             progress.advance(task)
-            if not quiet and not console.is_terminal:
-                console.print(entry_text(entry))
+            if not quiet and not terminal.is_terminal:
+                terminal.print(entry_text(entry))
     entries = folder.entries()
     if before:
-        console.print(f"resumed: {before} of {len(entries)} inputs were there already")
+        terminal.print(f"resumed: {before} of {len(entries)} inputs were there already")
     print_report(folder.recipe(), entries)
     failed = [entry for entry in entries if "error" in entry]
     return f"{len(failed)} of {len(entries)} inputs failed, the first: {failed[0]['error']}" if failed else ""
-
-
-def _progress(console: Console, total: int, quiet: bool) -> Any:
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
-
-    columns = TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn()
-    return Progress(*columns, console=console, disable=quiet or not console.is_terminal, transient=True)
 
 
 def entry_text(entry: Entry) -> str:

@@ -22,9 +22,10 @@ from ..replay import Replay
 from ..runs import write_atomically
 from ..smoothing import Enumeration
 from .summary import averaged
+from .terminal import console, progress_bar
 
 if TYPE_CHECKING:
-    from rich.progress import Progress
+    pass
 
 _SUFFIXES = ("original", "attacked")
 
@@ -100,12 +101,10 @@ def outcome(audit: Audit, replays: Sequence[Replay]) -> Outcome:
 
 def show_audit(audit: Audit, run: Path, *, quiet: bool = False) -> bool:
     """Replay, print, write RUN/audit.json and the pictures in RUN/audit. Returns whether there is a violation."""
-    from rich.console import Console
-
-    console = Console(highlight=False, soft_wrap=True, markup=False, emoji=False)
+    terminal = console()
     _forget(run / "audit")
     found: list[Replay] = []
-    with _progress(console, quiet) as progress:
+    with progress_bar(terminal, quiet) as progress:
         task = progress.add_task("auditing", total=len(audit.entries))
         for entry in audit.entries:
             of_entry: list[Replay] = []
@@ -114,22 +113,15 @@ def show_audit(audit: Audit, run: Path, *, quiet: bool = False) -> bool:
                 if replay.pictures is not None:
                     where = _draw(replay, run / "audit")
                     if replay.outcome == "violation" or not quiet:
-                        console.print(f"{line(replay)}; {where}")
+                        terminal.print(f"{line(replay)}; {where}")
             found += of_entry
             progress.advance(task)
-            if not quiet and not console.is_terminal:
-                console.print(_entry_text(of_entry))
+            if not quiet and not terminal.is_terminal:
+                terminal.print(_entry_text(of_entry))
     result = outcome(audit, found)
     write_atomically(run / "audit.json", (json.dumps(_plain(audit, result, found), indent=1) + "\n").encode())
-    console.print(result.text)
+    terminal.print(result.text)
     return result.violated > 0
-
-
-def _progress(console: Any, quiet: bool) -> Progress:
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
-
-    columns = TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn()
-    return Progress(*columns, console=console, disable=quiet or not console.is_terminal, transient=True)
 
 
 def _entry_text(replays: Sequence[Replay]) -> str:
