@@ -31,7 +31,12 @@ from .measure import Contender, alternate, cores, environment, ratio, say, table
 from .memory import fresh
 
 GOAL, MEMORY = 0.90, 2000.0  # ours / bare OpenCV; MB
-CASES = {"375x500, 1 draw": (375, 500, 1), "375x500, 10 draws": (375, 500, 10), "1500x2000, 1 draw": (1500, 2000, 1)}
+CASES = {
+    "1500x2000, 10 draws": (1500, 2000, 10),
+    "1500x2000, 1 draw": (1500, 2000, 1),
+    "375x500, 10 draws": (375, 500, 10),
+    "375x500, 1 draw": (375, 500, 1),
+}
 LARGE, LARGE_DRAWS = 24, 10
 _FILES = 8
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields
 from typing import Any
@@ -88,7 +89,7 @@ class Spatial:
             top, left = round((height - self.crop) / 2), round((width - self.crop) / 2)
             image = image[top : top + self.crop, left : left + self.crop]
         if self.mask:
-            inside = self._inside(*image.shape[:2])
+            inside = _inside(self.mask, self.share, *image.shape[:2])
             image = image * (inside if image.ndim == 2 else inside[..., None])
         return np.ascontiguousarray(image)
 
@@ -102,17 +103,20 @@ class Spatial:
         flag = cv2.INTER_AREA if shrinks else INTERPOLATIONS[self.interpolation]
         return cv2.resize(image, size, interpolation=flag).reshape(size[1], size[0], *image.shape[2:])
 
-    def _inside(self, height: int, width: int) -> NDArray[np.uint8]:
-        y, x = np.ogrid[:height, :width]
-        dy, dx = np.abs(y - (height - 1) / 2), np.abs(x - (width - 1) / 2)
-        if self.mask == "circle":
-            inside = dx**2 + dy**2 <= (self.share * min(height, width) / 2) ** 2
-        else:
-            inside = (dy <= self.share * height / 2) & (dx <= self.share * width / 2)
-        return np.asarray(inside, np.uint8)
-
 
 PLAIN = Spatial()
+
+
+@functools.lru_cache(maxsize=16)
+def _inside(mask: str, share: float, height: int, width: int) -> NDArray[np.uint8]:
+    """1 where the mask keeps the pixel, 0 elsewhere."""
+    y, x = np.ogrid[:height, :width]
+    dy, dx = np.abs(y - (height - 1) / 2), np.abs(x - (width - 1) / 2)
+    if mask == "circle":
+        inside = dx**2 + dy**2 <= (share * min(height, width) / 2) ** 2
+    else:
+        inside = (dy <= share * height / 2) & (dx <= share * width / 2)
+    return np.asarray(inside, np.uint8)
 
 
 @dataclass(frozen=True, eq=False)
