@@ -17,7 +17,7 @@ from .datasets import fingerprint
 from .errors import require
 from .sampling import Sampler
 from .smoothing import Attack, Enumeration, Smoothing
-from .smoothing.composition import AnyAttack
+from .smoothing.base import AnyAttack
 
 BaseClassifier = Classifier | Callable[[NDArray[np.float32]], Any]
 

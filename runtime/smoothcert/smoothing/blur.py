@@ -8,8 +8,8 @@ from typing import Any, ClassVar
 
 from ..errors import require
 from ..transforms.blur import HEAT_BORDERS
-from .composition import Kind, Part
 from .laws import Exponential, FoldedNormal, Rayleigh, Uniform
+from .part import Kind, Part
 
 
 @dataclass(frozen=True)

@@ -17,7 +17,8 @@ from .laws import Law, Normal
 from .theorem import Affine, Theorem
 
 if TYPE_CHECKING:
-    from .composition import Part, Smoothing
+    from .base import Smoothing
+    from .part import Part
 
 _DOWN = 1 - 1e-12  # quantiles are good to about 1e-15: what is certified is rounded towards the identity
 # How much a blur with border reflect101 can lengthen l2 vectors: 1.061 an axis; the other borders cannot.

@@ -22,10 +22,11 @@ from ..spatial import Raw
 from ..transforms.attacks import Manner, attacked
 from . import pipeline
 from .attack import Attack, Range
+from .base import AnyAttack, Guarantee, Smoothing
 from .calibration import Calibration, ErrorBounds
-from .composition import AnyAttack, Guarantee, Part, Smoothing
 from .geometry import WHOLE, Translation
 from .laws import Normal
+from .part import Part
 
 ErrorRule = Literal["tight", "paper"]
 ERROR_RULES: tuple[ErrorRule, ...] = ("tight", "paper")

@@ -13,7 +13,7 @@ from ..spatial import Spatial
 from .attack import Attack
 
 if TYPE_CHECKING:
-    from .composition import Part
+    from .part import Part
 
 ErrorBounds = tuple[tuple[float, float], ...]  # (E, e): an error above E has probability e at most
 STRATEGIES: Mapping[str, str] = {

@@ -13,8 +13,8 @@ from ..errors import DataError, require
 from ..noise import Stream
 from ..transforms import color
 from ..transforms.attacks import Manner
-from .composition import Kind, Part
 from .laws import LogNormal, LogRayleigh, Normal
+from .part import Kind, Part
 
 _PLAUSIBLE = 16.0  # intensities after an attack; full intensity is 1
 MIDDLE = {"0": 0.0, "mid": 0.5}  # what a contrast keeps in place, in [0,1] intensities

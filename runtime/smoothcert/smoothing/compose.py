@@ -8,15 +8,17 @@ from typing import Any
 
 from ..errors import require
 from .attack import Attack
+from .base import Guarantee, Smoothing
 from .blur import Blur
 from .bounds import find_theorem
 from .calibrated import Calibrated, ErrorRule
 from .calibration import Calibration
 from .color import Brightness, Contrast, Gamma
-from .composition import Composition, Guarantee, Part, Smoothing
+from .composition import Composition
 from .enumeration import Enumeration
 from .geometry import Rotation, Scaling, Translation
 from .noise import Noise
+from .part import Part
 
 PARTS: dict[str, type[Any]] = {
     part.name: part for part in (Noise, Brightness, Contrast, Gamma, Blur, Translation, Rotation, Scaling)

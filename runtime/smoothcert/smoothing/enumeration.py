@@ -18,7 +18,8 @@ from ..transforms.attacks import ATTACKS, IDENTITY, Manner, attacked
 from ..transforms.checks import require_name
 from ..transforms.geometry import WARP_BORDERS
 from .attack import Attack, Range
-from .composition import Guarantee, Part, Smoothing
+from .base import Guarantee, Smoothing
+from .part import Part
 from .pipeline import Encoded, raw_of
 
 _MOST = 1_000_000

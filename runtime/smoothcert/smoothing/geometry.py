@@ -14,8 +14,8 @@ from ..noise import MAX_STD, Stream, float_normal, integer_normal
 from ..transforms.attacks import Manner
 from ..transforms.checks import INTERPOLATIONS, require_name
 from ..transforms.geometry import WARP_BORDERS
-from .composition import Kind, Part
 from .laws import LogNormal, Normal
+from .part import Kind, Part
 
 WHOLE = "whole"
 

@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 
 from ..errors import DataError, require
 from ..noise import MAX_STD, Stream, float_normal, integer_normal
-from .composition import Kind, Part
 from .laws import Normal
+from .part import Kind, Part
 from .pipeline import Encoded
 
 

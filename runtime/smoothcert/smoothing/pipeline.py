@@ -14,7 +14,7 @@ from ..spatial import Raw
 from ..transforms import blur, geometry
 
 if TYPE_CHECKING:
-    from .composition import Part
+    from .part import Part
 
 
 @dataclass(frozen=True, eq=False)

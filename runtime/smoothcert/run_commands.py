@@ -1,0 +1,149 @@
+"""Commands on run folders: merge, verify, audit, report. Heavy imports stay inside: `--help` answers at once."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from . import options as opt
+from .errors import RunError
+
+
+def merge(
+    out: Annotated[Path, typer.Argument(help="Run folder to make.")],
+    shards: Annotated[list[Path], typer.Argument(help="Run folders of the shards.")],
+) -> None:
+    """Merge the run folders of shards into one, as if it had been one run."""
+    from .runs import RunFolder, chosen
+    from .runs import merge as merge_runs
+
+    count = merge_runs(RunFolder(out), [RunFolder(path) for path in shards])
+    print(f"{out}: {count} of {len(chosen(RunFolder(out).recipe()))} inputs")
+
+
+def verify(
+    run: opt.Run,
+    model: Annotated[Path | None, typer.Option(help="The model, if it has moved.")] = None,
+    data: Annotated[Path | None, typer.Option(help="The data, if they have moved.")] = None,
+    calibration: Annotated[Path | None, typer.Option(help="The calibration file, if it has moved.")] = None,
+) -> None:
+    """Decide every certificate of RUN again from its evidence, and check hashes. Exit code 1 if one is wrong."""
+    from .runs import RunFolder
+    from .verify import verify as verify_run
+
+    verdict = verify_run(RunFolder(run), model, data, calibration)
+    for line in verdict.unchecked:
+        print(f"not checked: {line}")
+    for line in verdict.wrong:
+        print(f"wrong: {line}")
+    print(f"{run}: {verdict.entries} entries, {len(verdict.wrong)} problems")
+    if verdict.wrong:
+        raise typer.Exit(1)
+
+
+def audit(
+    run: opt.Run,
+    attacks: Annotated[int, typer.Option(metavar="M", help="Attacks on each certificate, at most.")] = 20,
+    n: Annotated[int, typer.Option("--n", help="Fresh samples for each attack.")] = 1000,
+    confidence: Annotated[float, typer.Option(help="Probability that all confirmed answers are right.")] = 0.999,
+    seed: Annotated[
+        int | None, typer.Option(help="Of the attacks and samples. (default: drawn afresh, kept in audit.json)")
+    ] = None,
+    limit: Annotated[int | None, typer.Option(help="Take at most this many certificates.")] = None,
+    model: Annotated[Path | None, typer.Option(help="The model, if it has moved.")] = None,
+    data: Annotated[Path | None, typer.Option(help="The data, if they have moved.")] = None,
+    provider: Annotated[str, typer.Option(help="cpu, cuda or tensorrt. (default: the run's)", show_default=False)] = "",
+    threads: opt.Threads = None,
+    quiet: opt.Quiet = False,
+) -> None:
+    """Replay attacks inside the certified sets of RUN through the real pipeline. Exit code 1 if an answer changes."""
+    from .audit import open_audit
+    from .report.audit import show_audit
+    from .runs import RunFolder
+
+    opened = open_audit(
+        RunFolder(run),
+        model=model,
+        data=data,
+        limit=limit,
+        attacks=attacks,
+        n=n,
+        confidence=confidence,
+        seed=seed,
+        provider=provider,
+        threads=threads,
+    )
+    if show_audit(opened, run, quiet=quiet):
+        raise typer.Exit(1)
+
+
+def report(
+    run: opt.Run,
+    radii: Annotated[str, typer.Option(help="Radii of the table. (default: the run's targets, or a grid)")] = "",
+    tsv: Annotated[
+        bool, typer.Option("--tsv", help="The field's log: idx, label, predict, radius, correct, time.")
+    ] = False,
+    fail_under: Annotated[
+        str,
+        typer.Option(
+            metavar="R=ACC",
+            help="Exit code 1 where certified accuracy at radius R (0: the attack) is below ACC (0 to 1).",
+        ),
+    ] = "",
+    region: Annotated[
+        str,
+        typer.Option(
+            metavar="NAME,NAME",
+            help="Accuracy over a grid of two parameters, from the run's votes; each NAME or NAME=LOW:HIGH[:POINTS].",
+        ),
+    ] = "",
+    ends: Annotated[
+        int | None, typer.Option(metavar="INDEX", help="A picture of that input at the ends of its certified set.")
+    ] = None,
+    png: Annotated[Path | None, typer.Option(help="Where the picture goes. (default: in RUN)")] = None,
+    evaluation: Annotated[
+        bool, typer.Option("--evaluation", help="Verified, and with the base classifier's class, and the right one.")
+    ] = False,
+) -> None:
+    """Certified accuracy of RUN at radii, under its attack or over a region of two parameters; abstention and cost."""
+    from .launch import numbers
+    from .report import summarise
+    from .report import tsv as tsv_lines
+    from .runs import RunFolder, chosen
+    from .show import print_ends, print_evaluation, print_region, print_report
+
+    goals = [numbers("--fail-under R=ACC", text) for text in fail_under.split("=")] if fail_under else []
+    if fail_under and [len(goal) for goal in goals] != [1, 1]:
+        raise ValueError(f"--fail-under: expected R=ACC, such as 0.5=0.9, got {fail_under!r}")
+    wanted = numbers("--radii", radii)
+    if min(wanted, default=0.0) < 0:
+        raise ValueError(f"--radii: expected radii >= 0, got {radii!r}")
+    folder = RunFolder(run)
+    recipe, entries = folder.recipe(), folder.entries()
+    if not entries:
+        raise RunError(f"{run}: expected a ledger with entries, got none; run certify first")
+    expected = len(chosen(recipe))
+    missing = expected - len({entry["index"] for entry in entries})
+    if missing:
+        print(f"unfinished: {missing} of {expected} inputs are not in the ledger", file=sys.stderr)
+    if evaluation:
+        print_evaluation(recipe, entries)
+    elif ends is not None:
+        print_ends(recipe, entries, ends, run, png)
+    elif region:
+        print_region(recipe, entries, region, run, png)
+    elif tsv:
+        print("\n".join(tsv_lines(entries)))
+    else:
+        print_report(recipe, entries, wanted)
+    if goals:
+        if missing:
+            raise typer.Exit(1)
+        (r,), (goal,) = goals
+        got = summarise(recipe, entries, [r]).accuracy[r]
+        if got < goal:
+            print(f"certified accuracy at radius {r:g} is {got:.4f}, under {goal:g}", file=sys.stderr)
+            raise typer.Exit(1)
