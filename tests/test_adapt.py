@@ -18,17 +18,34 @@ from onnx import TensorProto, numpy_helper
 from onnx.external_data_helper import convert_model_to_external_data
 from onnx.reference import ReferenceEvaluator
 
+from smoothcert import OrtClassifier
 from smoothcert.errors import ModelError
 from smoothcert.model_file import fingerprint_of
 from smoothcert.runs import RunFolder
 from smoothcert_exporters import adapt as module
 from smoothcert_exporters import batch_rules, dynamic_batch, onnx_file
 from smoothcert_exporters.adapt import adapt
+from smoothcert_exporters.onnx_file import made_ready
 
 from . import models
 from .conftest import IMAGES, MODEL
 from .models import model, value
-from .onnx_cases import CASES, FLOAT, Case, brain_float, dead_input, forest, node, opset_9, transformer, weights, whole
+from .onnx_cases import (
+    CASES,
+    FLOAT,
+    RNG,
+    Case,
+    batch_norm,
+    brain_float,
+    dead_input,
+    forest,
+    node,
+    norm,
+    opset_9,
+    transformer,
+    weights,
+    whole,
+)
 
 Cli = Callable[..., Any]
 
@@ -436,3 +453,62 @@ def test_without_adaptation_the_files_would_run_at_batch_1(
     assert "batch 1)" not in cli("certify", *options, "a").out
     monkeypatch.setattr(onnx_file, "made_ready", lambda *_: None)
     assert "batch 1)" in cli("certify", *options, "b").out
+
+
+def _file(nodes: list[onnx.NodeProto], constants: dict[str, Any], batch: int | str = "N") -> onnx.ModelProto:
+    content = model(nodes, [value("x", FLOAT, (batch, 16))], [value("y", FLOAT, (batch, 5))], constants, opset=13)
+    return onnx.ModelProto.FromString(content)
+
+
+def test_a_mask_does_not_hide_that_rows_mix(tmp_path: Path) -> None:
+    """-1e9 for a class was the scale of every difference."""
+    nodes = [
+        node("ReduceMean", ["x"], ["m"], axes=[0], keepdims=1),
+        node("Sub", ["x", "m"], ["a"]),
+        node("MatMul", ["a", "w"], ["b"]),
+        node("Add", ["b", "mask"], ["y"]),
+    ]
+    mask = np.array([0, 0, 0, 0, -1e9], np.float32)
+    proto = _file(nodes, {"w": weights(16, 5), "mask": mask})
+    assert adapt(proto).batch == 1
+    onnx.save(proto, tmp_path / "mix.onnx")
+    with pytest.raises(ModelError, match="others in its batch"):
+        OrtClassifier(tmp_path / "mix.onnx").fit(np.zeros(16, np.float32))
+
+
+def test_scores_that_depend_on_the_batch_are_adapted_in_memory(tmp_path: Path) -> None:
+    """What onnxruntime's quantize_dynamic writes: one scale for the whole batch."""
+    nodes = [
+        node("DynamicQuantizeLinear", ["x"], ["q", "s", "z"]),
+        node("MatMulInteger", ["q", "w", "z"], ["i"]),
+        node("Cast", ["i"], ["f"], to=FLOAT),
+        node("Mul", ["f", "s"], ["y"]),
+    ]
+    onnx.save(_file(nodes, {"w": RNG.integers(-128, 127, (16, 5)).astype(np.int8)}), tmp_path / "dynamic.onnx")
+    ready = made_ready(tmp_path / "dynamic.onnx")
+    assert ready is not None
+    assert ready.file.batch == 1
+    assert "whole batch" in ready.warning
+
+
+def test_norms_are_folded_beside_a_repeated_token() -> None:
+    nodes = [
+        node("Concat", ["token", "x"], ["a"], axis=1),
+        node("Gemm", ["a", "w", "b"], ["c"]),
+        batch_norm("n", "c", "d"),
+        node("Relu", ["d"], ["e"]),
+        node("MatMul", ["e", "v"], ["y"]),
+    ]
+    constants = {"token": weights(1, 4), "w": weights(20, 6), "b": weights(6), "v": weights(6, 5)} | norm("n", 6)
+    adapted = adapt(_file(nodes, constants, batch=1))
+    assert adapted.batch is None
+    assert "BatchNormalization" not in {n.op_type for n in adapted.proto.graph.node}
+
+
+def test_two_heads_with_one_favourite_are_a_matter_of_choice() -> None:
+    bias = np.array([1e4, 0, 0, 0, 0], np.float32)
+    nodes = [node("Gemm", ["x", "w", "b"], ["y"]), node("Gemm", ["x", "v", "b"], ["aux_logits"])]
+    proto = _file(nodes, {"w": weights(16, 5), "v": weights(16, 5), "b": bias})
+    proto.graph.output.append(value("aux_logits", FLOAT, ("N", 5)))
+    with pytest.raises(ModelError, match="pass --output"):
+        adapt(proto)

@@ -372,3 +372,12 @@ def test_importing_brings_no_framework() -> None:
     )
     result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert result.stdout.strip() == ""
+
+
+def test_a_mask_does_not_hide_a_difference() -> None:
+    """-1e9 for a class was the scale of every difference."""
+    tables = np.random.default_rng(0).standard_normal((2, 20, 5))
+    tables[:, :, 4] = -1e9
+    with pytest.raises(ModelError, match="classes flipped"):
+        compare(*tables, 1e-4, "parity")
+    assert compare(tables[0], tables[0] * (1 + 1e-7), 1e-4, "parity").relative < 1e-6

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import shutil
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -12,8 +14,9 @@ from smoothcert import Noise, OrtClassifier, Preprocess, Spatial, certify
 from smoothcert.errors import ModelError
 from smoothcert_exporters import annotate
 
-from .conftest import IMAGES, MODEL
+from .conftest import IMAGES, MODEL, Result
 
+Cli = Callable[..., Result]
 PIPELINE = Preprocess(spatial=Spatial(resize=32, antialias=True, mask="circle"))
 
 
@@ -52,3 +55,12 @@ def test_what_is_no_classifier_is_refused(tmp_path: Path) -> None:
     with pytest.raises(ModelError, match="expected an ONNX"):
         annotate(tmp_path / "m.onnx", tmp_path / "a.onnx", PIPELINE)
     assert not (tmp_path / "a.onnx").exists()
+
+
+def test_a_plain_export_says_nothing_of_preprocessing(tmp_path: Path, cli: Cli) -> None:
+    """So that options for it are still taken."""
+    shutil.copy(IMAGES, tmp_path / "d.npz")
+    assert cli("export", "onnx", MODEL, "m.onnx").code == 0
+    assert OrtClassifier(tmp_path / "m.onnx").preprocess == Preprocess()
+    done = cli("certify", "m.onnx", "d.npz", "--smooth", "noise=0.5", "--n", 200, "--limit", 1, "--mask", "circle")
+    assert (done.code, done.err) == (0, "")

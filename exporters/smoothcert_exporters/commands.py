@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from smoothcert.datasets import open_dataset
-from smoothcert.errors import DataError, require
+from smoothcert.errors import DataError, ModelError, first_line, require
 from smoothcert.launch import numbers
 from smoothcert.launch import preprocess as parse_preprocess
 from smoothcert.preprocess import Preprocess, arrange, seen
@@ -70,7 +70,10 @@ def _loaded(framework: str, name: str, weights: Path | None) -> Any:
     """What FACTORY makes, with its weights where the framework keeps them in files that are no code."""
     module = importlib.import_module(f".{framework}", __package__)
     if hasattr(module, "load"):
-        return module.load(name, weights)
+        try:
+            return module.load(name, weights)
+        except ImportError as error:
+            raise ModelError(f"{first_line(error)}; pip install 'smoothcert[{framework}]'") from None
     require(weights is None, f"--weights: expected with pytorch alone; load them in {name}")
     return from_module(name)
 

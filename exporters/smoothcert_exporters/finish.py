@@ -28,6 +28,7 @@ from .parity import BATCHES, TOLERANCE, Function, Parity, random_inputs
 from .pipeline import Pipeline, fold
 from .precision import convert
 from .proof import Proof
+from .trial import WHOLE
 
 
 @dataclass(frozen=True)
@@ -103,12 +104,14 @@ def finish(
         load_external_data_for_model(adapted.proto, folder)
         pipeline = Pipeline(preprocess or Preprocess(), _shape(adapted.proto, example), input_layout)
         span = input_range or _range(preprocess)
-        proof = Proof(file, _inputs(pipeline, example, examples, span), adapted.batch, provider, class_names)
+        proof = Proof(
+            file, _inputs(adapted.proto, pipeline, example, examples, span), adapted.batch, provider, class_names
+        )
         final, agreement = fold(adapted.proto, pipeline), None
-        parity, scores = proof.parity(final.proto, reference, pipeline, tolerance)
+        parity, scores = proof.parity(final, reference, pipeline, tolerance)
         if precision != "float32":
             final = fold(convert(adapted.proto, precision), pipeline)
-            agreement = proof.agreement(final.proto, scores, precision, tolerance)
+            agreement = proof.agreement(final, scores, precision, tolerance)
         card = ModelCard(
             input_range=span,
             class_names=tuple(class_names),
@@ -157,9 +160,16 @@ def _range(preprocess: Preprocess | None) -> tuple[float, float] | None:
 
 
 def _inputs(
-    pipeline: Pipeline, example: NDArray[Any], examples: NDArray[Any] | None, span: tuple[float, float] | None
+    proto: onnx.ModelProto,
+    pipeline: Pipeline,
+    example: NDArray[Any],
+    examples: NDArray[Any] | None,
+    span: tuple[float, float] | None,
 ) -> NDArray[np.float32]:
     """What parity is measured on, as the file takes it: random inputs, then real ones."""
+    divided = graph_inputs(proto.graph)[0].type.tensor_type.elem_type not in WHOLE and pipeline.preprocess.scale is None
+    levels = span is not None and span[1] == 255
+    require(not (divided and levels), "input_range: up to 255 is for files of levels; give scale=1 (--scale 1) as well")
     if span is None:
         span = float(min(0.0, example.min())), float(max(1.0, example.max()))
         examples = example if examples is None else examples
@@ -169,8 +179,8 @@ def _inputs(
         return inputs
     real = np.asarray(examples)
     require(real.shape[1:] == shape, f"examples: expected inputs of shape (n, {show(shape)[1:]}, got {real.shape}")
-    levels = real.dtype == np.uint8 and pipeline.preprocess.scale is None
-    return np.concatenate([inputs, real.astype(np.float32) / (255 if levels else 1)], dtype=np.float32)
+    divisor = 255 if divided and real.dtype == np.uint8 else 1
+    return np.concatenate([inputs, real.astype(np.float32) / divisor], dtype=np.float32)
 
 
 def _record(parity: Parity, agreement: Parity | None, tolerance: float, batch: int | None) -> dict[str, Any]:

@@ -143,12 +143,12 @@ def fold_batch_norm(proto: onnx.ModelProto, folder: str, seen: Observed) -> tupl
         if norm is None or before is None or counts[node.input[0]] != 1 or not is_standard(before):
             continue
         if _into(graph, before, norm, folder, seen):
-            writers[node.output[0]] = before
             if before.op_type == "MatMul":  # has no place for the shift
                 shift = add_constant(graph, "smoothcert_shift", norm.shift.astype(_dtype(graph, before)))
                 node.CopyFrom(helper.make_node("Add", [node.input[0], shift], [node.output[0]], name=node.name))
             else:
                 before.output[0] = node.output[0]
+                writers[node.output[0]] = before
                 folded.append(node)
     for node in folded:
         graph.node.remove(node)

@@ -14,6 +14,14 @@ from numpy.typing import NDArray
 from smoothcert.errors import ModelError, first_line
 from smoothcert.preprocess import show
 
+_EXTRAS = {
+    "torch.onnx": "pytorch",
+    "tf2onnx": "keras",
+    "jax2onnx": "jax",
+    "skl2onnx": "sklearn",
+    "onnxmltools": "boosting",
+}
+
 
 def as_batch(example: Any, scores_shape: Callable[[tuple[int, ...]], tuple[int, ...]]) -> NDArray[np.float32]:
     """The example, one input or a batch of them, as a batch.
@@ -52,7 +60,10 @@ def converting(converter: str, model: str) -> Iterator[None]:
     except ModelError:
         raise
     except ImportError as error:
-        raise ModelError(f"{converter} cannot be imported ({first_line(error)}); install it") from None
+        raise ModelError(
+            f"{converter} cannot be imported ({first_line(error)}); "
+            f"pip install 'smoothcert[{_EXTRAS.get(converter, converter)}]'"
+        ) from None
     except Exception as error:
         line = first_line(error)
         line = line if len(line) < 200 else f"{line[:200]} ..."

@@ -25,7 +25,7 @@ def from_module(name: str) -> Any:
     try:
         found = getattr(importlib.import_module(module_name), factory)
         return found() if isinstance(found, type) or hasattr(found, "__code__") else found
-    except Exception as error:
+    except (Exception, SystemExit) as error:  # a script that parses its own arguments exits
         raise ModelError(f"{name}: {type(error).__name__}: {first_line(error)}") from None
     finally:
         sys.path.remove(os.getcwd())

@@ -47,9 +47,10 @@ def annotate(
 
 
 def describe(proto: onnx.ModelProto, preprocess: Preprocess, card: ModelCard) -> None:
-    """Put preprocessing and card into the metadata, in the order of their keys; other entries stay."""
-    entries = {entry.key: entry.value for entry in proto.metadata_props}
-    entries |= card.metadata | {METADATA: json.dumps(preprocess.recipe, sort_keys=True)}
+    """Put preprocessing, if there is any, and card into the metadata, sorted by key; other entries stay."""
+    entries = {entry.key: entry.value for entry in proto.metadata_props if entry.key != METADATA} | card.metadata
+    if preprocess != Preprocess():
+        entries[METADATA] = json.dumps(preprocess.recipe, sort_keys=True)
     del proto.metadata_props[:]
     for key in sorted(entries):
         proto.metadata_props.add(key=key, value=entries[key])
@@ -77,7 +78,9 @@ def weights_sha256(proto: onnx.ModelProto, folder: str = "") -> str:
     for tensor in proto.graph.initializer:
         if not tensor.name.startswith(FOLDED):
             head = f"{TensorProto.DataType.Name(tensor.data_type)} {list(tensor.dims)} ".encode()
-            digests.append(hashlib.sha256(head + array(tensor, folder).tobytes()).digest())
+            text = tensor.data_type == TensorProto.STRING  # whose array holds addresses
+            values = b"\0".join(tensor.string_data) if text else array(tensor, folder).tobytes()
+            digests.append(hashlib.sha256(head + values).digest())
     return hashlib.sha256(b"".join(sorted(digests))).hexdigest()
 
 

@@ -17,7 +17,7 @@ from smoothcert.errors import ModelError, require
 from smoothcert.launch import numbers
 from smoothcert.launch import preprocess as parse_preprocess
 from smoothcert.model_file import ModelFile, read_model
-from smoothcert.preprocess import Preprocess
+from smoothcert.preprocess import Preprocess, show
 
 from .adapt import Adapted, adapt, skeleton
 from .commands import lines, real_examples
@@ -27,7 +27,7 @@ from .inspect import read_proto
 from .outputs import wide
 from .parity import TOLERANCE
 from .pipeline import Pipeline
-from .trial import Runner, input_shape, random_rows
+from .trial import COARSE, Runner, difference, input_shape, random_rows
 
 
 @dataclass(frozen=True)
@@ -64,7 +64,10 @@ def _adapted(proto: onnx.ModelProto, source: Path, output: str | None) -> Adapte
 
 
 def _needs(proto: onnx.ModelProto, folder: str, output: str | None) -> bool:
-    """Whether the runtime would refuse the file as it is, or run it slowly; two rows are tried where it looks ready."""
+    """Whether the runtime would refuse the file as it is, or run it slowly.
+
+    Where it looks ready, three rows are tried, alone and together: they must get the same scores.
+    """
     entries = inputs(proto.graph)
     kinds = {value.name: value.type.tensor_type.elem_type for value in proto.graph.output}
     if len(entries) != 1 or opset(proto) < 8 or wide(proto) or proto.functions:
@@ -78,10 +81,11 @@ def _needs(proto: onnx.ModelProto, folder: str, output: str | None) -> bool:
     if one is None:
         return False
     try:
-        found = Runner.of(proto, folder, output or next(iter(kinds)))(np.zeros((2, *one), np.float32))
+        run = Runner.of(proto, folder, output or next(iter(kinds)))
+        rows = random_rows(entries[0].type.tensor_type.elem_type, one, 3)
+        return not difference(run.by(rows, 3), run.by(rows, 1)) <= COARSE
     except ModelError:
         return True
-    return found.shape[:1] != (2,)
 
 
 def export_file(
@@ -112,7 +116,9 @@ def export_file(
     folder = str(source.resolve().parent)
     ready = _adapted(proto, source, output)
     (entry,) = inputs(ready.proto.graph)
-    one = input_shape(ready.proto) or shape
+    known = input_shape(ready.proto)
+    one = known or shape
+    require(shape in (None, one), f"--shape: {source} says {show(known or ())} itself; leave the option out")
     require(one is not None, f"--shape: expected the axes of one input, which {source} leaves free, got none")
     own = ModelFile(ready.proto, folder, "", None, (), entry.type.tensor_type.elem_type, "")
     card, pipeline = own.card, own.preprocess and own.agreed(preprocess)

@@ -13,6 +13,7 @@ from .graph import Array, attribute, consumers, fresh, inputs, prune, rename, re
 from .trial import Runner, input_shape, random_rows
 
 _TOLD = 12  # class names that a message can hold
+_ROUNDING = 1e-5  # of the range of scores: steps down that are none
 
 
 def unzip(proto: onnx.ModelProto) -> tuple[str, ...]:
@@ -81,6 +82,8 @@ def scores_output(proto: onnx.ModelProto, folder: str) -> str:
     single = [name for name in labels if found[name].dtype.kind != "f"]
     if len(single) > 1 or any((labels[name] != labels[tables[0]]).any() for name in tables):
         raise ModelError(ask)
+    if not all(_same_order(found[name], found[tables[0]]) for name in tables):
+        raise ModelError(ask)
     if not tables and not single:
         raise ModelError(f"expected an output of scores or integer labels, got none among {', '.join(names)}")
     if single and (not tables or (labels[single[0]] != labels[tables[0]]).any()):
@@ -99,6 +102,16 @@ def _answers(table: Array) -> Array | None:
         return to_labels(np.nan_to_num(table), len(table), len(table))
     except ModelError:
         return None
+
+
+def _same_order(first: Array, other: Array) -> bool:
+    """Whether one table grows with the other, as probabilities do with logits: two heads may agree on a favourite."""
+    a, b = (np.nan_to_num(table.astype(float)).reshape(len(table), -1) for table in (first, other))
+    if a.shape != b.shape:
+        return False
+    pairs = ((a, b), (b, a))  # one of the two may be saturated
+    steps = [np.diff(np.take_along_axis(v, np.argsort(by, axis=1), axis=1)) / np.ptp(v).clip(1e-30) for by, v in pairs]
+    return any((step >= -_ROUNDING).all() for step in steps)
 
 
 def wide(proto: onnx.ModelProto) -> bool:

@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from smoothcert.errors import ModelError
+from smoothcert.scores import scales
 
 Scores = NDArray[Any]
 Function = Callable[[NDArray[np.float32]], Scores]
@@ -64,12 +65,11 @@ def compare(expected: Scores, got: Scores, tolerance: float, what: str) -> Parit
         return Parity(len(got), 0.0, 0.0, 0)
     if expected.shape != got.shape:
         raise ModelError(f"{what}: expected scores of shape {expected.shape}, got {got.shape}; compare the same output")
-    finite = np.isfinite(expected)
-    scale = float(np.abs(expected[finite]).max(initial=0.0))
+    scale = float(scales(expected).max(initial=0.0))
     same = (expected == got) | (np.isnan(expected) & np.isnan(got))
     difference = np.where(same, 0.0, np.abs(np.where(same, 0.0, expected) - np.where(same, 0.0, got)))
     absolute = float(np.nan_to_num(difference, nan=math.inf).max(initial=0.0))
-    relative = absolute / scale if scale else (math.inf if absolute else 0.0)
+    relative = float(shares(difference, expected, scale).max(initial=0.0))
     flipped = expected.argmax(axis=1) != got.argmax(axis=1)
     best = np.sort(expected, axis=1)
     clear = int((flipped & ~(best[:, -1] - best[:, -2] <= tolerance * scale)).sum())
@@ -80,6 +80,13 @@ def compare(expected: Scores, got: Scores, tolerance: float, what: str) -> Parit
             f"{parity}; nothing was written. Where the difference is harmless, raise the tolerance"
         )
     return parity
+
+
+def shares(difference: Scores, expected: Scores, scale: Scores | float) -> Scores:
+    """Differences as shares of the scale, or of the score itself where that is larger; inf for what is no number."""
+    sizes = np.maximum(np.abs(np.where(np.isfinite(expected), expected, 0.0)), scale)
+    part: Scores = np.divide(difference, sizes, out=np.where(difference == 0, 0.0, np.inf), where=sizes > 0)
+    return np.nan_to_num(part, nan=np.inf)
 
 
 def check_batches(function: Function, inputs: NDArray[np.float32], tolerance: float) -> None:

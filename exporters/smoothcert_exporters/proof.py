@@ -8,18 +8,16 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import onnx
 from numpy.typing import NDArray
 
 from smoothcert import providers
 from smoothcert.classifier import to_labels
 from smoothcert.errors import ModelError, SmoothcertError, require
 from smoothcert.model_file import INPUT, read_model
-from smoothcert.preprocess import Preprocess
 
 from .files import save
 from .parity import Function, Parity, Scores, check_batches, compare
-from .pipeline import Pipeline
+from .pipeline import Folded, Pipeline
 from .precision import TOLERANCES
 from .trial import reason
 
@@ -36,11 +34,9 @@ class Proof:
     provider: str
     class_names: Sequence[str] = ()
 
-    def parity(
-        self, proto: onnx.ModelProto, reference: Function, pipeline: Pipeline, tolerance: float
-    ) -> tuple[Parity, Scores]:
+    def parity(self, graph: Folded, reference: Function, pipeline: Pipeline, tolerance: float) -> tuple[Parity, Scores]:
         """The graph against the framework, which gets preprocessed inputs; and the graph's scores."""
-        run = self._started(proto, "float32")
+        run = self._started(graph, "float32")
         scores = self._answers(run, self.inputs)
         labels = to_labels(scores, len(scores), len(scores))
         classes = scores.reshape(len(labels), -1).shape[1]
@@ -54,19 +50,19 @@ class Proof:
             _check_framework(reference, inner, tolerance)
         return parity, scores
 
-    def agreement(self, proto: onnx.ModelProto, scores: Scores, precision: str, tolerance: float) -> Parity:
+    def agreement(self, graph: Folded, scores: Scores, precision: str, tolerance: float) -> Parity:
         """A graph of another precision against the float32 graph's scores."""
         tolerance = max(tolerance, TOLERANCES[precision])
-        run = self._started(proto, precision)
+        run = self._started(graph, precision)
         agreement = compare(scores, self._answers(run, self.inputs), tolerance, f"precision {precision}")
         if self.batch is None:
             check_batches(run, self.inputs, tolerance)
         return agreement
 
-    def _started(self, proto: onnx.ModelProto, precision: str) -> Function:
+    def _started(self, graph: Folded, precision: str) -> Function:
         """The graph, written and read back, as a function from batches to scores."""
-        file = read_model(save(proto, self.file))
-        content = file.with_input(np.dtype(np.float32), False, Preprocess())
+        file = read_model(save(graph.proto, self.file))
+        content = file.with_input(np.dtype(np.float32), False, graph.preprocess)
         try:
             session = providers.start(content, file.folder, self.provider, False)
         except SmoothcertError:

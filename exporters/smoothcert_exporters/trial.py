@@ -15,16 +15,18 @@ from smoothcert.classifier import to_labels
 from smoothcert.errors import ModelError, ProviderError, first_line
 from smoothcert.model_file import INPUT, ModelFile
 from smoothcert.preprocess import Preprocess
+from smoothcert.scores import scales
 
 from .graph import Array, CannotAdapt, inputs, static_shape
+from .parity import shares
 
 BATCHES = (1, 2, 17)
 TOLERANCE = 1e-5  # relative to a row's largest score, at the batch size that the file was made for
 _ROUNDING = 1e-4  # likewise at other batch sizes, where kernels sum in another order
-_COARSE = 0.02  # in half precision or with 8-bit levels, where that can move a value by a step
+COARSE = 0.02  # in half precision or with 8-bit levels, where that can move a value by a step
 _FEW = 5  # rows tried at all sizes but the largest; odd, so that the last batch of two is filled up
 _COARSE_TYPES = {TensorProto.FLOAT16, TensorProto.BFLOAT16, TensorProto.INT8, TensorProto.UINT8}
-_WHOLE = (TensorProto.UINT8, TensorProto.INT8, TensorProto.INT16, TensorProto.INT32, TensorProto.INT64)
+WHOLE = (TensorProto.UINT8, TensorProto.INT8, TensorProto.INT16, TensorProto.INT32, TensorProto.INT64)
 
 
 @dataclass(frozen=True)
@@ -63,11 +65,11 @@ def observe(
     del graph.output[:]
     del graph.value_info[:]
     for i, name in enumerate(shapes):
-        graph.node.append(helper.make_node("Shape", [name], [f"smoothcert_shape_{i}"]))
-        graph.output.add(name=f"smoothcert_shape_{i}").type.tensor_type.elem_type = TensorProto.INT64
+        graph.node.append(helper.make_node("Shape", [name], [f"smoothcert_probe_{i}"]))
+        graph.output.add(name=f"smoothcert_probe_{i}").type.tensor_type.elem_type = TensorProto.INT64
     for name in values:
         graph.output.add(name=name)
-    wanted = [f"smoothcert_shape_{i}" for i in range(len(shapes))]
+    wanted = [f"smoothcert_probe_{i}" for i in range(len(shapes))]
     file = ModelFile(probe, folder, "", None, tuple(shape[1:]), entry.type.tensor_type.elem_type, "")
     try:
         runner = session(file.with_input(np.dtype(np.float32), False, Preprocess()), folder)
@@ -125,7 +127,7 @@ def random_rows(elem_type: int, shape: Sequence[int], count: int = max(BATCHES))
     For whole numbers they are levels, within the type's range.
     """
     rng = np.random.default_rng(0)
-    if elem_type in _WHOLE:
+    if elem_type in WHOLE:
         return rng.integers(0, 128 if elem_type == TensorProto.INT8 else 256, (count, *shape)).astype(np.float32)
     rows = rng.random((count, *shape), dtype=np.float32)
     rows[1::3] = rng.standard_normal(rows[1::3].shape, dtype=np.float32)
@@ -156,9 +158,8 @@ def difference(ours: Array, theirs: Array) -> float:
     finite = np.isfinite(b)
     if (np.isfinite(a) != finite).any():
         return np.inf
-    scale = np.abs(np.where(finite, b, 0)).max(axis=1, keepdims=True, initial=0)
-    gap = np.abs(np.where(finite, a, 0) - np.where(finite, b, 0)) / np.maximum(scale, np.finfo(np.float32).tiny)
-    return float(gap.max(initial=0))
+    gap = np.abs(np.where(finite, a, 0) - np.where(finite, b, 0))
+    return float(shares(gap, b, np.maximum(scales(b), np.finfo(np.float32).tiny)).max(initial=0))
 
 
 class Trial:
@@ -185,7 +186,7 @@ class Trial:
         """`CannotAdapt` unless the changed model gives every row the scores that it had."""
         run = Runner.of(proto, self._folder, self._output)
         for size in dict.fromkeys((self._own, *batches)):
-            limit = TOLERANCE if size == self._own else _COARSE if self._coarse else _ROUNDING
+            limit = TOLERANCE if size == self._own else COARSE if self._coarse else _ROUNDING
             some = len(self._rows) if size == max(batches) else max(_FEW, size)
             gap = difference(run.by(self._rows[:some], size), self._expected[:some])
             if not gap <= limit:

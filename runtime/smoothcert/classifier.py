@@ -17,6 +17,7 @@ from .errors import DataError, ModelError, SmoothcertError, first_line, require
 from .machine import cores
 from .model_file import INPUT, ModelFile, read_model
 from .preprocess import Preprocess, arrange, image_shape, numeric, raw_image, seen
+from .scores import scales
 from .spatial import Raw
 
 Labels = NDArray[np.int64]
@@ -176,7 +177,7 @@ class OrtClassifier:
             alone = self._scores(np.repeat(batch[i : i + 1], len(batch), axis=0), levels)
             if not isinstance(alone, np.ndarray) or alone.shape[:1] != batch.shape[:1] or alone.dtype.kind not in "fiu":
                 return  # not scores or labels at all: `to_labels` says so
-            scale = np.abs(alone[np.isfinite(alone)]).max(initial=0)
+            scale = scales(np.asarray(alone, float).reshape(len(alone), -1)[:1]).max()
             if not np.allclose(among[i], alone[0], rtol=0.01, atol=0.01 * scale, equal_nan=True):
                 raise ModelError(
                     "the model's answer for an input depends on the others in its batch (batch statistics?); "

@@ -27,7 +27,7 @@ class RunError(SmoothcertError):
     """The run folder was made by something else, is in use, or is damaged."""
 
 
-def first_line(error: Exception) -> str:
+def first_line(error: BaseException) -> str:
     """The first line of another library's message, or the error's type where it has none."""
     return next(iter(str(error).strip().splitlines()), type(error).__name__)
 

@@ -70,7 +70,10 @@ class ModelFile:
                 aside |= {*node.input[1:], *(biases & {node.input[0]})}
         counted = (t for t in _tensors(self.proto) if t.dims and t.name not in aside and not t.name.startswith(FOLDED))
         kinds = {tensor.data_type for tensor in counted}
-        names = {TensorProto.DataType.Name(k).lower() for k in kinds - {TensorProto.INT64, TensorProto.BOOL}}
+        names = {
+            TensorProto.DataType.Name(k).lower()
+            for k in kinds - {TensorProto.INT64, TensorProto.BOOL, TensorProto.STRING}
+        }
         return "+".join(sorted("float32" if n == "float" else n for n in names)) or "float32"
 
     @property
