@@ -57,10 +57,10 @@ def test_what_is_no_classifier_is_refused(tmp_path: Path) -> None:
     assert not (tmp_path / "a.onnx").exists()
 
 
-def test_a_plain_export_says_nothing_of_preprocessing(tmp_path: Path, cli: Cli) -> None:
-    """So that options for it are still taken."""
+def test_what_an_export_settled_is_not_settled_again(tmp_path: Path, cli: Cli) -> None:
+    """A mean that may be in the graph already is not subtracted twice."""
     shutil.copy(IMAGES, tmp_path / "d.npz")
     assert cli("export", "onnx", MODEL, "m.onnx").code == 0
-    assert OrtClassifier(tmp_path / "m.onnx").preprocess == Preprocess()
-    done = cli("certify", "m.onnx", "d.npz", "--smooth", "noise=0.5", "--n", 200, "--limit", 1, "--mask", "circle")
-    assert (done.code, done.err) == (0, "")
+    assert OrtClassifier(tmp_path / "m.onnx").preprocess == Preprocess(layout="nchw")
+    refused = cli("certify", "m.onnx", "d.npz", "--smooth", "noise=0.5", "--mean", 0.5)
+    assert (refused.code, "export the original again" in refused.err) == (2, True)

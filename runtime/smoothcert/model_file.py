@@ -100,7 +100,10 @@ class ModelFile:
         """The preprocessing asked for, or the metadata's; `ModelError` where they differ."""
         own = self.preprocess
         if own is not None and asked not in (None, own):
-            raise ModelError(f"the model brings its own preprocessing, {own.recipe}; leave the options for it out")
+            raise ModelError(
+                f"the model brings its own preprocessing, {own.recipe}; leave the options for it out, "
+                "or export the original again with them"
+            )
         return own or asked or Preprocess()
 
     def with_input(self, dtype: np.dtype[Any], levels: bool, preprocess: Preprocess) -> bytes:
