@@ -20,7 +20,7 @@ from onnx.reference import ReferenceEvaluator
 
 from smoothcert import OrtClassifier
 from smoothcert.errors import ModelError
-from smoothcert.model_file import fingerprint_of
+from smoothcert.model_file import read_proto
 from smoothcert.runs import RunFolder
 from smoothcert_exporters import adapt as module
 from smoothcert_exporters import batch_rules, dynamic_batch, onnx_file
@@ -143,9 +143,21 @@ def test_certify_adapts_in_memory(name: str, cli: Cli, tmp_path: Path) -> None:
     for words in case.says:
         assert words in done.out
         assert any(words in change for change in recipe["adapted"])
-    assert recipe["sha256"] == fingerprint_of(tmp_path / "m.onnx")
+    assert recipe["sha256"] == read_proto(tmp_path / "m.onnx", "m.onnx")[1]
     checked = cli("verify", "r")
     assert (checked.code, "0 problems" in checked.out) == (0, True)
+
+
+def test_audit_asks_the_model_as_it_was_adapted(cli: Cli, tmp_path: Path) -> None:
+    """Not the file as it came, whose zipped probabilities are no table of scores."""
+    case = CASES["scikit-learn, zipped"]()
+    (tmp_path / "m.onnx").write_bytes(case.content)
+    save_data(case, tmp_path / "d.npz")
+    noise = ("--smooth", "noise=0.001")  # next to none: every vote is for one class
+    assert cli("certify", "m.onnx", "d.npz", *noise, "--n0", 20, "--n", 200, "--run", "r", "-q").code == 0
+    done = cli("audit", "r", "--attacks", 2, "--seed", 1, "-q")
+    assert (done.code, done.err) == (0, "")
+    assert "4 confirmed, 0 undecided, 0 violations" in done.out
 
 
 @pytest.mark.parametrize("name", CASES)

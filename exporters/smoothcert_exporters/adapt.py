@@ -15,7 +15,8 @@ from .dynamic_batch import free_batch
 from .folding import constant_nodes, fold_batch_norm, fold_constants
 from .graph import CannotAdapt, constants, inputs, opset, prune, set_shape, static_shape
 from .outputs import drop_dead_inputs, keep_output, scores_output, unzip, wide, widen
-from .trial import BATCHES, Trial, input_shape, observe
+from .parity import BATCHES
+from .trial import Trial, input_shape, observe
 
 _OLDEST = 8  # opset from which the runtime takes a file
 _MODERN = 18  # opset that an older file is upgraded to

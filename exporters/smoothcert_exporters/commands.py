@@ -40,25 +40,25 @@ def export_named(framework: str, model: str, out: Path, options: Mapping[str, An
     `certify` reads it.
     """
     o = DEFAULTS | dict(options)
-    shape = _whole_numbers(o["example_shape"])
+    shape = whole_numbers("--example-shape", o["example_shape"])
+    require(bool(shape), "--example-shape: expected the axes of one input, such as 3,32,32, got ''")
+    arguments = shared(o, shape)
+    example = np.zeros((1, *shape), np.float32)
+    return export(_loaded(framework, model, o["weights"]), out, example=example, framework=framework, **arguments)
+
+
+def shared(o: Mapping[str, Any], shape: tuple[int, ...]) -> dict[str, Any]:
+    """The arguments that every export takes, from the command line's options; `shape` of one input of the network."""
     preprocess = parse_preprocess(o)
     span = numbers("--input-range", o["input_range"])
     require(len(span) in (0, 2), f"--input-range: expected LOW,HIGH, got {o['input_range']!r}")
-    return export(
-        _loaded(framework, model, o["weights"]),
-        out,
-        example=np.zeros((1, *shape), np.float32),
-        preprocess=preprocess,
-        input_layout=o["input_layout"],
-        input_range=(span[0], span[1]) if span else None,
-        class_names=lines(o["class_names"]) if o["class_names"] else (),
-        training_noise=o["training_noise"],
-        examples=real_examples(o["examples"], Pipeline(preprocess or Preprocess(), shape, o["input_layout"])),
-        precision=o["precision"],
-        tolerance=o["tolerance"],
-        provider=o["provider"],
-        framework=framework,
-    )
+    plain = ("input_layout", "training_noise", "precision", "tolerance", "provider")
+    return {name: o[name] for name in plain} | {
+        "preprocess": preprocess,
+        "input_range": (span[0], span[1]) if span else None,
+        "class_names": lines(o["class_names"]) if o["class_names"] else (),
+        "examples": real_examples(o["examples"], Pipeline(preprocess or Preprocess(), shape, o["input_layout"])),
+    }
 
 
 def print_export(framework: str, model: str, out: Path, options: Mapping[str, Any]) -> None:
@@ -78,14 +78,16 @@ def _loaded(framework: str, name: str, weights: Path | None) -> Any:
     return from_module(name)
 
 
-def _whole_numbers(text: str) -> tuple[int, ...]:
-    values = numbers("--example-shape", text)
-    whole = bool(values) and all(value == int(value) > 0 for value in values)
-    require(whole, f"--example-shape: expected the axes of one input, such as 3,32,32, got {text!r}")
+def whole_numbers(option: str, text: str) -> tuple[int, ...]:
+    """`3,32,32` as axes; empty where nothing is said."""
+    values = numbers(option, text)
+    whole = all(value == int(value) > 0 for value in values)
+    require(whole, f"{option}: expected the axes of one input, such as 3,32,32, got {text!r}")
     return tuple(int(value) for value in values)
 
 
 def lines(path: Path) -> tuple[str, ...]:
+    """The lines of a text file, none empty; `DataError` where it cannot be read."""
     try:
         names = tuple(path.read_text(encoding="utf-8").splitlines())
     except (OSError, UnicodeDecodeError) as error:

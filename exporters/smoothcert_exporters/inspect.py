@@ -11,8 +11,8 @@ from pathlib import Path
 import onnx
 from onnx import TensorProto, helper
 
-from smoothcert.errors import ModelError, ProviderError, first_line
-from smoothcert.model_file import fingerprint
+from smoothcert.errors import ModelError, ProviderError
+from smoothcert.model_file import read_proto
 
 from .adapt import adapt
 from .cuda_kernels import cuda_gaps
@@ -95,7 +95,7 @@ class Inspection:
 def inspect_model(path: str | os.PathLike[str], output: str | None = None) -> Inspection:
     """Look at an ONNX file, and try on a copy what adapting it would do. `ModelError` for what is no ONNX file."""
     source = Path(path)
-    proto, sha256 = read_proto(source)
+    proto, sha256, _ = read_proto(source, str(source))
     folder = str(source.resolve().parent)
     weights = [*proto.graph.initializer, *_constants(proto.graph)]
     entries = inputs(proto.graph)
@@ -120,26 +120,6 @@ def inspect_model(path: str | os.PathLike[str], output: str | None = None) -> In
         warning=warning,
         refusal=refusal,
     )
-
-
-def read_proto(path: Path) -> tuple[onnx.ModelProto, str]:
-    """An ONNX file, external weights left where they are, and its SHA-256, theirs included.
-
-    `ModelError` for anything else, and for weights that are missing or lie outside the file's folder.
-    """
-    try:
-        content = path.read_bytes()
-    except OSError as error:
-        raise ModelError(f"{path}: expected a readable ONNX file, got: {error.strerror}") from None
-    try:
-        proto = onnx.ModelProto.FromString(content)
-    except Exception as error:
-        raise ModelError(
-            f"{path}: expected an ONNX file, got something else or a truncated one ({first_line(error)})"
-        ) from None
-    if not proto.graph.node or not proto.graph.output:
-        raise ModelError(f"{path}: expected an ONNX graph with nodes and outputs, got none; export the model again")
-    return proto, fingerprint(proto, content, str(path.resolve().parent), str(path))
 
 
 def guess_layout(shape: tuple[int | None, ...] | None) -> str:

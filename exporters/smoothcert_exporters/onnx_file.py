@@ -14,19 +14,15 @@ from numpy.typing import NDArray
 from onnx import TensorProto
 
 from smoothcert.errors import ModelError, require
-from smoothcert.launch import numbers
-from smoothcert.launch import preprocess as parse_preprocess
-from smoothcert.model_file import ModelFile, read_model
+from smoothcert.model_file import ModelFile, read_model, read_proto
 from smoothcert.preprocess import Preprocess, show
 
 from .adapt import Adapted, adapt, skeleton
-from .commands import lines, real_examples
+from .commands import shared, whole_numbers
 from .finish import Export, finish
 from .graph import Array, inputs, opset, static_shape
-from .inspect import read_proto
 from .outputs import wide
 from .parity import TOLERANCE
-from .pipeline import Pipeline
 from .trial import COARSE, Runner, difference, input_shape, random_rows
 
 
@@ -44,8 +40,7 @@ def made_ready(path: str | os.PathLike[str], output: str | None = None) -> Ready
     Raises `ModelError` for what cannot be certified.
     """
     source = Path(path)
-    proto, sha256 = read_proto(source)
-    folder = str(source.resolve().parent)
+    proto, sha256, folder = read_proto(source, str(source))
     if not _needs(proto, folder, output):
         return None
     adapted = _adapted(proto, source, output)
@@ -112,8 +107,7 @@ def export_file(
     classifier, and leaves no file then.
     """
     source = Path(model)
-    proto, _ = read_proto(source)
-    folder = str(source.resolve().parent)
+    proto, _, folder = read_proto(source, str(source))
     ready = _adapted(proto, source, output)
     (entry,) = inputs(ready.proto.graph)
     known = input_shape(ready.proto)
@@ -152,24 +146,6 @@ def _reference(proto: onnx.ModelProto, ready: onnx.ModelProto, folder: str) -> C
 
 def export_options(model: Path, out: Path, o: Mapping[str, Any]) -> Export:
     """`export_file` with the options of the command line as they come."""
-    span = numbers("--input-range", o["input_range"])
-    require(len(span) in (0, 2), f"--input-range: expected LOW,HIGH, got {o['input_range']!r}")
-    axes = numbers("--shape", o["shape"])
-    require(all(n == int(n) > 0 for n in axes), f"--shape: expected whole numbers, such as 3,32,32, got {o['shape']!r}")
-    shape, pipeline = tuple(map(int, axes)) or None, parse_preprocess(o)
-    one = shape or input_shape(read_proto(model)[0]) or ()
-    return export_file(
-        model,
-        out,
-        output=o["output"],
-        shape=shape,
-        preprocess=pipeline,
-        input_layout=o["input_layout"],
-        input_range=(span[0], span[1]) if span else None,
-        class_names=lines(o["class_names"]) if o["class_names"] else (),
-        training_noise=o["training_noise"],
-        examples=real_examples(o["examples"], Pipeline(pipeline or Preprocess(), one, o["input_layout"])),
-        precision=o["precision"],
-        tolerance=o["tolerance"],
-        provider=o["provider"],
-    )
+    shape = whole_numbers("--shape", o["shape"]) or None
+    one = shape or input_shape(read_proto(model, str(model))[0]) or ()
+    return export_file(model, out, output=o["output"], shape=shape, **shared(o, one))

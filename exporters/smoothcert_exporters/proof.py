@@ -14,12 +14,12 @@ from smoothcert import providers
 from smoothcert.classifier import to_labels
 from smoothcert.errors import ModelError, SmoothcertError, require
 from smoothcert.model_file import INPUT, read_model
+from smoothcert.providers import reason
 
 from .files import save
 from .parity import Function, Parity, Scores, check_batches, compare
 from .pipeline import Folded, Pipeline
 from .precision import TOLERANCES
-from .trial import reason
 
 _ROWS = 16  # inputs that are classified at once
 

@@ -12,15 +12,15 @@ from onnx import TensorProto, helper
 
 from smoothcert import providers
 from smoothcert.classifier import to_labels
-from smoothcert.errors import ModelError, ProviderError, first_line
+from smoothcert.errors import ModelError, ProviderError
 from smoothcert.model_file import INPUT, ModelFile
 from smoothcert.preprocess import Preprocess
+from smoothcert.providers import reason
 from smoothcert.scores import scales
 
 from .graph import Array, CannotAdapt, inputs, static_shape
-from .parity import shares
+from .parity import BATCHES, shares
 
-BATCHES = (1, 2, 17)
 TOLERANCE = 1e-5  # relative to a row's largest score, at the batch size that the file was made for
 _ROUNDING = 1e-4  # likewise at other batch sizes, where kernels sum in another order
 COARSE = 0.02  # in half precision or with 8-bit levels, where that can move a value by a step
@@ -45,11 +45,6 @@ def session(content: bytes, folder: str) -> Any:
         raise
     except Exception as error:
         raise ModelError(f"ONNX Runtime cannot load the model: {reason(error)}") from None
-
-
-def reason(error: Exception) -> str:
-    """ONNX Runtime's message without its preamble."""
-    return first_line(error).split("Status Message: ")[-1].strip()
 
 
 def observe(

@@ -24,13 +24,13 @@ from .classifier import Classifier, OrtClassifier
 from .datasets import Dataset, open_dataset
 from .errors import CalibrationError, DataError, ModelError, RunError, require
 from .evidence import Evidence
+from .launch import base_classifier
 from .members import Others, members
 from .preprocess import Preprocess
 from .replay import Replay, Subject
-from .report.summary import attack_of
+from .report.summary import attack_of, manner_of
 from .runs import Entry, Recipe, RunFolder
 from .smoothing import Attack, Enumeration, Smoothing, smoothing_of
-from .transforms.attacks import Manner
 
 _OTHERS = 64  # inputs kept, for noise towards them
 
@@ -111,9 +111,8 @@ class Audit:
         example = self.data.load(index)
         if example.sha256 != sha256:
             raise DataError(f"input {index}: expected SHA-256 {sha256}, got {example.sha256}; pass the run's own data")
-        asked = {**self.recipe["algorithm"], **self.recipe["smoothing"]}
-        manner = Manner(asked.get("border", "black"), asked.get("interpolation", "bilinear"))
-        return Subject(self.classifier, self.smoothing.of_evidence(evidence), attack, manner, prediction, example)
+        smoothing, manner = self.smoothing.of_evidence(evidence), manner_of(self.recipe)
+        return Subject(self.classifier, smoothing, attack, manner, prediction, example)
 
     def _attack(self, certificate: dict[str, Any]) -> Attack:
         """The set certified: the run's, or what the radius means; empty for a prediction alone."""
@@ -184,9 +183,9 @@ def _classifier(recipe: Recipe, path: Path, provider: str, threads: int | None) 
     if not path.exists():
         raise ModelError(f"model: {path} is not there; pass --model")
     size = written.get("batch_size")
-    classifier = OrtClassifier(
+    classifier = base_classifier(
         path,
-        providers=provider or written["provider"],
+        provider=provider or written["provider"],
         threads=threads,
         batch_size=size if isinstance(size, int) else None,
         output=written["output"],

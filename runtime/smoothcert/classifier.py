@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from onnx import TensorProto
 
 from . import providers as ort
-from .errors import DataError, ModelError, SmoothcertError, first_line, require
+from .errors import DataError, ModelError, SmoothcertError, require
 from .machine import cores
 from .model_file import INPUT, ModelFile, read_model
 from .preprocess import Preprocess, arrange, image_shape, numeric, raw_image, seen
@@ -161,7 +161,7 @@ class OrtClassifier:
         try:
             return session.run([self._file.output], {INPUT: batch})[0]
         except Exception as error:
-            raise ModelError(f"ONNX Runtime failed on a batch of shape {batch.shape}: {_reason(error)}") from None
+            raise ModelError(f"ONNX Runtime failed on a batch of shape {batch.shape}: {ort.reason(error)}") from None
 
     def _require_independent_rows(self, x: NDArray[Any]) -> None:
         """`ModelError` where a row's output depends on the rows beside it: such votes would not be independent.
@@ -193,7 +193,7 @@ class OrtClassifier:
                 except (SmoothcertError, ValueError):
                     raise
                 except Exception as error:
-                    raise ModelError(f"ONNX Runtime cannot load the model: {_reason(error)}") from None
+                    raise ModelError(f"ONNX Runtime cannot load the model: {ort.reason(error)}") from None
             return self._sessions[dtype, levels]
 
 
@@ -273,7 +273,3 @@ def to_labels(scores: NDArray[Any], batch: int, rows: int) -> Labels:
     if np.isnan(table).any():
         raise ModelError("the model gave NaN; a base classifier must give a label for every input")
     return np.asarray(np.argmax(table, axis=1), np.int64)
-
-
-def _reason(error: Exception) -> str:
-    return first_line(error).split("Status Message: ")[-1].strip()

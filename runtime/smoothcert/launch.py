@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import sys
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 from .algorithms import PILOT, Algorithm, Enumerate, Fixed, Radius, Slices, Target
@@ -98,30 +99,40 @@ def preprocess(o: Mapping[str, Any]) -> Preprocess | None:
     return None if said == Preprocess() else said
 
 
-def base_classifier(o: Mapping[str, Any]) -> OrtClassifier:
-    """The model of a command's options; one that is not ready to certify is adapted in memory, and a line says so."""
+def base_classifier(
+    model: Path,
+    *,
+    output: str | None,
+    preprocess: Preprocess | None,
+    provider: str,
+    threads: int | None,
+    batch_size: int | None,
+    tf32: bool,
+) -> OrtClassifier:
+    """The classifier of a file; one that is not ready to certify is adapted in memory, and a line says so."""
     from smoothcert_exporters.onnx_file import made_ready
 
-    ready = made_ready(o["model"], o["output"])
+    ready = made_ready(model, output)
     if ready is not None and ready.file.adapted:
         print(f"adapted in memory: {'; '.join(ready.file.adapted)}")
     if ready is not None and ready.warning:
         print(f"warning: {ready.warning}", file=sys.stderr)
     return OrtClassifier(
-        o["model"] if ready is None else ready.file,
-        providers=o["provider"],
-        threads=o["threads"],
-        batch_size=o["batch_size"],
-        output=o["output"],
-        preprocess=preprocess(o),
-        tf32=o["tf32"],
+        model if ready is None else ready.file,
+        providers=provider,
+        threads=threads,
+        batch_size=batch_size,
+        output=output,
+        preprocess=preprocess,
+        tf32=tf32,
     )
 
 
 def launch(o: Mapping[str, Any], algorithm: Algorithm) -> None:
     """Build the job from a command's options, run it, print. `SmoothcertError` where an input failed."""
     o = DEFAULTS | dict(o)
-    classifier = base_classifier(o)
+    asked = {name: o[name] for name in ("output", "provider", "threads", "batch_size", "tf32")}
+    classifier = base_classifier(o["model"], preprocess=preprocess(o), **asked)
     job = Job(
         o["model"],
         classifier,

@@ -153,16 +153,8 @@ def read_model(source: str | os.PathLike[str] | bytes, output: str | None = None
 
     Raises `ModelError` for a file that is missing, truncated, not ONNX, random, or no classifier of one input.
     """
-    content, folder = _content(source)
     where = "the model" if isinstance(source, bytes) else str(source)
-    try:
-        proto = onnx.ModelProto.FromString(content)
-    except Exception as error:
-        raise ModelError(
-            f"{where}: expected an ONNX file, got something else or a truncated one ({first_line(error)})"
-        ) from None
-    if not proto.graph.node or not proto.graph.output:
-        raise ModelError(f"{where}: expected an ONNX graph with nodes and outputs, got none; export the model again")
+    proto, sha256, folder = read_proto(source, where)
     opset = max((o.version for o in proto.opset_import if o.domain in ("", "ai.onnx")), default=0)
     if 0 < opset < _OLDEST_OPSET:
         raise ModelError(f"{where}: expected ONNX opset {_OLDEST_OPSET} or newer, got {opset}; export the model again")
@@ -182,7 +174,7 @@ def read_model(source: str | os.PathLike[str] | bytes, output: str | None = None
     return ModelFile(
         proto=proto,
         folder=folder,
-        sha256=fingerprint(proto, content, folder, where),
+        sha256=sha256,
         batch=batch,
         shape=tuple(shape),
         elem_type=tensor.elem_type,
@@ -190,14 +182,22 @@ def read_model(source: str | os.PathLike[str] | bytes, output: str | None = None
     )
 
 
-def fingerprint_of(path: Path) -> str:
-    """SHA-256 of any ONNX file, a classifier ready to certify or not, and of its external weights."""
-    content, folder = _content(path)
+def read_proto(source: str | os.PathLike[str] | bytes, where: str) -> tuple[onnx.ModelProto, str, str]:
+    """Any ONNX file, a classifier or not, weights outside it left where they are; its SHA-256, theirs included; folder.
+
+    `where` names it in messages. `ModelError` for anything else, and for weights that are missing or lie outside the
+    file's folder.
+    """
+    content, folder = _content(source)
     try:
         proto = onnx.ModelProto.FromString(content)
     except Exception as error:
-        raise ModelError(f"{path}: expected an ONNX file, got something else ({first_line(error)})") from None
-    return fingerprint(proto, content, folder, str(path))
+        raise ModelError(
+            f"{where}: expected an ONNX file, got something else or a truncated one ({first_line(error)})"
+        ) from None
+    if not proto.graph.node or not proto.graph.output:
+        raise ModelError(f"{where}: expected an ONNX graph with nodes and outputs, got none; export the model again")
+    return proto, _fingerprint(proto, content, folder, where), folder
 
 
 def _content(source: str | os.PathLike[str] | bytes) -> tuple[bytes, str]:
@@ -262,7 +262,7 @@ def _tensors(proto: onnx.ModelProto) -> Iterator[onnx.TensorProto]:
                 yield from (*attribute.tensors, *([attribute.t] if attribute.HasField("t") else []))
 
 
-def fingerprint(proto: onnx.ModelProto, content: bytes, folder: str, where: str) -> str:
+def _fingerprint(proto: onnx.ModelProto, content: bytes, folder: str, where: str) -> str:
     """SHA-256 of a file and its external weights; `ModelError` where these are missing or outside its folder."""
     digest = hashlib.sha256(content)
     locations = {

@@ -7,7 +7,7 @@ import os
 from types import ModuleType
 from typing import Any
 
-from .errors import ProviderError, require
+from .errors import ProviderError, first_line, require
 
 PROVIDERS = {
     "cpu": ("CPUExecutionProvider",),
@@ -94,3 +94,8 @@ def start(model: bytes, folder: str, provider: str, tf32: bool) -> Any:
 def installed() -> str:
     """The distribution and its version, `onnxruntime 1.31.1`."""
     return ", ".join(f"{name} {version}" for name, version in distributions().items()) or "of unknown origin"
+
+
+def reason(error: Exception) -> str:
+    """ONNX Runtime's message without its preamble."""
+    return first_line(error).split("Status Message: ")[-1].strip()

@@ -12,7 +12,7 @@ from .datasets import Dataset, open_dataset
 from .errors import CalibrationError, DataError, ModelError
 from .evidence import Evidence
 from .job import algorithm_of
-from .model_file import fingerprint_of, read_model
+from .model_file import read_model, read_proto
 from .preprocess import Preprocess, Shape, raw_image, seen
 from .runs import Entry, Recipe, RunFolder, chosen, run_key
 from .smoothing import Calibrated, Smoothing, smoothing_of
@@ -72,7 +72,7 @@ def _check_model(recipe: Recipe, path: Path, wrong: list[str], unchecked: list[s
         unchecked.append(f"model: {path} is not there; pass --model")
         return None
     try:
-        got = fingerprint_of(path)
+        _, got, _ = read_proto(path, str(path))
     except ModelError as error:
         wrong.append(f"model: {error}")
         return None

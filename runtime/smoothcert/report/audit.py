@@ -21,7 +21,7 @@ from ..members import Member, Push
 from ..replay import Replay
 from ..runs import write_atomically
 from ..smoothing import Enumeration
-from .summary import averaged
+from .summary import averaged, failures
 from .terminal import console, progress_bar
 
 if TYPE_CHECKING:
@@ -90,13 +90,10 @@ class Outcome:
 
 def outcome(audit: Audit, replays: Sequence[Replay]) -> Outcome:
     """Count; false certificates are bounded as in the report of the run."""
-    m, alpha, level = len(audit.entries), audit.recipe["algorithm"]["alpha"], 1.0
-    if calibration := audit.recipe["smoothing"].get("calibration"):
-        rho = 1 - calibration["confidence"]
-        alpha, level = (alpha + rho, 1.0) if calibration["strategy"].startswith("input") else (alpha, 1 - rho)
+    m, (alpha, shared) = len(audit.entries), failures(audit.recipe)
     violated = {replay.index for replay in replays if replay.outcome == "violation"}
     allowed = None if averaged(audit.recipe) else binomial_quantile(1 - alpha, m, alpha) if alpha else 0
-    return Outcome(m, Counter(r.outcome for r in replays), len(violated), allowed, level - alpha)
+    return Outcome(m, Counter(r.outcome for r in replays), len(violated), allowed, 1 - shared - alpha)
 
 
 def show_audit(audit: Audit, run: Path, *, quiet: bool = False) -> bool:

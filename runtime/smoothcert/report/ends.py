@@ -16,8 +16,8 @@ from ..errors import DataError, RunError, require
 from ..preprocess import raw_image
 from ..runs import Entry, Recipe
 from ..smoothing import smoothing_of
-from ..transforms.attacks import ATTACKS, Manner, attacked
-from .summary import attack_of
+from ..transforms.attacks import ATTACKS, attacked
+from .summary import attack_of, manner_of
 from .table import floor_text
 
 _SIDE, _GAP, _INK = 320, 16, (60, 60, 60)
@@ -38,8 +38,7 @@ def ends(recipe: Recipe, entries: Sequence[Entry], index: int) -> list[tuple[str
     if raw is None:
         raise DataError(f"--ends {index}: expected an 8-bit image, got other data")
 
-    asked = {**recipe["algorithm"], **recipe["smoothing"]}
-    manner = Manner(asked.get("border", "black"), asked.get("interpolation", "bilinear"))
+    manner = manner_of(recipe)
 
     def at(end: str) -> tuple[str, NDArray[np.uint8]]:
         values = [

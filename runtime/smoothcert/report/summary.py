@@ -12,6 +12,7 @@ from ..certificate import ABSTAIN
 from ..confidence import binomial_quantile
 from ..runs import Entry, Recipe
 from ..smoothing import Attack
+from ..transforms.attacks import Manner
 
 
 @dataclass(frozen=True)
@@ -59,6 +60,24 @@ def attack_of(recipe: Recipe) -> Attack | None:
     return None if attack is None else Attack.of(attack)
 
 
+def manner_of(recipe: Recipe) -> Manner:
+    """Border and interpolation of attacks that no part of the smoothing describes: enumerated and sliced ones."""
+    asked = {**recipe["algorithm"], **recipe["smoothing"]}
+    return Manner(asked.get("border", "black"), asked.get("interpolation", "bilinear"))
+
+
+def failures(recipe: Recipe) -> tuple[float, float]:
+    """Probabilities that one certificate is wrong, and that what all inputs share is: alpha, and a calibration's rho.
+
+    Where each input has a calibration of its own, its rho belongs to the certificate.
+    """
+    alpha, calibration = recipe["algorithm"]["alpha"], recipe["smoothing"].get("calibration")
+    if calibration is None:
+        return alpha, 0.0
+    rho = 1 - calibration["confidence"]
+    return (alpha, rho) if averaged(recipe) else (alpha + rho, 0.0)
+
+
 def averaged(recipe: Recipe) -> bool:
     """Whether certificates hold on average over inputs alone: then no number of false ones among them is bounded."""
     calibration = recipe["smoothing"].get("calibration")
@@ -81,10 +100,7 @@ def summarise(recipe: Recipe, entries: Sequence[Entry], radii: Sequence[float] =
     """
     m = len(entries)
     radii = radii or recipe["algorithm"].get("radii") or ([] if attack_of(recipe) else _grid(entries))
-    alpha, shared = recipe["algorithm"]["alpha"], 0.0
-    if calibration := recipe["smoothing"].get("calibration"):
-        rho = 1 - calibration["confidence"]
-        alpha, shared = (alpha + rho, 0.0) if calibration["strategy"].startswith("input") else (alpha, rho)
+    alpha, shared = failures(recipe)
     counts = {r: sum(certified(entry, r) for entry in entries) for r in (0.0, *radii)}
     false = binomial_quantile(1 - alpha, m, alpha) if m and alpha else 0
     done = [entry for entry in entries if "certificate" in entry]
