@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from smoothcert.errors import require
+from smoothcert.errors import ArgumentError, require
 from smoothcert.preprocess import Preprocess
 
 from .finish import Export, finish
@@ -101,7 +101,7 @@ def _framework(model: Any, wanted: str | None) -> tuple[str, Any]:
     if found is None and wanted is not None:
         found = next((root for root, name in FRAMEWORKS.items() if name == wanted and root in sys.modules), None)
     if found is None:
-        raise ValueError(
+        raise ArgumentError(
             f"model: expected one of {', '.join(names)}, got {type(model).__qualname__}; "
             "for a function, name its framework"
         )

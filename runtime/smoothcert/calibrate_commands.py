@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from . import options as opt
-from .errors import require
+from .errors import ArgumentError, require
 
 if TYPE_CHECKING:
     from .datasets import Dataset
@@ -94,7 +94,7 @@ def measure(
     parts = tuple(parse_part(text) for text in smooth)
     asked = Attack.parse(attack)
     if asked is None:
-        raise ValueError(f"--attack: expected a range for every part, such as {parts[0].name}=LOW:HIGH, got none")
+        raise ArgumentError(f"--attack: expected a range for every part, such as {parts[0].name}=LOW:HIGH, got none")
     images, spatial = _opened(context.params)
     plan = plan_of(
         images,

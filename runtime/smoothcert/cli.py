@@ -9,7 +9,7 @@ import typer
 
 from . import calibrate_commands, export_commands, run_commands
 from . import options as opt
-from .errors import SmoothcertError
+from .errors import ArgumentError, SmoothcertError
 
 _INTERRUPTED = 130  # what Typer makes of Ctrl-C
 
@@ -30,7 +30,7 @@ def main() -> None:
             raise KeyboardInterrupt
     except (KeyboardInterrupt, typer.Abort):
         _fail("interrupted; all that was finished is kept, and the same command continues")
-    except (SmoothcertError, ValueError) as error:
+    except (SmoothcertError, ArgumentError) as error:
         _fail(str(error))
     except OSError as error:
         _fail(f"{error.filename or 'file'}: {error.strerror or error}; nothing that was finished is lost")

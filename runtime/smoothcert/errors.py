@@ -4,7 +4,14 @@ from __future__ import annotations
 
 
 class SmoothcertError(Exception):
-    """A file, model, run folder or machine that cannot do what was asked. Wrong arguments are `ValueError`."""
+    """A file, model, run folder or machine that cannot do what was asked. Wrong arguments are `ArgumentError`."""
+
+
+class ArgumentError(ValueError):
+    """An argument that cannot be used; the message begins with its name: `n0: expected ..., got ...`.
+
+    The command line shows it as one line. Any other `ValueError` is a bug, and keeps its traceback.
+    """
 
 
 class ModelError(SmoothcertError):
@@ -33,6 +40,6 @@ def first_line(error: BaseException) -> str:
 
 
 def require(condition: bool, message: str) -> None:
-    """Raise `ValueError(message)` unless the condition holds."""
+    """Raise `ArgumentError(message)` unless the condition holds."""
     if not condition:
-        raise ValueError(message)
+        raise ArgumentError(message)

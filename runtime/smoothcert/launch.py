@@ -12,7 +12,7 @@ from .algorithms import PILOT, Algorithm, Enumerate, Fixed, Radius, Slices, Targ
 from .calibration_file import read_calibration
 from .classifier import OrtClassifier
 from .datasets import open_dataset
-from .errors import SmoothcertError, require
+from .errors import ArgumentError, SmoothcertError, require
 from .job import Job
 from .preprocess import Preprocess
 from .runs import RunFolder
@@ -68,7 +68,7 @@ def smoothing(o: Mapping[str, Any]) -> Smoothing:
     require(o["guarantee"] == "exact", "--mode enumerate: --guarantee has no meaning there; leave it out")
     attack = Attack.parse(o["attack"])
     if attack is None or o["smooth"]:
-        raise ValueError(
+        raise ArgumentError(
             "--mode enumerate: expected --attack and no --smooth; it asks the model itself about each attack"
         )
     return Enumeration(attack, o["border"] or "black")

@@ -10,7 +10,7 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from .errors import DataError, require
+from .errors import ArgumentError, DataError, require
 from .spatial import PLAIN, Raw, Spatial
 
 Layout = Literal["auto", "nchw", "nhwc", "flat"]
@@ -51,7 +51,7 @@ class Preprocess:
         try:
             return Preprocess(**values)
         except TypeError:
-            raise ValueError(f"preprocessing: expected numbers and names, got {dict(recipe)}") from None
+            raise ArgumentError(f"preprocessing: expected numbers and names, got {dict(recipe)}") from None
 
     @property
     def recipe(self) -> dict[str, Any]:

@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from . import options as opt
-from .errors import RunError
+from .errors import ArgumentError, RunError
 
 
 def merge(
@@ -117,10 +117,10 @@ def report(
 
     goals = [numbers("--fail-under R=ACC", text) for text in fail_under.split("=")] if fail_under else []
     if fail_under and [len(goal) for goal in goals] != [1, 1]:
-        raise ValueError(f"--fail-under: expected R=ACC, such as 0.5=0.9, got {fail_under!r}")
+        raise ArgumentError(f"--fail-under: expected R=ACC, such as 0.5=0.9, got {fail_under!r}")
     wanted = numbers("--radii", radii)
     if min(wanted, default=0.0) < 0:
-        raise ValueError(f"--radii: expected radii >= 0, got {radii!r}")
+        raise ArgumentError(f"--radii: expected radii >= 0, got {radii!r}")
     folder = RunFolder(run)
     recipe, entries = folder.recipe(), folder.entries()
     if not entries:

@@ -11,7 +11,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from .errors import DataError, require
+from .errors import ArgumentError, DataError, require
 
 INTERPOLATIONS = {
     "nearest": cv2.INTER_NEAREST,
@@ -64,7 +64,7 @@ class Spatial:
         try:
             return Spatial(**recipe)
         except TypeError:
-            raise ValueError(f"preprocessing: expected numbers and names, got {dict(recipe)}") from None
+            raise ArgumentError(f"preprocessing: expected numbers and names, got {dict(recipe)}") from None
 
     @property
     def recipe(self) -> dict[str, Any]:

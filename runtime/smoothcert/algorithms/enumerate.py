@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Any, ClassVar
 
 from ..certificate import Certificate
+from ..errors import ArgumentError
 from ..evidence import Evidence, top
 from ..sampling import ESTIMATION, SELECTION, Sampler
 from ..smoothing import Enumeration, Smoothing
@@ -62,7 +63,7 @@ class Enumerate:
 
 def _size(smoothing: Smoothing) -> int:
     if not isinstance(smoothing, Enumeration):
-        raise ValueError(
+        raise ArgumentError(
             "enumerate: expected an Enumeration of attacks, got a smoothing; leave --smooth out and give --attack"
         )
     return len(smoothing.members)

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from ..errors import require
+from ..errors import ArgumentError, require
 
 
 @dataclass(frozen=True)
@@ -78,7 +78,7 @@ class Attack:
                 if not name or len(points) > 1 or any(p != int(p) for p in points):
                     raise ValueError
             except (ValueError, OverflowError):
-                raise ValueError(
+                raise ArgumentError(
                     f"{option}: expected NAME=VALUE, NAME=LOW:HIGH or NAME=LOW:HIGH:POINTS, got {text!r}"
                 ) from None
             require(name not in ranges, f"{option}: expected each parameter once, got {name} again in {text!r}")
@@ -124,7 +124,7 @@ def _range(name: str, value: Any) -> Range:
         require(len(numbers) in (2, 3) and all(p == int(p) for p in numbers[2:]), expected)
         low, high = map(float, numbers[:2])
     except (TypeError, OverflowError):
-        raise ValueError(expected) from None
+        raise ArgumentError(expected) from None
     except ValueError as error:
-        raise ValueError(expected if "attack:" not in str(error) else str(error)) from None
+        raise ArgumentError(expected if "attack:" not in str(error) else str(error)) from None
     return Range(low, high, *map(int, numbers[2:]))

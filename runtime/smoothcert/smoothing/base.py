@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from ..errors import require
+from ..errors import ArgumentError, require
 from ..evidence import Evidence
 from ..neyman_pearson import sampled_threshold
 from ..noise import Stream
@@ -130,7 +130,7 @@ class Smoothing(ABC):
         """All attacks within that distance of the identity, for smoothings of one parameter."""
         part = self.main
         if part is None:
-            raise ValueError("radii: a smoothing of several parameters has none; name an attack (--attack)")
+            raise ArgumentError("radii: a smoothing of several parameters has none; name an attack (--attack)")
         return Attack.of({part.name: (part.value(-radius if part.signed else 0.0), part.value(radius))})
 
     def interval_of(self, radius: float) -> tuple[float, float] | None:

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import fields
 from typing import Any
 
-from ..errors import require
+from ..errors import ArgumentError, require
 from .attack import Attack
 from .base import Guarantee, Smoothing
 from .blur import Blur
@@ -66,7 +66,7 @@ def parse_part(text: str) -> Part:
     try:
         value = float(scale)
     except ValueError:
-        raise ValueError(f"--smooth {name}: expected {name}=SCALE with a number, got {text!r}") from None
+        raise ArgumentError(f"--smooth {name}: expected {name}=SCALE with a number, got {text!r}") from None
     given = {key: option for key, _, option in options}
     require(len(given) == len(options), f"--smooth {name}: expected each option once, got {text!r}")
     return _part(name, value, given, f"--smooth {name}")
@@ -88,7 +88,7 @@ def smoothing_of(recipe: Mapping[str, Any]) -> Smoothing:
             return Calibrated(tuple(parts), rule, calibration=measured)
         return compose(*parts, guarantee=recipe["guarantee"])
     except (KeyError, TypeError):
-        raise ValueError(
+        raise ArgumentError(
             f"recipe: expected a smoothing of guarantee and parts, got {dict(recipe)}; use the version that wrote it"
         ) from None
 

@@ -9,7 +9,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from ..errors import require
+from ..errors import ArgumentError, require
 
 # What lies beyond the edge of a row abcd: black 000|abcd, wrap bcd|abcd, reflect101 dcb|abcd, reflect cba|abcd,
 # replicate aaa|abcd.
@@ -32,7 +32,7 @@ def require_name(kind: str, name: str, names: Iterable[str]) -> None:
 def require_each(values: NDArray[np.float64], good: NDArray[np.bool_], expected: str) -> None:
     """Raise `ValueError`, with the first value that is not good, unless all are."""
     if not good.all():
-        raise ValueError(f"{expected}, got {values[~good].flat[0]:g}")
+        raise ArgumentError(f"{expected}, got {values[~good].flat[0]:g}")
 
 
 def eight_bit(image: NDArray[Any]) -> NDArray[np.uint8]:
