@@ -545,21 +545,3 @@ def test_futility_seldom_costs_a_claim(p: float, p0: float) -> None:
 def test_sequential_test_refuses(p0s: tuple[float, ...], alpha: float, message: str) -> None:
     with pytest.raises(ValueError, match=message):
         SequentialTest(p0s, alpha, (10,))
-
-
-@pytest.mark.parametrize("n", [1, 3, 5, 8, 16, 24, 64, 80, 96, 160, 300])
-def test_any_number_of_classes_keeps_alpha_with_few_votes(n: int) -> None:
-    """The worst split of the probability over classes of at most p0 each, by a knapsack over multiples of 1/120."""
-    parts = 120
-    looks = geometric_looks(64, n)
-    for alpha in (0.001, 0.01, 0.05, 0.2, 0.49):
-        for p0 in (0.5, 0.53, 0.55, 0.56, 0.6, 0.8, 0.97):
-            test = SequentialTest((p0,), alpha, looks)
-            top = int(p0 * parts + 1e-9)
-            crossing = np.array([crossing_probability(test.boundaries[0], looks, i / parts) for i in range(top + 1)])
-            worst = np.zeros(parts + 1)
-            for total in range(1, parts + 1):
-                first = np.arange(1, min(top, total) + 1)
-                worst[total] = (crossing[first] + worst[total - first]).max()
-            at_p0 = crossing_probability(test.boundaries[0], looks, p0) + worst[int((1 - p0) * parts + 1e-9)]
-            assert max(worst[parts], at_p0) <= alpha

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import functools
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Literal
 
 import numpy as np
@@ -136,22 +137,46 @@ def crossing_probability(bounds: tuple[int, ...], looks: tuple[int, ...], p: flo
 
 
 @functools.lru_cache(maxsize=256)
-def _share(p0: float, alpha: float, looks: tuple[int, ...]) -> float:
+def _share(p0s: tuple[float, ...], alpha: float, looks: tuple[int, ...]) -> float:
     for share in (0.98, 0.9, 0.75):
-        bounds = boundary(p0, share * alpha * SAFE, looks)
-        if sum(crossing_probability(bounds, looks, p) for p in (p0, 1 - p0)) <= alpha * SAFE:
+        if _within(alpha * SAFE, share * alpha * SAFE, p0s, looks):
             return share
     return 0.5
+
+
+def _within(alpha: float, spent: float, p0s: tuple[float, ...], looks: tuple[int, ...]) -> bool:
+    """Whether boundaries that spend `spent` keep false claims within `alpha`, whatever the classes' probabilities.
+
+    For the most probable class at p in (p0_{j-1}, p0_j], that it crosses boundary j and that the others, 1 - p
+    together, cross boundary 1. The first grows with p and the second falls: each piece is bounded by the first at its
+    upper end and the second at its lower, and halved while that is too coarse. False where 64 pieces leave it open.
+    """
+
+    @functools.cache
+    def crossing(j: int, p: float) -> float:
+        return crossing_probability(boundary(p0s[j], spent, looks), looks, p)
+
+    pieces = list(enumerate(pairwise((0.5, *p0s))))
+    for _ in range(64):
+        if not pieces:
+            return True
+        j, (low, high) = pieces.pop()
+        if spent + crossing(0, 1 - low) <= alpha or crossing(j, high) + crossing(0, 1 - low) <= alpha:
+            continue
+        if crossing(j, high) + crossing(0, 1 - high) > alpha:
+            return False
+        middle = (low + high) / 2
+        pieces += [(j, (low, middle)), (j, (middle, high))]
+    return False
 
 
 @dataclass(frozen=True)
 class SequentialTest:
     """Are p > p0_1, p > p0_2, ... (ascending)? Claimed in order, at the given looks, all sharing one alpha.
 
-    The class followed is the running favourite until the first claim. A false claim needs either the followed class to
-    cross its own first false boundary (probability `share * alpha` at most), or another class to cross the first
-    boundary: their joint probability is largest for two classes at p0_1 and 1 - p0_1, and `share` is such that it stays
-    within alpha. Tests hold that bound, for two and more classes, by the exact programme.
+    The class followed is the running favourite until the first claim. A false claim needs the most probable class to
+    cross its own first false boundary (probability `share * alpha` at most), or another class to cross the first one.
+    `share` is such that both together stay within alpha, for any number of classes: theory.md section 8.
     """
 
     p0s: tuple[float, ...]
@@ -160,18 +185,18 @@ class SequentialTest:
 
     def __post_init__(self) -> None:
         require(len(self.p0s) > 0, "targets: expected at least one")
-        ascending = all(a < b for a, b in zip(self.p0s, self.p0s[1:], strict=False))
+        ascending = all(a < b for a, b in pairwise(self.p0s))
         require(ascending and self.p0s[0] >= 0.5, f"targets: expected 1/2 <= p0_1 < p0_2 < ..., got {self.p0s}")
         require(self.p0s[-1] < 1, f"targets: expected every p0 below 1, got {self.p0s[-1]}")
         require_alpha(self.alpha)
 
     @property
     def share(self) -> float:
-        """The part of alpha that the boundaries spend; the rest pays for following the running favourite.
+        """The part of alpha that each boundary spends; the rest pays for following the running favourite.
 
-        The most of a few for which two classes, at p0_1 and 1 - p0_1, stay within alpha together; 1/2 always does.
+        The most of a few for which false claims are proved to stay within alpha at every target; 1/2 always does.
         """
-        return _share(self.p0s[0], self.alpha, self.looks)
+        return _share(self.p0s, self.alpha, self.looks)
 
     @property
     def boundaries(self) -> tuple[tuple[int, ...], ...]:
