@@ -68,7 +68,7 @@ def test_the_embedded_model_keeps_its_promises(cli: Cli) -> None:
 def test_default_folder_is_found_again(cli: Cli, few_digits: Path) -> None:
     run = ("certify", MODEL, "six.npz", *SMOOTH, "--n", 500, "--quiet")
     first, second = cli(*run), cli(*run)
-    assert "run folder: runs/digits-six-noise0.5-fixed" in first.out
+    assert "run folder: runs/digits-six-noise0.5-fixed-n=500" in first.out
     assert "6 of 6 inputs were there already" in second.out
 
 

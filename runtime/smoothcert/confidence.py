@@ -32,8 +32,8 @@ def require_alpha(alpha: float) -> None:
 def lower_confidence_bound(k: int, n: int, alpha: float) -> float:
     """Clopper-Pearson: P(p < bound) <= alpha for k successes of n with success probability p. 0 at k = 0.
 
-    >>> f"{lower_confidence_bound(100_000, 100_000, 0.001):.6f}"
-    '0.999930'
+    >>> f"{lower_confidence_bound(100_000, 100_000, 0.001):.7f}"
+    '0.9999309'
     """
     require(0 <= k <= n and n > 0, f"expected 0 <= k <= n and n > 0, got k = {k}, n = {n}")
     require_alpha(alpha)

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from . import __version__
-from .algorithms import ALGORITHMS, Algorithm, Enumerate, Predict, Slices
+from .algorithms import ALGORITHMS, Algorithm, Enumerate, Predict, Slices, hopeless
 from .certificate import Certificate
 from .certification import run
 from .classifier import OrtClassifier
@@ -28,11 +28,16 @@ from .spatial import PLAIN
 
 @dataclass(frozen=True)
 class Preflight:
-    """A first look at model and data: batch size, samples a second, whether float data are 8-bit images in disguise."""
+    """A first look at model and data: batch size, samples a second, whether float data are 8-bit images in disguise.
+
+    With mode slices also into how many the first input's range is cut, and how many seconds that takes.
+    """
 
     batch_size: int
     rate: float
     disguised: bool
+    slices: int = 1
+    cutting: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -94,17 +99,6 @@ class Job:
         return {"opencv": cv2.__version__} if warps or self.classifier.preprocess.spatial != PLAIN else {}
 
     @property
-    def folder_name(self) -> Path:
-        """runs/MODEL-DATA-SMOOTHING-MODE-ATTACK, with the shard: the same command finds its run again."""
-        words = [self.model_path.stem, self.data_path.stem]
-        words += [part.label for part in self.smoothing.parts]
-        words += [self.smoothing.guarantee] if self.smoothing.guarantee in ("path", "calibrated") else []
-        words.append(self.algorithm.recipe["mode"])
-        words += [f"{name}{r}".replace(":", "to") for name, r in self.attack or ()]
-        words += [] if self.shard == "1/1" else [self.shard.replace("/", "of")]
-        return Path("runs", "-".join(words))
-
-    @property
     def attack(self) -> Attack | None:
         """The set of attacks that is asked about, if any."""
         return self.smoothing.attack if isinstance(self.smoothing, Enumeration) else self.algorithm.attack
@@ -112,16 +106,20 @@ class Job:
     def preflight(self) -> Preflight:
         """Fit, classify and time the first input that can be read.
 
-        Raises `DataError` or `ModelError` where that input does not fit the model, before anything is written; a label
-        that the model has no class for is refused for every input.
+        Raises `DataError` or `ModelError` where that input does not fit the model or needs too many slices, before
+        anything is written; a label that the model has no class for is refused for every input.
         """
         self._require_labels()
         raw = self._first().x
         if not isinstance(self.algorithm, Predict):
             self.smoothing.of_input(fingerprint(raw))
         sampler = Sampler.of(self.classifier, self.smoothing, raw, key=0, index=0)
+        slices, start = 1, time.perf_counter()
         if isinstance(self.algorithm, Slices):
-            self.algorithm.image(sampler.raw)
+            slices = len(self.algorithm.cut(self.algorithm.image(sampler.raw), sampler.smoothing))
+            reached = self.algorithm.claimable(sampler.smoothing, slices)
+            require(reached, f"{slices} slices: {hopeless(self.algorithm, sampler.smoothing)}")
+        cutting = time.perf_counter() - start
         size = self.classifier.batch_size(sampler.x)
         round_ = size * self.classifier.threads
         sampler.counts(PROBE, 0, round_)  # kernels are chosen, engines built
@@ -129,7 +127,7 @@ class Job:
         while spent < 0.2:
             sampler.counts(PROBE, done, done + round_)
             done, spent = done + round_, time.perf_counter() - start
-        return Preflight(size, done / spent, _disguised(raw))
+        return Preflight(size, done / spent, _disguised(raw), slices, cutting)
 
     def _require_labels(self) -> None:
         classes = self.classifier.classes

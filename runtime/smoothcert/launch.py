@@ -13,6 +13,7 @@ from .calibration_file import read_calibration
 from .classifier import OrtClassifier
 from .datasets import open_dataset
 from .errors import ArgumentError, SmoothcertError, require
+from .folder_name import folder_name
 from .job import Job
 from .preprocess import Preprocess
 from .runs import RunFolder
@@ -28,6 +29,10 @@ DEFAULTS: dict[str, Any] = {
     "scale": None, "mean": "", "std": "", "layout": "auto", "tf32": False, "quiet": False,
     "mode": "fixed", "attack": [], "guarantee": "exact", "border": "",
 }  # fmt: skip
+_UNNAMED = (
+    "resize", "interpolation", "antialias", "crop", "mask", "scale", "mean", "std", "layout", "output", "tf32",
+    "error_rule",
+)  # fmt: skip  # what the default folder's name has no words for
 
 
 def algorithm(o: Mapping[str, Any]) -> Algorithm:
@@ -43,6 +48,8 @@ def algorithm(o: Mapping[str, Any]) -> Algorithm:
         meant = bound == "one-sided" and n0 is None
         require(meant, f"--mode {mode}: --bound and --n0 have no meaning there; leave them out")
     if mode == "enumerate":
+        meant = n == Fixed.n and alpha == Fixed.alpha
+        require(meant, "--mode enumerate: --n and --alpha have no meaning there, nothing is sampled; leave them out")
         return Enumerate()
     if mode == "slices":
         require(attack is not None, "--mode slices: expected --attack rotation=LOW:HIGH or scaling=LOW:HIGH, got none")
@@ -146,6 +153,8 @@ def launch(o: Mapping[str, Any], algorithm: Algorithm) -> None:
         nonce=o["nonce"],
         calibration_path=o["calibration"],
     )
-    failed = show_run(job, RunFolder(o["run"] or job.folder_name), quiet=o["quiet"])
+    unnamed = {name: o[name] for name in _UNNAMED if o[name] != DEFAULTS[name]}
+    folder = RunFolder(o["run"] or folder_name(job, unnamed))
+    failed = show_run(job, folder, quiet=o["quiet"])
     if failed:
         raise SmoothcertError(failed)

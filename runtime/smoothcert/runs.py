@@ -27,6 +27,7 @@ Entry = dict[str, Any]
 RECIPE, LEDGER = "recipe.toml", "ledger.jsonl"
 _ELSEWHERE = {"path"}  # may differ when a run is resumed or merged: the hashes decide
 _FREE = {"host"}
+_LIMIT = frozenset({"selection.limit"})  # may differ: it changes no vote, only how many inputs there are
 _SECTIONS = {"smoothcert", "nonce", "model", "data", "smoothing", "algorithm", "selection"}
 
 
@@ -76,19 +77,29 @@ class RunFolder:
     def begin(self, recipe: Recipe) -> Recipe:
         """Write the recipe, or return the one that is there if it is the same run. `RunError` if it is another.
 
-        A recipe that is there keeps its nonce unless the new one brings its own.
+        A recipe that is there keeps its nonce unless the new one brings its own. Its limit becomes the new one's, but
+        never so small that it leaves out an input of the ledger.
         """
         if (self.path / RECIPE).exists():
             there = self.recipe()
             nonce = recipe["nonce"] or there["nonce"]
-            if wrong := differences(there, recipe | {"nonce": nonce}):
+            if wrong := differences(there, recipe | {"nonce": nonce}, _LIMIT):
                 raise RunError(f"{self.path} holds another run: {'; '.join(wrong)}; choose another --run folder")
+            if (selection := self._limited(recipe["selection"])) != there["selection"]:
+                there = there | {"selection": selection}
+                write_atomically(self.path / RECIPE, tomli_w.dumps(there).encode())
             return there
         if (self.path / LEDGER).exists() and (self.path / LEDGER).stat().st_size:
             raise RunError(f"{self.path} holds a ledger without its recipe; choose another --run folder")
         recipe = recipe | {"nonce": recipe["nonce"] or os.urandom(16).hex()}
         write_atomically(self.path / RECIPE, tomli_w.dumps(recipe).encode())
         return recipe
+
+    def _limited(self, asked: Mapping[str, Any]) -> dict[str, Any]:
+        """The selection asked for, its limit no smaller than what the ledger holds."""
+        held = max((entry["index"] for entry in self.entries()), default=-1)
+        limit = {"limit": max(asked["limit"], held + 1 - asked["skip"])} if "limit" in asked else {}
+        return {**asked, **limit}
 
     def recipe(self) -> Recipe:
         """The recipe; `RunError` where there is none."""
@@ -179,20 +190,24 @@ def write_atomically(path: Path, content: bytes) -> None:
 def merge(out: RunFolder, shards: list[RunFolder]) -> int:
     """Merge the ledgers of shards of one run, sorted by input. Returns the number of entries.
 
-    `RunError` where the recipes differ in more than the shard, or two shards hold the same input.
+    `RunError` where the recipes differ in more than shard and limit, or two shards hold the same input. The largest
+    limit counts.
     """
     if (out.path / RECIPE).exists() or (out.path / LEDGER).exists():
         raise RunError(f"{out.path} already holds a run; choose another folder for the merged one")
     recipe = shards[0].recipe()
     entries: dict[int, Entry] = {}
     for shard in shards:
-        if wrong := differences(recipe, shard.recipe(), frozenset({"selection.shard"})):
+        if wrong := differences(recipe, shard.recipe(), _LIMIT | {"selection.shard"}):
             raise RunError(f"{shard.path} is no shard of {shards[0].path}: {'; '.join(wrong)}")
         for entry in shard.entries():
             if entry["index"] in entries:
                 raise RunError(f"{shard.path}: input {entry['index']} is in another shard too; merge each shard once")
             entries[entry["index"]] = entry
-    recipe["selection"]["shard"] = "1/1"
+    limits = [shard.recipe()["selection"].get("limit") for shard in shards]
+    recipe["selection"] = {"skip": recipe["selection"]["skip"], "shard": "1/1"}
+    if None not in limits:
+        recipe["selection"]["limit"] = max(limits)
     lines = (json.dumps(entries[index], separators=(",", ":")) + "\n" for index in sorted(entries))
     write_atomically(out.path / LEDGER, "".join(lines).encode())
     write_atomically(out.path / RECIPE, tomli_w.dumps(recipe).encode())

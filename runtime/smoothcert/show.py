@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from .algorithms import Slices, hopeless
+from .algorithms import Predict, Slices, Target, hopeless
 from .certificate import ABSTAIN
 from .errors import SmoothcertError, require
 from .report import evaluation, floor_text, summarise, table
@@ -71,14 +71,19 @@ def preflight_text(job: Job) -> str:
     first = job.preflight()
     least, most = job.algorithm.samples(smoothing)
     samples = f"{most:,}" if least == most else f"{least:,} to {most:,}"
-    each = "a slice" if isinstance(job.algorithm, Slices) else "each"
-    reached = "no attack named" if reach == float("inf") else f"radius up to {floor_text(reach)}"
+    each = f"for each of about {first.slices:,} slices" if isinstance(job.algorithm, Slices) else "each"
+    unnamed = "no radius" if isinstance(job.algorithm, Predict) else "no attack named"
+    reached = unnamed if reach == float("inf") else f"radius up to {floor_text(reach)}"
+    radii = job.algorithm.radii if isinstance(job.algorithm, Target) else ()
+    if beyond := [f"{r:g}" for r in radii if r > reach]:
+        reached += f" ({' and '.join(beyond)} out of reach: raise n or leave {'them' if beyond[1:] else 'it'} out)"
     if job.algorithm.attack is not None:
         reached = f"p_lower above {job.algorithm.needed(smoothing):.6f} needed"
     if isinstance(job.smoothing, Enumeration):
         reached = f"all attacks: {job.smoothing.attack}"
     c = job.classifier
-    fastest, slowest = (_duration(len(job.indices) * n / first.rate) for n in (least, most))
+    times = (first.cutting + first.slices * n / first.rate for n in (least, most))
+    fastest, slowest = (_duration(len(job.indices) * seconds) for seconds in times)
     return (
         f"preflight: {len(job.indices)} inputs, {samples} samples {each}, {reached}; "
         f"{first.rate:,.0f} samples/s on {c.provider} "
@@ -103,6 +108,8 @@ def show_run(job: Job, folder: RunFolder, *, quiet: bool) -> str:
     entries = folder.entries()
     if before:
         terminal.print(f"resumed: {before} of {len(entries)} inputs were there already")
+    if more := len({entry["index"] for entry in entries} - set(job.indices)):
+        terminal.print(f"more than --limit {job.limit}: {more} inputs of the ledger are beyond it, and reported too")
     print_report(folder.recipe(), entries)
     failed = [entry for entry in entries if "error" in entry]
     return f"{len(failed)} of {len(entries)} inputs failed, the first: {failed[0]['error']}" if failed else ""

@@ -54,11 +54,11 @@ class Algorithm(Protocol):
 def hopeless(algorithm: Algorithm, smoothing: Smoothing) -> str:
     """Why an algorithm that reaches no radius at all cannot be run."""
     numbers = ", ".join(f"{k} = {v}" for k, v in algorithm.recipe.items() if k in ("n", "alpha", "radii"))
-    why = f"{numbers}: this run could only abstain, even with all votes agreeing; raise n or alpha, or "
+    why = f"{numbers}: this run could only abstain, even with all votes agreeing; raise n or alpha"
     if algorithm.attack is None:
-        return why + "lower the radii"
+        return why + (", or lower the radii" if "radii" in algorithm.recipe else "")
     needed = algorithm.needed(smoothing)
-    return f"{why}take a smaller attack or another smoothing ({algorithm.attack} needs p_lower > {needed:.6g})"
+    return f"{why}, or take a smaller attack or another smoothing ({algorithm.attack} needs p_lower > {needed:.6g})"
 
 
 def plain(mode: str, algorithm: Any) -> dict[str, Any]:

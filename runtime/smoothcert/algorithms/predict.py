@@ -57,4 +57,4 @@ class Predict:
 
     def reachable(self, smoothing: Smoothing) -> float:
         """Infinite where unanimous votes are an answer: a prediction has no radius."""
-        return float("inf") if binomial_p_value(self.n, self.n) <= self.alpha else 0.0
+        return float("inf") if binomial_p_value(self.n, self.n) <= self.alpha * SAFE else 0.0

@@ -22,11 +22,10 @@ from ..spatial import Raw
 from ..transforms.attacks import IDENTITY, Manner, attacked
 from ..transforms.enclosure import FAR, enclose
 from .base import abstain, conclude, plain, require_sizes, totals
+from .cutting import MOST, Cutting
 
 KINDS = ("rotation", "scaling")
-MOST = 4096  # slices of one input
 _REACH = 0.5  # of a standard deviation of the noise: what an image may move within a slice
-_FINE = 0.9  # of that: what the next slice's width aims at
 
 
 @dataclass(frozen=True)
@@ -78,22 +77,12 @@ class Slices:
 
     def cut(self, raw: Raw, smoothing: Smoothing) -> list[tuple[float, float]]:
         """The slices, side by side over the whole range; `DataError` where they would be more than `MOST`."""
-        allowed = self._allowed(raw, smoothing)
-        ((_, whole),) = self.attack
-        cuts, low, width = list[tuple[float, float]](), whole.low, (whole.high - whole.low) / 16
-        # A first guess, for ranges that few slices cover: what is seen moves about as far as the range is wide.
-        width *= max(1.0, _FINE * allowed / max(self._distance(raw, low, low + width), 1e-9))
-        while low < whole.high or not cuts:
-            high = min(low + width, whole.high)
-            distance = self._distance(raw, low, high)
-            if distance <= allowed:
-                cuts.append((low, high))
-                low = high
-            if len(cuts) == MOST or (distance > allowed and high - low <= (whole.high - whole.low) / (4 * MOST)):
-                raise DataError(
-                    f"slices: {self.attack} needs more than {MOST} slices; raise sigma or take a part of it"
-                )
-            width *= min(2.0, max(0.25, _FINE * allowed / max(distance, 1e-9)))
+        allowed, whole = self._allowed(raw, smoothing), self.attack.ranges[0][1]
+        cutting = Cutting(self.name, whole, allowed, lambda low, high: self._distance(raw, low, high))
+        cuts = cutting.slices
+        if cuts is None:
+            advice = cutting.advice(smoothing.parts[0].scale)
+            raise DataError(f"slices: {self.attack} needs more than {MOST} slices, the most there may be; {advice}")
         return cuts
 
     def covers(self, raw: Raw, smoothing: Smoothing, cuts: Sequence[tuple[float, float]]) -> bool:
@@ -206,7 +195,11 @@ class Slices:
 
     def reachable(self, smoothing: Smoothing) -> float:
         """Infinite where unanimous votes claim a slice."""
-        return float("inf") if self.test(smoothing, 64).claims(self.n, self.n) else 0.0
+        return float("inf") if self.claimable(smoothing, 64) else 0.0
+
+    def claimable(self, smoothing: Smoothing, slices: int) -> bool:
+        """Whether unanimous votes claim a slice, of so many that share alpha."""
+        return bool(self.test(smoothing, slices).claims(self.n, self.n))
 
 
 def _looks(sampler: Sampler, stage: int, test: SequentialTest, label: int | None) -> tuple[list[Look], Counter[int]]:

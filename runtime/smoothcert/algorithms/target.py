@@ -110,9 +110,10 @@ class Target:
         return smoothing.p_star(self.attacks(smoothing)[0])
 
     def samples(self, smoothing: Smoothing) -> tuple[int, int]:
-        """The first look that unanimous votes end, and n."""
+        """The first look at which unanimous votes have claimed all that they can, and n."""
         test = self.test(smoothing)
-        done = (n for n in test.looks if test.claims(n, n) == len(test.p0s))
+        most = test.claims(self.n, self.n)  # the next target is futile at once
+        done = (n for n in test.looks if test.claims(n, n) == most)
         return next(done, self.n), self.n
 
     def reachable(self, smoothing: Smoothing) -> float:

@@ -1,0 +1,153 @@
+"""A range of an attack, cut into slices within which an image moves no farther than is allowed: theory.md section 7."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
+from itertools import accumulate, pairwise
+
+from ..smoothing.attack import Range
+from ..transforms.attacks import IDENTITY
+
+MOST = 4096  # slices of one input
+_FINE = 0.9  # of what is allowed: what a slice's width aims at
+_WIDEST = {"rotation": 30.0, "scaling": math.log(1.1)}  # of one slice: the cost of an enclosure grows with the way
+_WIDE = 24  # of those: a wider range is estimated before it is cut, any other once `_TRIED` slices are cut
+_TRIED = 64
+_CELLS = 32  # parts of the range, in each of which one slice is measured
+_COARSE = 16  # slices of a cell; a cell that needs fewer counts as so many
+_SURE = 1.5  # times the most slices: an estimate above that is believed
+
+
+@dataclass(frozen=True)
+class Cutting:
+    """How one image's range is cut.
+
+    `distance(low, high)` bounds how far the image moves between two values of the attack; each call costs an enclosure.
+    Factors are cut along their logarithms: the same factor at .02 and at 50 is the same step.
+    """
+
+    name: str
+    whole: Range
+    allowed: float
+    distance: Callable[[float, float], float]
+
+    @property
+    def ends(self) -> tuple[float, float]:
+        """Of the range, in the coordinate that is cut along."""
+        return self._at(self.whole.low), self._at(self.whole.high)
+
+    def _at(self, value: float) -> float:
+        return math.log(value) if self.name == "scaling" else value
+
+    def value(self, at: float) -> float:
+        """The attack's value at a coordinate; the range's ends are exact."""
+        low, high = self.ends
+        if low < at < high:
+            return math.exp(at) if self.name == "scaling" else at
+        return self.whole.low if at <= low else self.whole.high
+
+    def moved(self, low: float, high: float) -> float:
+        """The distance between two coordinates."""
+        return self.distance(self.value(low), self.value(high))
+
+    @property
+    def slices(self) -> list[tuple[float, float]] | None:
+        """The slices' values, side by side over the whole range; None where they would be more than `MOST`."""
+        (low, end), widest = self.ends, _WIDEST[self.name]
+        if end - low > _WIDE * widest and self._too_many:
+            return None
+        cuts, width, least = list[tuple[float, float]](), min((end - low) / 16, widest), (end - low) / (4 * MOST)
+        # A first guess, for ranges that few slices cover: what is seen moves about as far as the range is wide.
+        width = min(widest, width * max(1.0, self._times(self.moved(low, low + width))))
+        while low < end or not cuts:
+            high = min(low + width, end)
+            distance = self.moved(low, high)
+            if distance <= self.allowed:
+                cuts.append((self.value(low), self.value(high)))
+                low = high
+                if len(cuts) == _TRIED and self._too_many:
+                    return None
+            elif high - low <= least:
+                return None
+            if len(cuts) == MOST and low < end:
+                return None
+            width = min(widest, width * min(2.0, max(0.25, self._times(distance))))
+        return cuts
+
+    def _times(self, distance: float) -> float:
+        """By how much a slice of that distance may be widened, if the distance grew with the width."""
+        return _FINE * self.allowed / max(distance, 1e-9)
+
+    @property
+    def _too_many(self) -> bool:
+        return sum(self.counts) > _SURE * MOST
+
+    @cached_property
+    def counts(self) -> list[float]:
+        """About how many slices each of `_CELLS` equal parts of the range needs, by the width of one in its middle.
+
+        Infinite where more than `MOST` would not do for one part.
+        """
+        return self._counted([math.inf] * _CELLS)
+
+    def _counted(self, before: Sequence[float]) -> list[float]:
+        """`counts`, where those before, when less was allowed, are known: few then are few now."""
+        cell = (self.ends[1] - self.ends[0]) / _CELLS
+        middles = [self.ends[0] + (i + 0.5) * cell for i in range(_CELLS)]
+        found = [n if n <= _COARSE else cell / self._fitting(m, cell) for n, m in zip(before, middles, strict=True)]
+        return [n if n < MOST else math.inf for n in found]
+
+    def _fitting(self, middle: float, cell: float) -> float:
+        """About the width of a slice around `middle` that moves the image as far as is allowed."""
+        widest, narrowest = cell / _COARSE, cell / (2 * MOST)
+        width = cell / 256
+        for _ in range(12):
+            distance = self.moved(middle - width / 2, middle + width / 2)
+            times = min(16.0, max(1 / 16, self._times(distance)))
+            near = 0.5 <= times <= 2 and distance <= self.allowed
+            if near or (times > 1 and width == widest) or (times < 1 and width == narrowest):
+                return min(widest, times * width)
+            width = min(widest, max(narrowest, times * width))
+        return narrowest  # where the distance jumps from far too little to too much
+
+    def advice(self, sigma: float) -> str:
+        """What to do where `slices` is None: the noise, or the part of the range around the identity, that would do.
+
+        Both by the estimate of `counts`, with a third to spare; noise up to 64 times sigma.
+        """
+        ways = []
+        if times := self._more():
+            ways.append(f"raise sigma to {times * sigma:g}")
+        if part := self._less():
+            ways.append(f"take {self.name} {_inward(part[0], math.ceil)}:{_inward(part[1], math.floor)}")
+        return " or ".join(ways) or "raise sigma, or take a small part of it"
+
+    @property
+    def _limit(self) -> float:
+        return min(MOST, sum(self.counts)) / _SURE
+
+    def _more(self) -> int | None:
+        counts = self.counts
+        for times in (2, 4, 8, 16, 32, 64):
+            counts = replace(self, allowed=times * self.allowed)._counted(counts)
+            if sum(counts) <= self._limit:
+                return times
+        return None
+
+    def _less(self) -> tuple[float, float] | None:
+        identity, (low, end) = self._at(float(IDENTITY[self.name])), self.ends
+        edges = [low + i * (end - low) / _CELLS for i in range(_CELLS)] + [end]
+        away = [max(a - identity, identity - b, 0.0) for a, b in pairwise(edges)]
+        order = sorted(range(_CELLS), key=away.__getitem__)
+        totals = accumulate(self.counts[i] for i in order)
+        kept = [i for i, total in zip(order, totals, strict=True) if total <= self._limit]
+        return (self.value(edges[min(kept)]), self.value(edges[max(kept) + 1])) if kept else None
+
+
+def _inward(value: float, rounded: Callable[[float], int]) -> str:
+    """A value in two digits, rounded up or down."""
+    unit = 10.0 ** (math.floor(math.log10(abs(value))) - 1) if value else 1.0
+    return f"{rounded(value / unit) * unit:.6g}"
