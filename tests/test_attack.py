@@ -14,7 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from smoothcert import Attack, Blur, Brightness, Contrast, Gamma, Noise, Range, Translation, compose
-from smoothcert.smoothing import Smoothing
+from smoothcert.smoothing import Grid, Smoothing
 
 SETS: dict[str, tuple[list[str], dict[str, Any], str]] = {  # command line, Python, for people
     "point": (["contrast=1.4"], {"contrast": 1.4}, "contrast 1.4"),
@@ -70,9 +70,8 @@ def test_recipes_keep_every_bit(low: float, width: float, points: int | None) ->
 
 
 def test_a_grid_is_evenly_spaced_with_its_ends() -> None:
-    assert Range(0.5, 2.0, 4).grid == tuple(np.linspace(0.5, 2, 4).tolist())
-    assert Range(0.5, 2.0).grid == (0.5, 2.0)
-    assert Range(-8, 8, 17).grid[8] == 0.0
+    assert Grid("contrast", Range(0.5, 2.0, 4)).points == tuple(np.linspace(0.5, 2, 4).tolist())
+    assert Grid("rotation", Range(-8, 8, 17)).points[8] == 0.0
 
 
 UNREADABLE = {

@@ -399,7 +399,7 @@ def test_recipes_come_back(strategy: str, rule: str) -> None:
     assert back == smoothing
     assert back.recipe == smoothing.recipe
     if not own:
-        assert back.p_star({"rotation": 3.0}) == smoothing.p_star({"rotation": 3.0}) < 1
+        assert back.p_star({"rotation": (-3, 3)}) == smoothing.p_star({"rotation": (-3, 3)}) < 1
         return
     smoothing = smoothed(
         ROTATION, attack=WIDE, bounds=(), rule=rule, strategy=strategy, inputs={"a": PAIRS, "b": PAIRS[:1]}

@@ -8,12 +8,8 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
-import numpy as np
-
 from smoothcert.noise import Stream, uniform
-from smoothcert.smoothing import Attack, Part, Range
-
-_EDGE = 1 + 1e-12  # a lattice point on the circle belongs to the disc
+from smoothcert.smoothing import Attack, Grid, Part, Range
 
 
 def axes(part: Part) -> int:
@@ -40,12 +36,5 @@ def drawn_attack(parts: tuple[Part, ...], attack: Attack, stream: Stream) -> tup
 
 
 def grid(parts: tuple[Part, ...], attack: Attack) -> tuple[tuple[Any, ...], ...]:
-    """Every combination of the ranges' points; for translation of a square lattice, those within the disc."""
-    return tuple(itertools.product(*(_points(part, r) for part, (_, r) in zip(parts, attack, strict=True))))
-
-
-def _points(part: Part, r: Range) -> list[Any]:
-    if part.signed:
-        return list(r.grid)
-    line = np.linspace(-r.high, r.high, r.points or 2).tolist()
-    return [d for d in itertools.product(line, line) if math.hypot(*d) <= r.high * _EDGE]
+    """Every combination of the points of the ranges' grids."""
+    return tuple(itertools.product(*(Grid(part.name, r).points for part, (_, r) in zip(parts, attack, strict=True))))

@@ -12,8 +12,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .errors import require
-from .smoothing import PARTS, Attack, Enumeration, Range, Smoothing
-from .smoothing.geometry import WHOLE
+from .smoothing import PARTS, Attack, Enumeration, Grid, Range, Smoothing
+from .smoothing.grid import is_planar
 
 Member = Mapping[str, Any]  # by parameter: a number, (down, right) in pixels, or a `Push`
 Others = Sequence[tuple[int, NDArray[Any]]]
@@ -63,8 +63,10 @@ def members(
     def axis(name: str, r: Range) -> _Axis:
         if name == "noise":
             return _pushes(r, share, rng, pixels, others)
-        if name == "translation":
-            return _shifts(r, share, rng, name not in parts or parts[name].description["interpolation"] == WHOLE)
+        if r.points:
+            return _listed(Grid(name, r), share, rng)
+        if is_planar(name):
+            return _shifts(r, share, rng, name not in parts or parts[name].composes)
         return _line(r, share, rng, PARTS[name].kind == "factor")
 
     axes = {name: axis(name, r) for name, r in attack}
@@ -109,11 +111,17 @@ def _of_members(smoothing: Enumeration, m: int, rng: np.random.Generator) -> lis
     return _first(m, named(ends[:m]), named(rng.permutation(even)), named(rng.permutation(len(pool))[: 3 * m]))
 
 
+def _listed(grid: Grid, share: int, rng: np.random.Generator) -> _Axis:
+    """The points of a grid: the first and the last of numbers, the longest of translations, then all over it."""
+    points, sizes = grid.points, [math.hypot(*p) if isinstance(p, tuple) else 0.0 for p in grid.points]
+    farthest = [p for p, size in zip(points, sizes, strict=True) if size >= max(sizes) * _INSIDE]
+    places = np.linspace(0, len(points) - 1, min(share, len(points))).round().astype(int)
+    ends = farthest if is_planar(grid.name) else (points[0], points[-1])
+    return _Axis(ends, [points[i] for i in places], lambda: points[int(rng.integers(len(points)))])
+
+
 def _line(r: Range, share: int, rng: np.random.Generator, factor: bool) -> _Axis:
     """A number: even, and drawn evenly, in the coordinate where attacks add up."""
-    if r.points:
-        places = np.linspace(0, r.points - 1, min(share, r.points)).round().astype(int)
-        return _Axis((r.grid[0], r.grid[-1]), [r.grid[i] for i in places], lambda: float(rng.choice(r.grid)))
     require(r.low > 0 or not factor, f"attack: expected factors > 0, got {r}")
     low, high = (math.log(r.low), math.log(r.high)) if factor else (r.low, r.high)
 
@@ -127,16 +135,14 @@ def _line(r: Range, share: int, rng: np.random.Generator, factor: bool) -> _Axis
 def _length(r: Range, rng: np.random.Generator) -> float:
     """Of a random attack in a ball: all of it, or some of it; on a grid, one of its lengths."""
     if r.points:
-        return float(rng.choice(r.grid))
+        return float(rng.choice(Grid("noise", r).points))
     return r.high if rng.random() < 0.5 else r.high * rng.random()
 
 
 def _shifts(r: Range, share: int, rng: np.random.Generator, whole: bool) -> _Axis:
-    """Translations (down, right) within a disc; on a grid of lengths, no longer than one of them."""
+    """Translations (down, right) within a disc."""
 
     def shift(angle: float, length: float) -> tuple[float, float]:
-        if r.points:
-            length = max((g for g in r.grid if g <= length), default=r.grid[0])
         down, right = length * math.sin(angle), length * math.cos(angle)
         if not whole:
             return down * _INSIDE, right * _INSIDE
@@ -178,7 +184,7 @@ def _pushes(r: Range, share: int, rng: np.random.Generator, pixels: NDArray[Any]
     near = [f"towards {place}" for place in range(len(others))]
     kinds = [*near[: 2 * _NEAREST], "brighter", "darker", "signs", "pixel", "gaussian"]
     ends = [push(kind, r.high) for kind in [*near[:_NEAREST], "brighter", "darker", "signs", "pixel", "gaussian"]]
-    lengths = [g for g in r.grid if g <= r.high] if r.points else [r.high * (i + 1) / share for i in range(share)]
+    lengths = Grid("noise", r).points if r.points else [r.high * (i + 1) / share for i in range(share)]
     around: Iterator[str] = itertools.cycle([*near[_NEAREST:], "signs", "gaussian"])
     return _Axis(ends, [push(next(around), lengths[i % len(lengths)]) for i in range(share)], draw)
 

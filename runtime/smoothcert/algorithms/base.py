@@ -54,7 +54,10 @@ class Algorithm(Protocol):
 def hopeless(algorithm: Algorithm, smoothing: Smoothing) -> str:
     """Why an algorithm that reaches no radius at all cannot be run."""
     numbers = ", ".join(f"{k} = {v}" for k, v in algorithm.recipe.items() if k in ("n", "alpha", "radii"))
-    why = f"{numbers}: this run could only abstain, even with all votes agreeing; raise n or alpha"
+    why = f"{numbers}: this run could only abstain, even with all votes agreeing"
+    if hint := smoothing.hint(algorithm.attack, algorithm.recipe["alpha"] ** (1 / algorithm.recipe.get("n", 1))):
+        return f"{why}: {hint}"
+    why += "; raise n or alpha"
     if algorithm.attack is None:
         return why + (", or lower the radii" if "radii" in algorithm.recipe else "")
     needed = algorithm.needed(smoothing)

@@ -64,7 +64,7 @@ def _axis(word: str, recipe: Recipe, smoothing: Smoothing, p_lower: float) -> tu
     if asked is None or (asked.low == asked.high and not text):
         asked = Range(*_extent(smoothing, by[name], p_lower))
     require(asked.low < asked.high, f"--region: expected an interval of {name}, got {asked}")
-    return by[name], Range(asked.low, asked.high, asked.points or POINTS).grid
+    return by[name], tuple(np.linspace(asked.low, asked.high, asked.points or POINTS).tolist())
 
 
 def _extent(smoothing: Smoothing, part: Part, p_lower: float) -> tuple[float, float]:

@@ -3,13 +3,15 @@
 from .attack import Attack, Range
 from .base import Guarantee, Smoothing
 from .blur import Blur
-from .calibrated import ERROR_RULES, Calibrated
+from .calibrated import Calibrated
 from .calibration import STRATEGIES, Calibration
 from .color import Brightness, Contrast, Gamma
-from .compose import PARTS, compose, parse_part, smoothing_of
+from .compose import PARTS, compose, described, parse_part, smoothing_of
 from .composition import GUARANTEES, Composition
 from .enumeration import Enumeration
+from .error_rule import ERROR_RULES
 from .geometry import Rotation, Scaling, Translation
+from .grid import Grid
 from .noise import Noise
 from .part import Part
 
@@ -27,6 +29,7 @@ __all__ = [
     "Contrast",
     "Enumeration",
     "Gamma",
+    "Grid",
     "Guarantee",
     "Noise",
     "Part",
@@ -36,6 +39,7 @@ __all__ = [
     "Smoothing",
     "Translation",
     "compose",
+    "described",
     "parse_part",
     "smoothing_of",
 ]

@@ -10,11 +10,12 @@ from typing import Any
 import numpy as np
 
 from ..errors import ArgumentError, require
+from .grid import Grid, is_planar
 
 
 @dataclass(frozen=True)
 class Range:
-    """The values low..high of one parameter: all of them, or `points` of them, evenly spaced.
+    """The values low..high of one parameter: all of them, or a grid with `points`; which these are, `Grid` says.
 
     For norms (noise, translation) low is 0 and the range is a ball.
     """
@@ -32,17 +33,6 @@ class Range:
             self.points is None or 2 <= self.points <= 100_000,
             f"attack: expected a grid of 2 to 100,000 points, got {self.points}",
         )
-
-    @property
-    def grid(self) -> tuple[float, ...]:
-        """The points of a grid; the two ends otherwise."""
-        return tuple(np.linspace(self.low, self.high, self.points or 2).tolist())
-
-    def holds(self, value: float) -> bool:
-        """Whether the value is a point of the grid, or within the interval."""
-        if not self.points:
-            return self.low <= value <= self.high
-        return min(abs(value - point) for point in self.grid) <= 1e-9 * max(1.0, abs(value))
 
     def __str__(self) -> str:
         if self.low == self.high:
@@ -102,8 +92,14 @@ class Attack:
         }
 
     def __str__(self) -> str:
-        mesh = ", ".join(f"{n} every {(r.high - r.low) / (r.points - 1):.3g}" for n, r in self if r.points)
+        mesh = ", ".join(_mesh(name, r) for name, r in self if r.points)
         return ", ".join(f"{name} {r}" for name, r in self) + (f" (grid: {mesh}; nothing between)" if mesh else "")
+
+
+def _mesh(name: str, r: Range) -> str:
+    """How far apart the points of a grid are; of a lattice, that it is one."""
+    lattice = " down and right, within the disc" if is_planar(name) else ""
+    return f"{name} every {Grid(name, r).spacing:.3g}{lattice}"
 
 
 def _text(value: float) -> str:

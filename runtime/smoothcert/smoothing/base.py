@@ -16,6 +16,7 @@ from ..noise import Stream
 from ..spatial import Raw
 from . import bounds, pipeline
 from .attack import Attack
+from .pairs import find_theorem
 from .theorem import Theorem, sample_log_ratio
 
 if TYPE_CHECKING:
@@ -55,7 +56,7 @@ class Smoothing(ABC):
     @property
     def theorem(self) -> Theorem:
         """What covers the parts together. `ValueError` where nothing does."""
-        return bounds.find_theorem(self.parts)
+        return find_theorem(self.parts)
 
     def p_star(self, attack: AnyAttack) -> float:
         """The top-class probability at the input above which the smoothed classifier survives every attack of the set.
@@ -96,6 +97,10 @@ class Smoothing(ABC):
         """Whether a class with p_lower stays ahead of any with p_upper < 1 - p_lower all over the set."""
         return self.guarantee == "exact" and bounds.leads(self, attack, p_lower, p_upper)
 
+    def hint(self, attack: Attack | None, p_lower: float) -> str:
+        """Why that p_lower does not certify the attack (None: any radius at all), and what would; empty if unknown."""
+        return ""
+
     @property
     def main(self) -> Part | None:
         """The one parameter that has a radius; None where there are several."""
@@ -109,7 +114,7 @@ class Smoothing(ABC):
         part, p_upper = self.main, 1 - p_lower if p_upper is None else p_upper
         if part is None or p_lower <= p_upper:
             return 0.0, 0.0
-        bounds.find_theorem(self.parts)
+        find_theorem(self.parts)
         left = bounds.reach(part.line, -1, p_lower, p_upper) if part.signed else 0.0
         return left, bounds.reach(part.line, 1, p_lower, p_upper)
 
@@ -178,7 +183,7 @@ class Smoothing(ABC):
 
         `raw` is the image that x was made of, for smoothings that act ahead of the preprocessing.
         """
-        bounds.find_theorem(self.parts)  # what no theorem covers is not sampled
+        find_theorem(self.parts)  # what no theorem covers is not sampled
         return pipeline.encode(self.parts, x)
 
     def perturb(self, encoded: pipeline.Encoded, stream: Stream, first: int, out: NDArray[Any]) -> None:

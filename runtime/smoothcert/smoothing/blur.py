@@ -11,6 +11,8 @@ from ..transforms.blur import HEAT_BORDERS
 from .laws import Exponential, FoldedNormal, Rayleigh, Uniform
 from .part import Kind, Part
 
+_EDGES = 1.13  # border reflect101 can lengthen an l2 vector by 1.061 an axis; the others cannot: docs/theory.md
+
 
 @dataclass(frozen=True)
 class Blur(Part):
@@ -29,6 +31,7 @@ class Blur(Part):
         "exponential": Exponential, "uniform": Uniform, "folded-normal": FoldedNormal, "rayleigh": Rayleigh,
     }  # fmt: skip
     moves: ClassVar[bool] = True
+    composes: ClassVar[bool] = True
     scale: float
     law: str = "exponential"
     border: str = "reflect101"
@@ -38,3 +41,7 @@ class Blur(Part):
         require(
             self.border in HEAT_BORDERS, f"blur: expected a border of {', '.join(HEAT_BORDERS)}, got {self.border!r}"
         )
+
+    @property
+    def stretch(self) -> float | None:
+        return _EDGES if self.border == "reflect101" else 1.0

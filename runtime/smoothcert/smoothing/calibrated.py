@@ -1,36 +1,32 @@
 """Transformations that compose up to an error that was measured: theory.md section 4.
 
-Source: Fischer, Baader, Vechev 2020 (Statistical verification of general perturbations), sections 4 and 5; the tighter
-rule and its proof: docs/theory.md, section 4.
+Source: Fischer, Baader, Vechev 2020 (Statistical verification of general perturbations), sections 4 and 5; the rules
+themselves, and the tighter one's proof: `error_rule`.
 """
 
 from __future__ import annotations
 
 import math
 from dataclasses import dataclass, field, replace
-from typing import Any, Literal, cast
+from typing import Any, cast
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.optimize import brentq
-from scipy.special import ndtr, ndtri
 
 from ..errors import CalibrationError, DataError, require
 from ..evidence import Evidence
 from ..noise import Stream
 from ..spatial import Raw
-from ..transforms.attacks import Manner, attacked
+from ..transforms.attacks import ATTACKS, Manner, attacked
 from . import pipeline
 from .attack import Attack, Range
 from .base import AnyAttack, Guarantee, Smoothing
 from .calibration import Calibration, ErrorBounds
+from .error_rule import DOWN, ERROR_RULES, ErrorRule, least_sigma, most, needed
 from .geometry import WHOLE, Translation
 from .laws import Normal
+from .noise import Noise
 from .part import Part
-
-ErrorRule = Literal["tight", "paper"]
-ERROR_RULES: tuple[ErrorRule, ...] = ("tight", "paper")
-_DOWN = 1 - 1e-12
 
 
 @dataclass(frozen=True)
@@ -56,10 +52,11 @@ class Calibrated(Smoothing):
         title = (
             "calibrated: expected brightness, contrast, gamma, rotation, scaling or translation, each once, then noise"
         )
-        require(len(names) > 1 and names[-1] == "noise" and len(set(names)) == len(names), f"{title}; got {names}")
+        once = len(names) > 1 and isinstance(self.parts[-1], Noise) and len(set(names)) == len(names)
+        require(once, f"{title}; got {names}")
         for part in self.moved:
             whole = isinstance(part, Translation) and part.interpolation == WHOLE
-            usable = isinstance(part.line, Normal) and part.name not in ("noise", "blur") and not whole
+            usable = isinstance(part.line, Normal) and part.name in ATTACKS and not whole
             require(usable, f"{title}; got {part.label}" + whole * ": give it interpolation=bilinear")
         require(self.error_rule in ERROR_RULES, f"error rule: expected tight or paper, got {self.error_rule!r}")
 
@@ -122,76 +119,83 @@ class Calibrated(Smoothing):
         return self.parts[-1].scale
 
     def p_star(self, attack: AnyAttack) -> float:
-        """As for every smoothing; attacks beyond the calibrated range are refused."""
-        attack = Attack.of(attack)
-        moved = self._shift(attack)
+        """As for every smoothing; attacks that hold more than was measured are refused."""
+        moved = self._moved(Attack.of(attack))
+        found = (needed(math.hypot(moved, error / self._sigma), e, self.error_rule) for error, e in self._usable)
+        return min((1.0, *found))
 
-        def needed(error: float, e: float) -> float:
-            distance = math.hypot(moved, error / self._sigma) * (2 - _DOWN)
-            return float(ndtr(distance + ndtri(0.5 + e)) if self.error_rule == "tight" else ndtr(distance) + e)
-
-        return min((1.0, *(needed(error, e) for error, e in self.calibration.bounds if e < 0.5)))
+    @property
+    def _usable(self) -> ErrorBounds:
+        return tuple((error, e) for error, e in self.calibration.bounds if e < 0.5)
 
     def leads(self, attack: Attack, p_lower: float, p_upper: float) -> bool:
-        moved = self._shift(attack)
+        moved = self._moved(attack)
         return any(
-            math.hypot(moved, error / self._sigma) < self._most(p_lower, p_upper, e)
+            math.hypot(moved, error / self._sigma) < most(p_lower, p_upper, e, self.error_rule)
             for error, e in self.calibration.bounds
         )
 
-    def _most(self, p_lower: float, p_upper: float, e: float) -> float:
-        """The distance between the laws that the lead survives; 0 where it survives none."""
-        if self.error_rule == "paper":
-            p_lower, p_upper, e = p_lower - e, p_upper + e, 0.0
-        if p_lower <= p_upper + 2 * e:
-            return 0.0
-        if p_upper >= 1 - p_lower:
-            return max(0.0, float(ndtri(p_lower) - ndtri(0.5 + e))) * _DOWN
+    def hint(self, attack: Attack | None, p_lower: float) -> str:
+        if not self._usable:
+            return "the calibration bounds no error, for it has too few inputs or draws; measure more"
+        what, moved = ("this attack", self._moved(attack)) if attack else ("any radius", 0.0)
+        found = self.least_sigma(attack, p_lower)
+        if found is None:
+            farthest = max(most(p_lower, 1 - p_lower, e, self.error_rule) for _, e in self._usable)
+            if farthest == 0:
+                return (
+                    f"p_lower = {p_lower:.4g} is too little for what the calibration bounds; raise n, or measure more"
+                )
+            times = math.ceil(100 * moved / farthest) / 100
+            return (
+                f"this attack is {moved:.3g} standard deviations of the parts away, and votes that all agree reach "
+                f"{farthest:.3g} with no error at all: it needs more than {times:g} times the scale, measured anew"
+            )
+        sigma, error = found
+        if sigma < self._sigma:
+            return ""
+        return (
+            f"the calibration's smallest error that serves here, E = {error:.4g}, needs noise of at least "
+            f"{math.ceil(1000 * sigma) / 1000:g} for {what}; this run has {self._sigma:g}"
+        )
 
-        def margin(distance: float) -> float:
-            return float(ndtr(ndtri(p_lower) - distance) - ndtr(ndtri(p_upper) + distance)) - 2 * e
+    def least_sigma(self, attack: AnyAttack | None, p_lower: float) -> tuple[float, float] | None:
+        """The least noise with which p_lower survives the attack (None: the smallest), and the error that asks for it.
 
-        return max(0.0, float(brentq(margin, 0.0, 40.0, xtol=1e-13)) * _DOWN - 1e-12)
+        None where no noise is enough.
+        """
+        moved = self._moved(Attack.of(attack)) if attack else 0.0
+        return least_sigma(moved, self.calibration.bounds, p_lower, self.error_rule)
 
     def reach(self, p_lower: float, p_upper: float | None = None) -> tuple[float, float]:
         part, p_upper = self.main, 1 - p_lower if p_upper is None else p_upper
         if part is None or p_lower <= p_upper:
             return 0.0, 0.0
         squares = (
-            self._most(p_lower, p_upper, e) ** 2 - (error / self._sigma) ** 2 for error, e in self.calibration.bounds
+            most(p_lower, p_upper, e, self.error_rule) ** 2 - (error / self._sigma) ** 2
+            for error, e in self.calibration.bounds
         )
-        reached = part.scale * math.sqrt(max(0.0, *squares, 0.0)) * _DOWN
+        reached = part.scale * math.sqrt(max(0.0, *squares, 0.0)) * DOWN
         limit = dict(self.calibration.attack).get(part.name, Range(part.value(0.0), part.value(0.0)))
         left, right = part.coordinate(limit.low), part.coordinate(limit.high)
         if left > 0 or right < 0:  # what lies between the identity and the range was not measured
             return 0.0, 0.0
         return min(reached, 0.0 - left) if part.signed else 0.0, min(reached, right)
 
-    def _shift(self, attack: Attack) -> float:
-        """How far the attack moves the law, in standard deviations of the moved parts."""
+    def _moved(self, attack: Attack) -> float:
+        """How far the attack moves the law, in standard deviations of the moved parts; 0 for what it leaves out."""
         by = {part.name: part for part in self.moved}
-        limits = dict(self.calibration.attack)
         known = ", ".join(repr(name) for name in by)
         require(
-            "noise" not in dict(attack),
+            self.parts[-1].name not in dict(attack),
             "attack: no theorem for noise ahead of parts that bend or amplify it; leave noise out of the attack",
         )
         strange = [name for name, _ in attack if name not in by]
         require(not strange, f"attack: expected parameters that are smoothed ({known}), got {', '.join(strange)}")
         require(bool(attack.ranges), f"attack: expected a value for at least one of {known}, got nothing")
-        moved = 0.0
-        for name, r in attack:
-            limit = limits.get(name, Range(by[name].value(0.0), by[name].value(0.0)))
-            inside = r.high <= limit.high and (r.low >= limit.low or not by[name].signed)
-            require(inside, f"attack: expected {name} within {limit}, which was calibrated, got {r}; calibrate more")
-            listed = r.points is not None or r.low == r.high
-            held = r == limit or (by[name].signed and listed and all(limit.holds(value) for value in r.grid))
-            require(
-                limit.points is None or held,
-                f"attack: expected {name} at points of the grid {limit}, which alone were calibrated, got {r}",
-            )
-            moved += max(abs(by[name].coordinate(value)) for value in (r.low, r.high)) ** 2 / by[name].scale ** 2
-        return math.sqrt(moved)
+        self.calibration.require_measured(self.moved, attack)
+        ends = {name: [by[name].coordinate(value) / by[name].scale for value in (r.low, r.high)] for name, r in attack}
+        return math.hypot(*(max(map(abs, both)) for both in ends.values()))
 
     def attack_model(self, x: NDArray[Any]) -> str:
         """Always `integer`: what an attacker's 8-bit pipeline rounds and cuts off is in the error."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
@@ -10,7 +11,8 @@ import cv2
 
 from ..errors import CalibrationError, require
 from ..spatial import Spatial
-from .attack import Attack
+from .attack import Attack, Range
+from .grid import Grid, listed
 
 if TYPE_CHECKING:
     from .part import Part
@@ -50,6 +52,9 @@ class Calibration:
     def __post_init__(self) -> None:
         require(self.strategy in STRATEGIES, f"strategy: expected {', '.join(STRATEGIES)}, got {self.strategy!r}")
         require(0.5 < self.confidence < 1, f"confidence: expected 0.5 to 1, got {self.confidence:g}")
+        pairs = [*self.bounds, *(pair for bounds in self.inputs.values() for pair in bounds)]
+        sound = all(0 <= bound < math.inf and 0 <= e <= 1 for bound, e in pairs)
+        require(sound, "calibration: expected errors >= 0, each with a probability, got others; measure again")
 
     @property
     def per_input(self) -> bool:
@@ -89,6 +94,27 @@ class Calibration:
             raise CalibrationError(
                 f"calibration: made for {_texts(there)}, got {_texts(here)}; calibrate this pipeline"
             )
+
+    def require_measured(self, parts: tuple[Part, ...], attack: Attack) -> None:
+        """`ValueError` where the attack holds more than was measured.
+
+        A part that the attack leaves out stays at its identity, which must have been measured like any other value.
+        """
+        asked, limits = dict(attack), dict(self.attack)
+        for part in parts:
+            name, still = part.name, Range(part.value(0.0), part.value(0.0))
+            r, limit = asked.get(name, still), limits.get(name, still)
+            inside = r.high <= limit.high and (r.low >= limit.low or not part.signed)
+            values = listed(name, r)
+            got = str(r) if name in asked else f"none, which leaves it at {r}; name {name} in the attack, too"
+            require(inside, f"attack: expected {name} within {limit}, which was calibrated, got {got}; calibrate more")
+            if limit.points:
+                held = r == limit or (values is not None and not Grid(name, limit).lacks(values))
+                want = f"{name} at points of the grid {limit}, which alone were calibrated"
+            else:
+                held = values is None or self.strategy != "dataset-sampling" or name not in limits
+                want = f"an interval of {name}, for attacks were drawn evenly from {limit} and single values never are"
+            require(held, f"attack: expected {want}, got {got}")
 
     def require_opencv(self) -> None:
         """`CalibrationError` where another OpenCV measured."""

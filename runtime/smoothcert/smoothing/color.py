@@ -31,8 +31,13 @@ class Brightness(Part):
     unit: ClassVar[str] = "[0,1] intensities for 8-bit inputs, else the input's units"
     kind: ClassVar[Kind] = "additive"
     laws: ClassVar[Mapping[str, type[Any]]] = {"normal": Normal}
+    composes: ClassVar[bool] = True
     scale: float
     law: str = "normal"
+
+    @property
+    def stretch(self) -> float | None:
+        return 1.0
 
     def apply(self, out: NDArray[Any], stream: Stream, first: int, unit: float) -> None:
         color.add_brightness(out, self.draw(stream, first, len(out)), unit)
@@ -50,6 +55,7 @@ class Contrast(Part):
     unit: ClassVar[str] = "factor"
     kind: ClassVar[Kind] = "factor"
     laws: ClassVar[Mapping[str, type[Any]]] = {"lognormal": LogNormal}
+    composes: ClassVar[bool] = True
     scale: float
     law: str = "lognormal"
     about: Literal["0", "mid"] = "0"
@@ -82,6 +88,7 @@ class Gamma(Part):
     unit: ClassVar[str] = "exponent"
     kind: ClassVar[Kind] = "factor"
     laws: ClassVar[Mapping[str, type[Any]]] = {"lognormal": LogNormal, "rayleigh": LogRayleigh}
+    composes: ClassVar[bool] = True
     scale: float
     law: str = "lognormal"
 

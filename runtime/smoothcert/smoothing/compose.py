@@ -10,14 +10,15 @@ from ..errors import ArgumentError, require
 from .attack import Attack
 from .base import Guarantee, Smoothing
 from .blur import Blur
-from .bounds import find_theorem
-from .calibrated import Calibrated, ErrorRule
+from .calibrated import Calibrated
 from .calibration import Calibration
 from .color import Brightness, Contrast, Gamma
 from .composition import Composition
 from .enumeration import Enumeration
+from .error_rule import ErrorRule
 from .geometry import Rotation, Scaling, Translation
 from .noise import Noise
+from .pairs import find_theorem
 from .part import Part
 
 PARTS: dict[str, type[Any]] = {
@@ -77,11 +78,7 @@ def smoothing_of(recipe: Mapping[str, Any]) -> Smoothing:
     try:
         if recipe["guarantee"] == "enumerated":
             return Enumeration(Attack.of({name: recipe["attack"][name] for name in recipe["order"]}), recipe["border"])
-        parts = []
-        for part in recipe["parts"]:
-            options = {k: v for k, v in part.items() if k not in ("part", "scale", "unit")}
-            require(part["part"] in PARTS, f"recipe: expected a part of {', '.join(PARTS)}, got {part['part']!r}")
-            parts.append(_part(part["part"], part["scale"], options, f"recipe: {part['part']}"))
+        parts = [described(part) for part in recipe["parts"]]
         if recipe["guarantee"] == "calibrated":
             rule = recipe["calibration"]["error_rule"]
             measured = Calibration.of({"bounds": (), **recipe["calibration"]})
@@ -91,6 +88,14 @@ def smoothing_of(recipe: Mapping[str, Any]) -> Smoothing:
         raise ArgumentError(
             f"recipe: expected a smoothing of guarantee and parts, got {dict(recipe)}; use the version that wrote it"
         ) from None
+
+
+def described(description: Mapping[str, Any]) -> Part:
+    """The part of that description; `ValueError` for one that this version does not know."""
+    options = {k: v for k, v in description.items() if k not in ("part", "scale", "unit")}
+    name = description["part"]
+    require(name in PARTS, f"recipe: expected a part of {', '.join(PARTS)}, got {name!r}")
+    return _part(name, description["scale"], options, f"recipe: {name}")
 
 
 def _part(name: str, scale: float, options: Mapping[str, str], where: str) -> Part:

@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from ..errors import require
-from . import bounds
 from .base import Guarantee, Smoothing
+from .pairs import find_theorem
 from .part import Part
 
 GUARANTEES: tuple[Guarantee, ...] = ("exact", "path")
@@ -20,7 +20,7 @@ class Composition(Smoothing):
     guarantee: Guarantee = "exact"
 
     def __post_init__(self) -> None:
-        bounds.find_theorem(self.parts)
+        find_theorem(self.parts)
         require(self.guarantee in GUARANTEES, f"guarantee: expected exact or path, got {self.guarantee!r}")
         rough = [f"{p.name} with law {p.line.name}" for p in self.parts if not p.line.smooth]
         require(

@@ -19,6 +19,7 @@ from ..transforms.checks import require_name
 from ..transforms.geometry import WARP_BORDERS
 from .attack import Attack, Range
 from .base import Guarantee, Smoothing
+from .grid import Grid
 from .part import Part
 from .pipeline import Encoded, raw_of
 
@@ -109,4 +110,4 @@ def _values(name: str, r: Range) -> tuple[Any, ...]:
         r.points is not None or r.low == r.high,
         f"attack: {name} {r} has no end of members; give a grid, {name}={r.low:g}:{r.high:g}:POINTS",
     )
-    return r.grid if r.points else (r.low,)
+    return Grid(name, r).points if r.points else (r.low,)

@@ -14,6 +14,8 @@ from ..noise import MAX_STD, Stream, float_normal, integer_normal
 from ..transforms.attacks import Manner
 from ..transforms.checks import INTERPOLATIONS, require_name
 from ..transforms.geometry import WARP_BORDERS
+from .attack import Range
+from .grid import Grid
 from .laws import LogNormal, Normal
 from .part import Kind, Part
 
@@ -24,7 +26,6 @@ class _Warp(Part):
     """A part that OpenCV's warps compute, with a border and an interpolation."""
 
     moves: ClassVar[bool] = True
-    composes: ClassVar[bool] = False
     border: str
     interpolation: str
 
@@ -117,8 +118,18 @@ class Translation(Part):
         return self.border == "wrap" and self.interpolation == WHOLE
 
     @property
+    def stretch(self) -> float | None:
+        return 1.0 if self.composes else None
+
+    @property
     def manner(self) -> Manner:
         return Manner(self.border, "nearest" if self.interpolation == WHOLE else self.interpolation)
+
+    def grid(self, r: Range) -> Grid:
+        grid = Grid(self.name, r)
+        whole = self.interpolation != WHOLE or all(v.is_integer() for point in grid.points for v in point)
+        require(whole, f"attack: expected a grid of whole pixels, as draws are, got {r}; give translation={r.high:g}")
+        return grid
 
     def drawn_slack(self, x: NDArray[Any]) -> float:
         return 2 * integer_normal(self.scale).total_variation if self.interpolation == WHOLE else 0.0

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from ..errors import DataError, require
 from ..noise import MAX_STD, Stream, float_normal, integer_normal
 from .laws import Normal
-from .part import Kind, Part
+from .part import Kind, Part, require_scale
 from .pipeline import Encoded
 
 
@@ -32,10 +32,11 @@ class Noise(Part):
     kind: ClassVar[Kind] = "norm"
     laws: ClassVar[Mapping[str, type[Any]]] = {"normal": Normal}
     whole: ClassVar[bool] = True
+    composes: ClassVar[bool] = True
     sigma: float
 
     def __post_init__(self) -> None:
-        require(0 < self.sigma <= 1e30, f"noise: expected a standard deviation sigma > 0, got {self.sigma:g}")
+        require_scale("noise: expected a standard deviation sigma", self.sigma)
 
     @property
     def scale(self) -> float:  # type: ignore[override]

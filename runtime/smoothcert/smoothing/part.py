@@ -13,11 +13,20 @@ from numpy.typing import NDArray
 from ..errors import DataError, require
 from ..noise import Stream, uniform
 from ..transforms.attacks import Manner
+from .attack import Range
 from .base import Guarantee, Smoothing
+from .grid import Grid
 from .laws import Law
 
 Kind = Literal["additive", "factor", "norm", "variance"]
 _MOST_LOG = 10.0  # scale of a log factor: eight deviations of it are still a float32
+LEAST, MOST = 1e-12, 1e12  # scales: beyond, squares and draws leave what floats can tell apart
+
+
+def require_scale(expected: str, scale: float) -> None:
+    """`ValueError` for a scale of a law that is no positive number, or too small or large to compute with."""
+    require(scale > 0, f"{expected} > 0, got {scale:g}")
+    require(LEAST <= scale <= MOST, f"{expected} from {LEAST:g} to {MOST:g}, got {scale:g}")
 
 
 class Part(Smoothing):
@@ -29,12 +38,12 @@ class Part(Smoothing):
     laws: ClassVar[Mapping[str, type[Any]]]  # by name, the default first
     whole: ClassVar[bool] = False  # 8-bit inputs stay whole numbers
     moves: ClassVar[bool] = False  # moves pixels about, rather than changing each for itself
-    composes: ClassVar[bool] = True  # obeys its composition law exactly, without a calibration
+    composes: ClassVar[bool] = False  # obeys its composition law exactly, without a calibration
     scale: float
     law: str
 
     def __post_init__(self) -> None:
-        require(1e-30 <= self.scale <= 1e30, f"{self.name}: expected a scale > 0, got {self.scale:g}")
+        require_scale(f"{self.name}: expected a scale", self.scale)
         low = self.law != "lognormal" or self.scale <= _MOST_LOG
         require(low, f"{self.name}: expected a scale of at most {_MOST_LOG:g}, got {self.scale:g}")
         require(self.law in self.laws, f"{self.name}: expected a law of {', '.join(self.laws)}, got {self.law!r}")
@@ -77,6 +86,14 @@ class Part(Smoothing):
         """Whether attacks go to both sides of the identity."""
         return self.kind in ("additive", "factor")
 
+    @property
+    def stretch(self) -> float | None:
+        """How many times farther apart, in l2, any draw can bring two images, at most; None where there is no bound.
+
+        An attack on noise behind the part grows by as much.
+        """
+        return None
+
     def coordinate(self, value: float) -> float:
         """The coordinate of an attack's value; `ValueError` outside the range of the parameter."""
         least = {"additive": -math.inf, "factor": math.ulp(0.0), "norm": 0.0, "variance": 0.0}[self.kind]
@@ -87,6 +104,10 @@ class Part(Smoothing):
     def value(self, coordinate: float) -> float:
         """The attack's value at a coordinate; factors stay floats > 0: nothing survives e^700, or its inverse."""
         return math.exp(min(max(coordinate, -700.0), 700.0)) if self.kind == "factor" else coordinate
+
+    def grid(self, r: Range) -> Grid:
+        """The grid of attacks that the range means; `ValueError` for points that the part has no attacks at."""
+        return Grid(self.name, r)
 
     def combined(self, first: Any, second: Any) -> Any:
         """The value of two transformations in a row, by the composition law."""

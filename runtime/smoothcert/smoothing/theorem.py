@@ -8,14 +8,16 @@ scale and a shift, in either order), and pixel noise that a random contrast magn
 from __future__ import annotations
 
 import functools
+import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy.special import ndtr
 
+from ..errors import require
 from ..neyman_pearson import Pair, Tilt
 from .laws import Law, Normal
 
@@ -67,10 +69,28 @@ _MovingMaker = Callable[[int], _Moving]
 
 @dataclass(frozen=True)
 class Theorem:
-    """The laws of the parameters by name, and which of them form the affine group."""
+    """The laws of the parameters by name, and which of them form the affine group.
+
+    `noise`: the pixel noise behind other parts, by name. `stretches`: how many times longer, at most, each of those may
+    make an attack on it; None where there is no bound. A scale that `affine` has with the noise is not among them.
+    """
 
     laws: Mapping[str, Law]
     affine: Affine | None = None
+    noise: str = ""
+    stretches: Mapping[str, float | None] = field(default_factory=dict)
+
+    def stretch(self, name: str) -> float:
+        """How many times longer an attack on the parameter may become, at most; `ValueError` without a bound."""
+        if name != self.noise:
+            return 1.0
+        unbounded = [part for part, factor in self.stretches.items() if factor is None]
+        require(
+            not unbounded,
+            f"attack: no theorem for an attack on {name} behind {' and '.join(unbounded)}, which may lengthen it "
+            f"without bound; leave {name} out of the attack",
+        )
+        return math.prod(factor for factor in self.stretches.values() if factor is not None)
 
     @property
     def grouped(self) -> set[str]:
