@@ -51,6 +51,7 @@ BY_VALUES = COUNTS | {
     "BlackmanWindow", "ConstantOfShape", "HammingWindow", "HannWindow", "ImageDecoder", "MelWeightMatrix", "Range",
     "StringNormalizer", "StringSplit",
 }  # fmt: skip
+STEERED = {"Loop": (0, 1), "SplitToSequence": (1,)}  # of which nothing is proved: inputs that no value may decide
 
 
 @dataclass(frozen=True)
@@ -88,7 +89,9 @@ def _settled(node: onnx.NodeProto, found: Proved) -> bool:
     known = node.op_type in BY_SHAPE or node.op_type in BY_ARGUMENTS
     if known and sizes <= found.values and set(node.input) - {""} <= found.shapes:
         return True
-    if node.op_type in BY_VALUES or (node.op_type in BY_ARGUMENTS and set(node.input[:1]) <= found.shapes):
+    steered = {name for i in STEERED.get(node.op_type, ()) for name in node.input[i : i + 1]} - {""}
+    computed = node.op_type in BY_ARGUMENTS and set(node.input[:1]) <= found.shapes
+    if node.op_type in BY_VALUES or computed or not steered <= found.values:
         found.loose.append(node.op_type)
     found.loose.extend(name for inner in subgraphs(node) for name in _counts(inner))
     return False
