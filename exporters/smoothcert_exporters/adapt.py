@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 
 import onnx
 from onnx import TensorProto, inliner, version_converter
 
-from smoothcert.errors import ModelError, ProviderError, first_line
+from smoothcert.errors import ModelError, ProviderError, first_line, require
 from smoothcert.model_file import read_model
 
 from .dynamic_batch import free_batch
 from .folding import constant_nodes, fold_batch_norm, fold_constants
-from .graph import CannotAdapt, constants, inputs, opset, prune, set_shape, static_shape
+from .graph import Array, CannotAdapt, constants, inputs, opset, prune, set_shape, static_shape
 from .outputs import drop_dead_inputs, keep_output, scores_output, unzip, wide, widen
 from .parity import BATCHES
+from .shapes import proved
 from .trial import Trial, input_shape, observe
 
 _OLDEST = 8  # opset from which the runtime takes a file
@@ -26,23 +28,29 @@ _MODERN = 18  # opset that an older file is upgraded to
 class Adapted:
     """A classifier ready to certify. `changes` says each change in words; `batch` is the size it stays fixed to.
 
-    `warning` names what could not be changed, and what that costs; empty where all could.
+    `warning` names what could not be changed, and what that costs; empty where all could. `given` is the graph before
+    the changes, with one input and scores that numpy knows.
     """
 
     proto: onnx.ModelProto
     changes: tuple[str, ...]
     batch: int | None
-    warning: str = ""
+    warning: str
+    given: onnx.ModelProto
 
 
-def adapt(proto: onnx.ModelProto, folder: str = "", *, output: str | None = None) -> Adapted:
+def adapt(
+    proto: onnx.ModelProto, folder: str = "", *, output: str | None = None, examples: Array | None = None
+) -> Adapted:
     """Adapt a classifier; the graph given stays as it is. `folder` holds its external weights, if any.
 
     ZipMap removed, one output kept (`output`, or the scores found by a trial), initializers no longer listed as
     inputs, local functions inlined, opsets before 8 upgraded, constants computed ahead, BatchNormalization folded, and
-    a fixed batch axis made free. Every change is tried on random inputs against the graph given: scores within 1e-5
-    at its own batch size, the same for every row at batches of 1, 2 and 17; one that fails is not made. The same bytes
-    every time. Raises `ModelError` for what is no classifier that can be certified.
+    a fixed batch axis made free. What the batch is to every operator, and that no shape depends on values, is proved
+    from the graph; and every change is tried against the graph given, on random and hard inputs and on `examples`
+    (n, *shape of one input), values as the graph takes them: scores within 1e-5 at its own batch size, the same for
+    every row at batches of 1, 2 and 17. A change that fails is not made. The same bytes every time. Raises `ModelError`
+    for what is no classifier that can be certified.
     """
     work = _copy(proto)
     changes = _settle(work, folder, output)
@@ -51,14 +59,17 @@ def adapt(proto: onnx.ModelProto, folder: str = "", *, output: str | None = None
     entry = inputs(work.graph)[0]
     declared = (static_shape(entry) or (None,))[0]
     shape = input_shape(work)
+    given = proto if len(inputs(proto.graph)) == 1 and not wide(proto) else original
+    mixing = _mixing(work, declared)
     if shape is None:
-        warning = _free_axes(declared)
-        return Adapted(work, changes, declared, warning)
-    given = proto if len(inputs(proto.graph)) == 1 and not wide(proto) else work
-    trial = Trial(given, folder, value.name, shape, declared)
-    if declared is None and not trial.breaks(work):
+        if mixing and declared is None:
+            entry.type.tensor_type.shape.dim[0].dim_value = declared = 1
+        return Adapted(work, changes, declared, _free_axes(declared), given)
+    require(examples is None or examples.shape[1:] == shape, f"examples: expected inputs of shape {shape}")
+    trial = Trial(given, folder, value.name, shape, declared, examples)
+    if declared is None and not mixing and not trial.breaks(work):
         work, more = _folded(work, folder, shape, trial, batch=2)
-        return Adapted(work, (*changes, *more), None)
+        return Adapted(work, (*changes, *more), None, "", given)
     fixed = declared or 1
     freed = _copy(original)
     try:
@@ -70,10 +81,21 @@ def adapt(proto: onnx.ModelProto, folder: str = "", *, output: str | None = None
         if declared is None:
             set_shape(entry, [1, *shape])
         work, more = _folded(work, folder, shape, trial, batch=fixed)
-        return Adapted(work, (*changes, *more), fixed, _slow(fixed, error))
+        return Adapted(work, (*changes, *more), fixed, _slow(fixed, error), given)
     was = f"batch axis, fixed to {fixed}, made free" if declared else "batch size baked into the graph taken out"
     work, more = _folded(freed, folder, shape, trial, batch=fixed)
-    return Adapted(work, (*changes, was, *more), None)
+    return Adapted(work, (*changes, was, *more), None, "", given)
+
+
+def _mixing(proto: onnx.ModelProto, declared: int | None) -> bool:
+    """Whether a shape depends on the values of the whole batch; `ModelError` where the file allows no batch of one."""
+    loose = proved(proto.graph).loose
+    if loose and (declared or 1) > 1:
+        raise ModelError(
+            f"expected rows that do not depend on each other: {loose[0]} gives a shape that depends on the values of "
+            f"all {declared} inputs of a batch; export the model with a batch axis of 1"
+        )
+    return bool(loose)
 
 
 def _copy(proto: onnx.ModelProto) -> onnx.ModelProto:
@@ -147,10 +169,10 @@ def upgrade(proto: onnx.ModelProto, version: int) -> onnx.ModelProto:
 
 
 def skeleton(proto: onnx.ModelProto) -> onnx.ModelProto:
-    """The model without its weights, for checks that need none."""
+    """The model without its weights, for checks that need none but single values."""
     bare = _copy(proto)
     for tensor in bare.graph.initializer:
-        if tensor.dims:
+        if math.prod(tensor.dims) > 1 or tensor.data_location == TensorProto.EXTERNAL:
             kept = TensorProto(name=tensor.name, data_type=tensor.data_type, dims=tensor.dims)
             tensor.CopyFrom(kept)
     return bare

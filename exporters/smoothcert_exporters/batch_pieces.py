@@ -118,11 +118,13 @@ def split(rewrite: Rewrite, node: onnx.NodeProto) -> list[Axis | None]:
 
 def resize(rewrite: Rewrite, node: onnx.NodeProto) -> list[Axis | None]:
     """By scales, 1 for the batch; or to sizes, of which the batch's is read off the input."""
-    axis = rewrite.axis(node.input[0])
+    axis = only(rewrite, node)
     shape, new = rewrite.shape(node.input[0]), rewrite.shape(node.output[0])
-    if axis is None or not axis.exact or shape[axis.position] != new[axis.position]:
+    if not axis.exact or shape[axis.position] != new[axis.position]:
         raise CannotAdapt(f"{node.op_type} changes the batch")
     around = attribute(node, "axes")
+    if attribute(node, "coordinate_transformation_mode", b"") == b"tf_crop_and_resize" and around is None:
+        raise CannotAdapt("Resize crops, and names the batch among its axes")
     if len(node.input) > 3 and node.input[3] and (around is None or axis.position in around):
         if around is not None:
             raise CannotAdapt("Resize names the batch among its axes")

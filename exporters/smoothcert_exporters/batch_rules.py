@@ -50,6 +50,8 @@ def images(rewrite: Rewrite, node: onnx.NodeProto) -> list[Axis | None]:
     axis = only(rewrite, node)
     if axis.position != 0:
         raise CannotAdapt(f"{node.op_type} has the batch on axis {axis.position}")
+    if node.op_type == "MaxPool" and any(node.output[1:]):
+        raise CannotAdapt("MaxPool gives places in the whole batch")
     return same(rewrite, node, axis)
 
 
@@ -57,6 +59,8 @@ def matmul(rewrite: Rewrite, node: onnx.NodeProto, at: tuple[int, int] = (0, 1))
     """The batch among the leading axes of both operands, or on an axis of one that is not summed over."""
     names = [node.input[i] for i in at]
     axes = [rewrite.axis(name) for name in names]
+    if any(rewrite.axis(name) for i, name in enumerate(node.input) if name and i not in at):
+        raise CannotAdapt(f"{node.op_type} has a scale that is computed from the input")
     ranks = [len(rewrite.shape(name)) for name in names]
     if min(ranks) < 2:
         raise CannotAdapt("a MatMul with a vector has no axis left for the batch")

@@ -13,6 +13,7 @@ from .batch_axis import Axis, Rewrite
 from .batch_rules import Rule
 from .folding import constant_nodes, fold_constants, take_branches
 from .graph import Array, CannotAdapt, array, constants, inputs, prune, reads, replace_nodes, set_shape, subgraphs
+from .shapes import BY_VALUES, DOMAINS
 from .trial import observe
 
 _ALONG = [
@@ -119,7 +120,9 @@ def _follow(rewrite: Rewrite, node: onnx.NodeProto) -> None:
     if not any(rewrite.axis(name) for name in reads(node)):
         rewrite.nodes.append(node)
         return
-    rule = RULES.get(node.op_type)
+    rule = RULES.get(node.op_type) if node.domain in DOMAINS else None
+    if node.op_type in BY_VALUES:
+        raise CannotAdapt(f"the shape of what {node.op_type} gives depends on the values of the input")
     if rule is None or any(True for _ in subgraphs(node)):
         raise CannotAdapt(f"what {node.op_type} does to the batch is not known")
     try:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -9,7 +10,23 @@ import numpy as np
 import onnx
 from onnx import helper, numpy_helper
 
-from .graph import Array, add_constant, array, attribute, constants, consumers, is_standard, prune, reads, replace_nodes
+from .graph import (
+    Array,
+    CannotAdapt,
+    add_constant,
+    array,
+    attribute,
+    constants,
+    consumers,
+    defined,
+    is_standard,
+    prune,
+    reads,
+    rename,
+    replace_nodes,
+    static_shape,
+)
+from .shapes import proved
 from .trial import Observed, observe
 
 _MOST = 64 << 20  # bytes of one constant computed ahead
@@ -51,15 +68,18 @@ def _constant(node: onnx.NodeProto) -> onnx.TensorProto | None:
 def fold_constants(proto: onnx.ModelProto, folder: str, shape: tuple[int, ...], *, static: bool) -> int:
     """Compute ahead what does not depend on the input, on one run with inputs of that shape; how many nodes went.
 
-    `static`: the shape is fixed, batch included, so that shapes of tensors are constants too.
+    `static`: the shape is fixed, batch included, so that shapes of tensors are constants too, where they are proved
+    not to depend on values. `CannotAdapt` where the file says otherwise of such a shape than what it is.
     """
     graph = proto.graph
-    fixed = _independent(graph, static=static)
+    fixed = proved(graph).values if static else _of_constants(graph)
     nodes = [node for node in graph.node if set(node.output) - {""} <= fixed]
     if not nodes:
         return 0
     made = [name for node in nodes for name in node.output if name]
-    sizes = observe(proto, folder, shape, made, []).shapes
+    measured = [node.input[0] for node in nodes if node.op_type in ("Shape", "Size")]
+    sizes = observe(proto, folder, shape, list(dict.fromkeys([*made, *measured])), []).shapes
+    _require_honest(graph, {name: sizes[name] for name in measured})
     done: set[str] = set()
     for node in nodes:
         limit = _SMALL if node.op_type in _GROWS else _MOST
@@ -82,14 +102,20 @@ def take_branches(proto: onnx.ModelProto, folder: str) -> int:
     """Put the branch that is taken in place of every If whose condition is an initializer; how many."""
     graph, weights = proto.graph, constants(proto.graph)
     nodes: list[onnx.NodeProto] = []
-    count = 0
+    count, stem = 0, "smoothcert_branch"
+    while any(name.startswith(stem) for name in defined(graph)):
+        stem += "_"
     for node in graph.node:
-        if node.op_type != "If" or node.input[0] not in weights:
+        if node.op_type != "If" or not is_standard(node) or node.input[0] not in weights:
             nodes.append(node)
             continue
         yes = bool(array(weights[node.input[0]], folder).reshape(-1)[0])
         branch: onnx.GraphProto = attribute(node, "then_branch" if yes else "else_branch")
+        if branch.sparse_initializer:
+            raise CannotAdapt("a branch of an If has sparse constants")
+        _own_names(branch, f"{stem}{count}_")
         graph.initializer.extend(branch.initializer)
+        graph.value_info.extend(branch.value_info)
         ends = zip(branch.output, node.output, strict=True)
         nodes += [*branch.node, *(helper.make_node("Identity", [inner.name], [name]) for inner, name in ends)]
         count += 1
@@ -99,13 +125,31 @@ def take_branches(proto: onnx.ModelProto, folder: str) -> int:
     return count
 
 
-def _independent(graph: onnx.GraphProto, *, static: bool) -> set[str]:
-    """Names that do not depend on the graph's input, or only on its shape where that is fixed."""
+def _own_names(branch: onnx.GraphProto, prefix: str) -> None:
+    """Call what a branch defines otherwise: two branches may give one name to different things."""
+    names = {name: prefix + name for name in sorted(defined(branch))}
+    rename(branch, names)
+    for value in (*branch.initializer, *branch.value_info, *branch.output):
+        value.name = names.get(value.name, value.name)
+
+
+def _of_constants(graph: onnx.GraphProto) -> set[str]:
+    """Names that are computed from initializers alone."""
     fixed = set(constants(graph))
     for node in graph.node:
-        if (static and node.op_type in ("Shape", "Size")) or reads(node) <= fixed:
+        if reads(node) <= fixed:
             fixed |= set(node.output)
     return fixed
+
+
+def _require_honest(graph: onnx.GraphProto, sizes: Mapping[str, tuple[int, ...]]) -> None:
+    """`CannotAdapt` where the file's remarks deny a measured shape: ONNX Runtime may compute with the remark."""
+    for value in graph.value_info:
+        said, size = static_shape(value), sizes.get(value.name)
+        if said is None or size is None:
+            continue
+        if len(said) != len(size) or any(n not in (None, m) for n, m in zip(said, size, strict=True)):
+            raise CannotAdapt(f"the file says of {value.name!r} (value_info) a shape that it does not have")
 
 
 @dataclass(frozen=True)
@@ -134,7 +178,7 @@ def fold_batch_norm(proto: onnx.ModelProto, folder: str, seen: Observed) -> tupl
     Any other stays: one kernel of ONNX Runtime does it in one pass. `seen` holds the shapes of the tensors.
     """
     graph = proto.graph
-    counts = consumers(graph)
+    counts, settled = consumers(graph), proved(graph).shapes
     writers = {name: node for node in graph.node for name in node.output}
     folded: list[onnx.NodeProto] = []
     for node in [n for n in graph.node if n.op_type == "BatchNormalization" and is_standard(n)]:
@@ -142,6 +186,8 @@ def fold_batch_norm(proto: onnx.ModelProto, folder: str, seen: Observed) -> tupl
         before = writers.get(node.input[0])
         if norm is None or before is None or counts[node.input[0]] != 1 or not is_standard(before):
             continue
+        if before.op_type == "MatMul" and before.input[0] not in settled:
+            continue  # the rank, and so the axis that is normalised, may be another
         if _into(graph, before, norm, folder, seen):
             if before.op_type == "MatMul":  # has no place for the shift
                 shift = add_constant(graph, "smoothcert_shift", norm.shift.astype(_dtype(graph, before)))

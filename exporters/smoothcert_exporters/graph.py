@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -100,15 +100,23 @@ def replace_nodes(graph: onnx.GraphProto, nodes: Iterable[onnx.NodeProto]) -> No
     graph.node.extend(kept)
 
 
-def rename(graph: onnx.GraphProto, old: str, new: str) -> None:
-    """Call a tensor otherwise wherever a node of the graph writes or reads it."""
+def rename(graph: onnx.GraphProto, names: Mapping[str, str]) -> None:
+    """Call tensors otherwise wherever a node of the graph, or of a graph inside it, writes or reads them."""
     for node in graph.node:
-        for names in (node.input, node.output):
-            for i, name in enumerate(names):
-                if name == old:
-                    names[i] = new
+        for found in (node.input, node.output):
+            for i, name in enumerate(found):
+                found[i] = names.get(name, name)
         for inner in subgraphs(node):
-            rename(inner, old, new)
+            own = defined(inner) | {value.name for value in inner.input}
+            outer = {old: new for old, new in names.items() if old not in own}
+            rename(inner, outer)
+            for value in inner.output:
+                value.name = outer.get(value.name, value.name)
+
+
+def defined(graph: onnx.GraphProto) -> set[str]:
+    """Names that a graph gives to its constants and to what its nodes compute."""
+    return {tensor.name for tensor in graph.initializer} | {n for node in graph.node for n in node.output} - {""}
 
 
 def prune(graph: onnx.GraphProto) -> None:

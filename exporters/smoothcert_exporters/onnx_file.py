@@ -13,9 +13,11 @@ import onnx
 from numpy.typing import NDArray
 from onnx import TensorProto
 
+from smoothcert.agreement import COARSE
 from smoothcert.errors import ModelError, require
 from smoothcert.model_file import ModelFile, read_model, read_proto
 from smoothcert.preprocess import Preprocess, show
+from smoothcert.scores import difference
 
 from .adapt import Adapted, adapt, skeleton
 from .commands import shared, whole_numbers
@@ -23,7 +25,8 @@ from .finish import Export, finish
 from .graph import Array, inputs, opset, static_shape
 from .outputs import wide
 from .parity import TOLERANCE
-from .trial import COARSE, Runner, difference, input_shape, random_rows
+from .shapes import proved
+from .trial import hard_rows, input_shape, random_rows, runner
 
 
 @dataclass(frozen=True)
@@ -34,26 +37,30 @@ class Ready:
     warning: str
 
 
-def made_ready(path: str | os.PathLike[str], output: str | None = None) -> Ready | None:
+def made_ready(
+    path: str | os.PathLike[str], output: str | None = None, examples: NDArray[Any] | None = None
+) -> Ready | None:
     """The classifier of a file, adapted; None where it can be certified as it is.
 
+    `examples` (n, *shape of one input), values as the graph takes them, are tried besides inputs that are made up.
     Raises `ModelError` for what cannot be certified.
     """
     source = Path(path)
     proto, sha256, folder = read_proto(source, str(source))
     if not _needs(proto, folder, output):
         return None
-    adapted = _adapted(proto, source, output)
+    adapted = _adapted(proto, source, output, examples)
     if not adapted.changes and not adapted.warning:
         return None
     file = read_model(skeleton(adapted.proto).SerializeToString(), adapted.proto.graph.output[0].name)
-    file = replace(file, proto=adapted.proto, folder=folder, sha256=sha256, adapted=adapted.changes)
+    given = adapted.given if adapted.changes else None
+    file = replace(file, proto=adapted.proto, folder=folder, sha256=sha256, adapted=adapted.changes, given=given)
     return Ready(file, adapted.warning)
 
 
-def _adapted(proto: onnx.ModelProto, source: Path, output: str | None) -> Adapted:
+def _adapted(proto: onnx.ModelProto, source: Path, output: str | None, examples: Array | None = None) -> Adapted:
     try:
-        return adapt(proto, str(source.resolve().parent), output=output)
+        return adapt(proto, str(source.resolve().parent), output=output, examples=examples)
     except ModelError as error:
         raise ModelError(f"{source}: {error}") from None
 
@@ -61,7 +68,7 @@ def _adapted(proto: onnx.ModelProto, source: Path, output: str | None) -> Adapte
 def _needs(proto: onnx.ModelProto, folder: str, output: str | None) -> bool:
     """Whether the runtime would refuse the file as it is, or run it slowly.
 
-    Where it looks ready, three rows are tried, alone and together: they must get the same scores.
+    Where it looks ready, a few rows are tried, alone and together: they must get the same scores.
     """
     entries = inputs(proto.graph)
     kinds = {value.name: value.type.tensor_type.elem_type for value in proto.graph.output}
@@ -70,15 +77,16 @@ def _needs(proto: onnx.ModelProto, folder: str, output: str | None) -> bool:
     if len(kinds) > 1 and (output is None or kinds.get(output) == TensorProto.UNDEFINED):
         return True
     shape = static_shape(entries[0])
-    if shape and shape[0] is not None:
+    if (shape and shape[0] is not None) or proved(proto.graph).loose:
         return True
     one = input_shape(proto)
     if one is None:
         return False
     try:
-        run = Runner.of(proto, folder, output or next(iter(kinds)))
-        rows = random_rows(entries[0].type.tensor_type.elem_type, one, 3)
-        return not difference(run.by(rows, 3), run.by(rows, 1)) <= COARSE
+        run = runner(proto, folder, output or next(iter(kinds)))
+        kind = entries[0].type.tensor_type.elem_type
+        rows = np.concatenate([random_rows(kind, one, 3), hard_rows(kind, one)[::3]])
+        return not difference(run.by(rows, len(rows)), run.by(rows, 1)) <= COARSE
     except ModelError:
         return True
 
@@ -119,7 +127,7 @@ def export_file(
     done = finish(
         ready.proto,
         path,
-        reference=_reference(proto, ready.proto, folder),
+        reference=_reference(ready, folder),
         example=random_rows(entry.type.tensor_type.elem_type, one or ()),
         source=card.source or " ".join(filter(None, (proto.producer_name, proto.producer_version))) or "the file",
         folder=folder,
@@ -136,11 +144,10 @@ def export_file(
     return replace(done, changes=(*ready.changes, *done.changes))
 
 
-def _reference(proto: onnx.ModelProto, ready: onnx.ModelProto, folder: str) -> Callable[[Array], Array]:
-    """The file as it came, run in batches of its own size; made ready where it has dead inputs or bfloat16 scores."""
-    given = proto if len(inputs(proto.graph)) == 1 and not wide(proto) else ready
-    run = Runner.of(given, folder, ready.graph.output[0].name)
-    fixed = (static_shape(inputs(given.graph)[0]) or (None,))[0] or 1
+def _reference(ready: Adapted, folder: str) -> Callable[[Array], Array]:
+    """The file as it came, run in batches of its own size."""
+    run = runner(ready.given, folder, ready.proto.graph.output[0].name)
+    fixed = (static_shape(inputs(ready.given.graph)[0]) or (None,))[0] or 1
     return lambda batch: run.by(np.asarray(batch, np.float32), fixed)
 
 

@@ -10,7 +10,7 @@ from smoothcert.classifier import to_labels
 from smoothcert.errors import ModelError
 
 from .graph import Array, attribute, consumers, fresh, inputs, prune, rename, replace_nodes, set_shape, static_shape
-from .trial import Runner, input_shape, random_rows
+from .trial import input_shape, random_rows, runner
 
 _TOLD = 12  # class names that a message can hold
 _ROUNDING = 1e-5  # of the range of scores: steps down that are none
@@ -31,7 +31,7 @@ def unzip(proto: onnx.ModelProto) -> tuple[str, ...]:
         if source in {v.name for v in (*graph.output, *graph.input)}:
             graph.node.append(helper.make_node("Identity", [source], [value.name]))
         else:
-            rename(graph, source, value.name)
+            rename(graph, {source: value.name})
         batch = (static_shape(inputs(graph)[0]) or (None,))[0]
         value.type.tensor_type.elem_type = TensorProto.FLOAT
         set_shape(value, [batch or "batch", len(classes)])
@@ -76,7 +76,7 @@ def scores_output(proto: onnx.ModelProto, folder: str) -> str:
     (entry,) = inputs(proto.graph)
     rows = random_rows(entry.type.tensor_type.elem_type, shape)
     batch = (static_shape(entry) or (None,))[0] or 1
-    found = {name: Runner.of(proto, folder, name).by(rows, batch) for name in names if _is_tensor(proto, name)}
+    found = {name: runner(proto, folder, name).by(rows, batch) for name in names if _is_tensor(proto, name)}
     labels = {name: answer for name, table in found.items() if (answer := _answers(table)) is not None}
     tables = [name for name in labels if found[name].dtype.kind == "f"]
     single = [name for name in labels if found[name].dtype.kind != "f"]
@@ -126,7 +126,7 @@ def widen(proto: onnx.ModelProto) -> tuple[str, ...]:
     if not wide(proto):
         return ()
     inner = fresh(graph, "smoothcert_bfloat16")
-    rename(graph, value.name, inner)
+    rename(graph, {value.name: inner})
     graph.node.append(helper.make_node("Cast", [inner], [value.name], to=TensorProto.FLOAT))
     value.type.tensor_type.elem_type = TensorProto.FLOAT
     return ("scores given as float32, not bfloat16: the same numbers",)

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from smoothcert.errors import ModelError
-from smoothcert.scores import scales
+from smoothcert.scores import scales, shares
 
 Scores = NDArray[Any]
 Function = Callable[[NDArray[np.float32]], Scores]
@@ -80,13 +80,6 @@ def compare(expected: Scores, got: Scores, tolerance: float, what: str) -> Parit
             f"{parity}; nothing was written. Where the difference is harmless, raise the tolerance"
         )
     return parity
-
-
-def shares(difference: Scores, expected: Scores, scale: Scores | float) -> Scores:
-    """Differences as shares of the scale, or of the score itself where that is larger; inf for what is no number."""
-    sizes = np.maximum(np.abs(np.where(np.isfinite(expected), expected, 0.0)), scale)
-    part: Scores = np.divide(difference, sizes, out=np.where(difference == 0, 0.0, np.inf), where=sizes > 0)
-    return np.nan_to_num(part, nan=np.inf)
 
 
 def check_batches(function: Function, inputs: NDArray[np.float32], tolerance: float) -> None:

@@ -134,7 +134,7 @@ def fold(proto: onnx.ModelProto, pipeline: Pipeline) -> Folded:
     if tensor.elem_type != TensorProto.FLOAT:
         name = add("Cast", [name], to=tensor.elem_type)
         tensor.elem_type = TensorProto.FLOAT
-    rename(model.graph, value.name, name)
+    rename(model.graph, {value.name: name})
     replace_nodes(model.graph, [*nodes, *model.graph.node])
     words = ["the order of axes"] * bool(axes) + [_WORDS[operator] for operator, _ in arithmetic]
     return Folded(model, pipeline.residual, (f"{', '.join(words)} put into the graph",))

@@ -10,13 +10,14 @@ from numpy.typing import NDArray
 from onnx import TensorProto, helper
 
 from smoothcert.errors import ModelError, require
+from smoothcert.scores import difference
 
 from .framework import converting
 from .graph import ML_DOMAIN
 from .naming import canonical
 from .outputs import keep_output, unzip
 from .parity import Function
-from .trial import Runner, difference
+from .trial import runner
 
 _PROBES = 256  # inputs that scores are tried on
 _CLOSE = 1e-3  # of the largest score: beyond that the converter writes scores of another kind
@@ -130,7 +131,7 @@ def _agreeing(
     table = np.asarray(getattr(model, method)(rows))
     if table.shape != (len(rows), len(classes)) or (classes[table.argmax(axis=1)] != model.predict(rows)).any():
         return None
-    return method if difference(Runner.of(proto, "", output)(rows), table) < _CLOSE else None
+    return method if difference(runner(proto, "", output)(rows), table) < _CLOSE else None
 
 
 def _indices(labels: NDArray[Any], classes: NDArray[Any]) -> NDArray[np.int64]:

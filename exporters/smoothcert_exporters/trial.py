@@ -2,30 +2,28 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import onnx
 from onnx import TensorProto, helper
 
-from smoothcert import providers
+from smoothcert.agreement import COARSE, Runner, is_coarse, session
 from smoothcert.classifier import to_labels
 from smoothcert.errors import ModelError, ProviderError
 from smoothcert.model_file import INPUT, ModelFile
 from smoothcert.preprocess import Preprocess
 from smoothcert.providers import reason
-from smoothcert.scores import scales
+from smoothcert.scores import difference
 
 from .graph import Array, CannotAdapt, inputs, static_shape
-from .parity import BATCHES, shares
+from .parity import BATCHES
 
 TOLERANCE = 1e-5  # relative to a row's largest score, at the batch size that the file was made for
 _ROUNDING = 1e-4  # likewise at other batch sizes, where kernels sum in another order
-COARSE = 0.02  # in half precision or with 8-bit levels, where that can move a value by a step
 _FEW = 5  # rows tried at all sizes but the largest; odd, so that the last batch of two is filled up
-_COARSE_TYPES = {TensorProto.FLOAT16, TensorProto.BFLOAT16, TensorProto.INT8, TensorProto.UINT8}
 WHOLE = (TensorProto.UINT8, TensorProto.INT8, TensorProto.INT16, TensorProto.INT32, TensorProto.INT64)
 
 
@@ -35,16 +33,6 @@ class Observed:
 
     shapes: Mapping[str, tuple[int, ...]]
     values: Mapping[str, Array]
-
-
-def session(content: bytes, folder: str) -> Any:
-    """A session on the CPU; `ModelError` in ONNX Runtime's words where it cannot load the graph."""
-    try:
-        return providers.start(content, folder, "cpu", False)
-    except ProviderError:
-        raise
-    except Exception as error:
-        raise ModelError(f"ONNX Runtime cannot load the model: {reason(error)}") from None
 
 
 def observe(
@@ -77,43 +65,11 @@ def observe(
     return Observed(sizes, dict(zip(values, found[len(shapes) :], strict=True)))
 
 
-@dataclass(frozen=True)
-class Runner:
-    """A graph ready to run on float32 values of its input, cast to what it takes."""
-
-    session: Any
-    output: str
-
-    @staticmethod
-    def of(proto: onnx.ModelProto, folder: str, output: str) -> Runner:
-        """A runner for one output."""
-        (entry,) = inputs(proto.graph)
-        file = ModelFile(proto, folder, "", None, (), entry.type.tensor_type.elem_type, output)
-        return Runner(session(file.with_input(np.dtype(np.float32), False, Preprocess()), folder), output)
-
-    def __call__(self, batch: Array) -> Array:
-        """The output for a batch, maps from classes as tables; `ModelError` where ONNX Runtime fails."""
-        try:
-            found = self.session.run([self.output], {INPUT: batch})[0]
-        except Exception as error:
-            raise ModelError(f"ONNX Runtime failed on a batch of shape {batch.shape}: {reason(error)}") from None
-        if isinstance(found, list) and found and isinstance(found[0], dict):
-            return np.array([list(row.values()) for row in found])
-        return np.asarray(found)
-
-    def by(self, rows: Array, size: int) -> Array:
-        """The output for all rows, run in batches of one size (the last one filled up with the first rows)."""
-        parts = []
-        for start in range(0, len(rows), size):
-            part = rows[start : start + size]
-            filled = np.concatenate([part, np.resize(rows, (size - len(part), *rows.shape[1:]))])
-            found = self(filled)
-            if size == 1 and (found.ndim == 0 or len(found) != 1):
-                found = found[None]  # a graph that drops its batch axis of 1
-            if len(found) != size:
-                raise ModelError(f"expected {size} rows of output for {size} inputs, got shape {found.shape}")
-            parts.append(found[: len(part)])
-        return np.concatenate(parts)
+def runner(proto: onnx.ModelProto, folder: str, output: str) -> Runner:
+    """One output of a graph, ready to run on float32 values of its input, cast to what it takes."""
+    (entry,) = inputs(proto.graph)
+    file = ModelFile(proto, folder, "", None, (), entry.type.tensor_type.elem_type, output)
+    return Runner.of(file, np.dtype(np.float32), False, Preprocess())
 
 
 def random_rows(elem_type: int, shape: Sequence[int], count: int = max(BATCHES)) -> Array:
@@ -130,6 +86,25 @@ def random_rows(elem_type: int, shape: Sequence[int], count: int = max(BATCHES))
     return rows
 
 
+def hard_rows(elem_type: int, shape: Sequence[int]) -> Array:
+    """Inputs on which a count or a shape may come out otherwise than on random ones, the same every time.
+
+    All zero, all full, constant, saturated, half black, and sparse with exact zeros, down to one value that is not.
+    """
+    rng = np.random.default_rng(1)
+    size = math.prod(shape)
+    full = 127 if elem_type == TensorProto.INT8 else 255
+    dots = np.arange(size)
+    rows = [np.full(size, value) for value in (0, full, 1, -1)]
+    rows += [full * (dots % 2), 1.0 * (rng.random(size) < 0.5), dots < size // 2, dots == size // 3]
+    rows += [rng.integers(1, full, size) / scale * (rng.random(size) < share)
+             for scale, share in ((255, 0.5), (255, 0.1), (1, 0.1), (-64, 0.02))]  # fmt: skip
+    found = np.array(rows, np.float32)
+    if elem_type in WHOLE:
+        found = np.clip(np.rint(found), 0, full)
+    return found.reshape(-1, *shape)
+
+
 def input_shape(proto: onnx.ModelProto) -> tuple[int, ...] | None:
     """Shape of one input; None where an axis beside the batch is free or not declared."""
     shape = static_shape(inputs(proto.graph)[0])
@@ -137,35 +112,32 @@ def input_shape(proto: onnx.ModelProto) -> tuple[int, ...] | None:
     return None if None in rest else tuple(n or 0 for n in rest)
 
 
-def difference(ours: Array, theirs: Array) -> float:
-    """Largest difference of a row, relative to the row's largest value: 0 for equal labels, inf for other shapes.
-
-    Rows that hold NaN or infinite values must do so in the same places.
-    """
-    if ours.size != theirs.size or len(ours) != len(theirs):
-        return np.inf
-    a, b = (np.asarray(v).reshape(len(v), -1) for v in (ours, theirs))
-    if a.dtype.kind not in "fiub" or b.dtype.kind not in "fiub":
-        return 0.0 if (a == b).all() else np.inf
-    if b.dtype.kind != "f":
-        return float((a != b).any())
-    a, b = a.astype(float), b.astype(float)
-    finite = np.isfinite(b)
-    if (np.isfinite(a) != finite).any():
-        return np.inf
-    gap = np.abs(np.where(finite, a, 0) - np.where(finite, b, 0))
-    return float(shares(gap, b, np.maximum(scales(b), np.finfo(np.float32).tiny)).max(initial=0))
-
-
 class Trial:
-    """What the model given says of random inputs, against which every change is held."""
+    """What the model given says of random and of hard inputs, against which every change is held."""
 
     def __init__(
-        self, given: onnx.ModelProto, folder: str, output: str, shape: tuple[int, ...], declared: int | None
+        self,
+        given: onnx.ModelProto,
+        folder: str,
+        output: str,
+        shape: tuple[int, ...],
+        declared: int | None,
+        examples: Array | None = None,
     ) -> None:
         self._folder, self._output, self._own = folder, output, declared or 1
-        self._rows = random_rows(inputs(given.graph)[0].type.tensor_type.elem_type, shape)
-        self._expected = Runner.of(given, folder, output).by(self._rows, self._own)
+        kind = inputs(given.graph)[0].type.tensor_type.elem_type
+        run = runner(given, folder, output)
+        rows = random_rows(kind, shape)
+        scores = run.by(rows, self._own)
+        more = [hard_rows(kind, shape), *([] if examples is None else [np.asarray(examples, np.float32)])]
+        for row in np.concatenate(more):
+            try:
+                answer = run.by(row[None], self._own)
+            except ModelError:
+                continue  # the file itself has no answer to it
+            rows, scores = np.concatenate([rows, row[None]]), np.concatenate([scores, answer])
+        self._rows, self._expected = rows, scores
+        self._plain = np.ptp(rows.reshape(len(rows), -1), axis=1) == 0
         self._coarse = is_coarse(given)
         table = np.nan_to_num(self._expected)
         if self._own == 1 and table.ndim == 1 and table.size > len(table):
@@ -178,14 +150,20 @@ class Trial:
         return self._coarse
 
     def check(self, proto: onnx.ModelProto, batches: tuple[int, ...] = BATCHES) -> None:
-        """`CannotAdapt` unless the changed model gives every row the scores that it had."""
-        run = Runner.of(proto, self._folder, self._output)
+        """`CannotAdapt` unless the changed model gives every row the scores that it had.
+
+        Rows of one value throughout are held to less: a normalisation divides their rounding by next to nothing.
+        """
+        run = runner(proto, self._folder, self._output)
         for size in dict.fromkeys((self._own, *batches)):
             limit = TOLERANCE if size == self._own else COARSE if self._coarse else _ROUNDING
-            some = len(self._rows) if size == max(batches) else max(_FEW, size)
-            gap = difference(run.by(self._rows[:some], size), self._expected[:some])
-            if not gap <= limit:
-                raise CannotAdapt(f"at batch {size} its scores change by {gap:.1e} of the largest")
+            count = len(self._rows) if size == max(batches) else max(_FEW, size)
+            some = np.linspace(0, len(self._rows) - 1, min(count, len(self._rows))).astype(int)
+            found, plain = run.by(self._rows[some], size), self._plain[some]
+            for kind, most in ((~plain, limit), (plain, max(limit, COARSE))):
+                gap = difference(found[kind], self._expected[some][kind])
+                if not gap <= most:
+                    raise CannotAdapt(f"at batch {size} its scores change by {gap:.1e} of the largest")
 
     def breaks(self, proto: onnx.ModelProto) -> bool:
         """Whether a model that declares a free batch axis fails at some size, or mixes its rows."""
@@ -196,13 +174,3 @@ class Trial:
         except ModelError:
             return True
         return False
-
-
-def is_coarse(proto: onnx.ModelProto) -> bool:
-    """Whether anything in the graph is computed in half precision or with 8 bits."""
-    kinds = {tensor.data_type for tensor in proto.graph.initializer}
-    for node in proto.graph.node:
-        kinds |= {a.i for a in node.attribute if a.name == "to"} | {a.t.data_type for a in node.attribute}
-        if node.op_type in ("QuantizeLinear", "DynamicQuantizeLinear"):
-            return True
-    return bool(kinds & _COARSE_TYPES)

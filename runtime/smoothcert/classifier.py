@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from onnx import TensorProto
 
 from . import providers as ort
+from .agreement import require_as_given
 from .errors import DataError, ModelError, SmoothcertError, require
 from .machine import cores
 from .model_file import INPUT, ModelFile, read_model
@@ -151,6 +152,15 @@ class OrtClassifier:
     def raw(self, x: NDArray[Any]) -> Raw | None:
         """The raw 8-bit image with the spatial pipeline; None for vectors and float data."""
         return raw_image(np.asarray(x), self.shape, self.preprocess.layout, self.preprocess.spatial)
+
+    @property
+    def adapted(self) -> tuple[str, ...]:
+        """What was changed in memory; empty for a file that runs as it came."""
+        return self._file.adapted
+
+    def require_as_given(self, batch: NDArray[Any], levels: bool) -> None:
+        """`ModelError` where the model, adapted in memory, answers such a batch otherwise than its file does."""
+        require_as_given(self._file, self.preprocess, batch, levels)
 
     def labels(self, batch: NDArray[Any], rows: int, levels: bool) -> Labels:
         """Labels of the first rows of a batch of perturbed inputs: levels (int16 or float32), or float32 values."""

@@ -40,7 +40,7 @@ class ModelFile:
     """A checked classifier graph, weights outside it left where they are.
 
     `batch` is the fixed batch size or None, `shape` that of one input, `output` the name of the scores or labels,
-    `adapted` what was changed in memory.
+    `adapted` what was changed in memory, `given` the graph before that (None: nothing was).
     """
 
     proto: onnx.ModelProto
@@ -51,6 +51,7 @@ class ModelFile:
     elem_type: int
     output: str
     adapted: tuple[str, ...] = ()
+    given: onnx.ModelProto | None = None
 
     @property
     def takes_integers(self) -> bool:

@@ -63,6 +63,13 @@ class Sampler:
             errors=self.smoothing.errors,
         )
 
+    def samples(self, stage: int, first: int, last: int) -> NDArray[Any]:
+        """Samples first..last - 1 of the stage, as the classifier gets them."""
+        x = self.x.reshape(self.image or -1)
+        made = np.zeros((last - first, *x.shape), self.smoothing.dtype(x))
+        self.smoothing.perturb(self.smoothing.encode(x, self.raw), Stream(self.key, self.index, stage), first, made)
+        return made.reshape(-1, *self.x.shape)
+
     def counts(self, stage: int, first: int, last: int) -> Counts:
         """Votes of samples first..last - 1 of the stage, by label.
 

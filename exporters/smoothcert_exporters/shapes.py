@@ -1,0 +1,116 @@
+"""Which tensors of a graph are proved to have one shape, or one value, for every input of one shape.
+
+A list of what is known, not of what is feared: an operator that is not in it may give a shape that depends on values.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator
+from dataclasses import dataclass, field
+
+import onnx
+
+from .graph import constants, inputs, reads, subgraphs
+
+DOMAINS = frozenset({"", "ai.onnx", "ai.onnx.ml", "com.microsoft"})  # where the names below mean what they say
+_REDUCE = [
+    f"Reduce{name}" for name in ("L1", "L2", "LogSum", "LogSumExp", "Max", "Mean", "Min", "Prod", "Sum", "SumSquare")
+]
+BY_SHAPE = frozenset({
+    "Abs", "Acos", "Acosh", "Add", "And", "ArgMax", "ArgMin", "Asin", "Asinh", "Atan", "Atanh", "Attention",
+    "AveragePool", "BatchNormalization", "BitCast", "BitShift", "BitwiseAnd", "BitwiseNot", "BitwiseOr",
+    "BitwiseXor", "Cast", "CastLike", "Ceil", "Celu", "Clip", "Concat", "Conv", "ConvInteger", "ConvTranspose",
+    "Cos", "Cosh", "CumProd", "CumSum", "DeformConv", "DepthToSpace", "DequantizeLinear", "Det", "Div", "Dropout",
+    "DynamicQuantizeLinear", "Einsum", "Elu", "Equal", "Erf", "Exp", "EyeLike", "Flatten", "Floor", "GRU", "Gather",
+    "GatherElements", "GatherND", "Gelu", "Gemm", "GlobalAveragePool", "GlobalLpPool", "GlobalMaxPool", "Greater",
+    "GreaterOrEqual", "GridSample", "GroupNormalization", "HardSigmoid", "HardSwish", "Hardmax", "Identity",
+    "InstanceNormalization", "IsInf", "IsNaN", "LRN", "LSTM", "LayerNormalization", "LeakyRelu", "Less",
+    "LessOrEqual", "Log", "LogSoftmax", "LpNormalization", "LpPool", "MatMul", "MatMulInteger", "Max", "MaxPool",
+    "MaxRoiPool", "Mean", "MeanVarianceNormalization", "Min", "Mish", "Mod", "Mul", "Neg",
+    "NegativeLogLikelihoodLoss", "Not", "Or", "PRelu", "Pow", "QLinearConv", "QLinearMatMul", "QuantizeLinear",
+    "RMSNormalization", "RNN", "Reciprocal", "Relu", "ReverseSequence", "RoiAlign", "RotaryEmbedding", "Round",
+    "Scatter", "ScatterElements", "ScatterND", "Selu", "Shape", "Shrink", "Sigmoid", "Sign", "Sin", "Sinh", "Size",
+    "Softmax", "SoftmaxCrossEntropyLoss", "Softplus", "Softsign", "SpaceToDepth", "Sqrt", "Sub", "Sum", "SwiGLU",
+    "Swish", "Tan", "Tanh", "ThresholdedRelu", "Transpose", "Trilu", "Where", "Xor", "ArrayFeatureExtractor",
+    "Binarizer", "FeatureVectorizer", "Imputer", "LabelEncoder", "LinearClassifier", "LinearRegressor",
+    "Normalizer", "OneHotEncoder", "SVMClassifier", "SVMRegressor", "Scaler", "TreeEnsemble",
+    "TreeEnsembleClassifier", "TreeEnsembleRegressor", "BiasGelu", "FastGelu", "FusedConv", "FusedGemm",
+    "FusedMatMul", "QGemm", "QLinearAdd", "QLinearAveragePool", "QLinearGlobalAveragePool", "QLinearLeakyRelu",
+    "QLinearMul", "QLinearSigmoid", "QLinearSoftmax", "QuickGelu", "SimplifiedLayerNormalization",
+    "SkipLayerNormalization", "SkipSimplifiedLayerNormalization",
+})  # fmt: skip
+BY_ARGUMENTS = {
+    **dict.fromkeys(_REDUCE, (1,)),
+    **dict.fromkeys(["Expand", "OneHot", "Reshape", "Split", "Squeeze", "Tile", "TopK", "Unsqueeze", "Upsample"], (1,)),
+    **dict.fromkeys(["AffineGrid", "CenterCropPad"], (1,)),
+    "Col2Im": (1, 2), "DFT": (1, 2), "MaxUnpool": (2,), "Pad": (1, 3), "Resize": (1, 2, 3), "STFT": (1, 3),
+    "Slice": (1, 2, 3, 4),
+}  # the inputs whose values say how large the result is  # fmt: skip
+COUNTS = frozenset({"Compress", "NonMaxSuppression", "NonZero", "Unique"})  # results as large as what they find
+BY_VALUES = COUNTS | {
+    "BlackmanWindow", "ConstantOfShape", "HammingWindow", "HannWindow", "ImageDecoder", "MelWeightMatrix", "Range",
+    "StringNormalizer", "StringSplit",
+}  # fmt: skip
+STEERED = {"Loop": (0, 1), "SplitToSequence": (1,)}  # of which nothing is proved: inputs that no value may decide
+
+
+@dataclass(frozen=True)
+class Proved:
+    """Tensors proved to have one value, and one shape, for every input of one shape.
+
+    `loose` names the operators, of those known, at which a shape begins to depend on values.
+    """
+
+    values: set[str]
+    shapes: set[str]
+    loose: list[str] = field(default_factory=list)
+
+
+def proved(graph: onnx.GraphProto, values: Collection[str] = (), shapes: Collection[str] = ()) -> Proved:
+    """What is proved of a graph's tensors; `values` and `shapes`: what is proved of tensors around the graph."""
+    own = {name for node in graph.node for name in node.output}
+    given = set(constants(graph)) | {tensor.values.name for tensor in graph.sparse_initializer} | (set(values) - own)
+    found = Proved(given, given | (set(shapes) - own) | {value.name for value in inputs(graph)})
+    for node in graph.node:
+        made = set(node.output) - {""}
+        known = node.domain in DOMAINS
+        measures = known and node.op_type in ("Shape", "Size") and set(node.input[:1]) <= found.shapes
+        if measures or reads(node) <= found.values:
+            found.values.update(made)
+            found.shapes.update(made)
+        elif known and (_branches_settled if node.op_type == "If" else _settled)(node, found):
+            found.shapes.update(made)
+    return found
+
+
+def _settled(node: onnx.NodeProto, found: Proved) -> bool:
+    """Whether the shapes of all results are proved; where they are not, though those of the operands are: `loose`."""
+    sizes = {name for i in BY_ARGUMENTS.get(node.op_type, ()) for name in node.input[i : i + 1]} - {""}
+    known = node.op_type in BY_SHAPE or node.op_type in BY_ARGUMENTS
+    if known and sizes <= found.values and set(node.input) - {""} <= found.shapes:
+        return True
+    steered = {name for i in STEERED.get(node.op_type, ()) for name in node.input[i : i + 1]} - {""}
+    computed = node.op_type in BY_ARGUMENTS and set(node.input[:1]) <= found.shapes
+    if node.op_type in BY_VALUES or computed or not steered <= found.values:
+        found.loose.append(node.op_type)
+    found.loose.extend(name for inner in subgraphs(node) for name in _counts(inner))
+    return False
+
+
+def _branches_settled(node: onnx.NodeProto, found: Proved) -> bool:
+    """The same of an If, of which one branch is taken for every input of one shape where its condition is proved."""
+    settled = set(node.input[:1]) <= found.values
+    found.loose.extend([] if settled else ["If"])
+    for branch in subgraphs(node):
+        inner = proved(branch, found.values, found.shapes)
+        found.loose.extend(inner.loose)
+        settled &= all(value.name in inner.shapes for value in branch.output)
+    return settled
+
+
+def _counts(graph: onnx.GraphProto) -> Iterator[str]:
+    for node in graph.node:
+        if node.op_type in COUNTS:
+            yield node.op_type
+        for inner in subgraphs(node):
+            yield from _counts(inner)
