@@ -68,7 +68,7 @@ def observe(
     file = ModelFile(probe, folder, "", None, tuple(shape[1:]), entry.type.tensor_type.elem_type, "")
     try:
         runner = session(file.with_input(np.dtype(np.float32), False, Preprocess()), folder)
-        found = runner.run([*wanted, *values], {INPUT: np.full(shape, 0.5, np.float32)})
+        found = providers.first_run(runner, [*wanted, *values], {INPUT: np.full(shape, 0.5, np.float32)})
     except ProviderError:
         raise
     except Exception as error:
@@ -94,7 +94,9 @@ class Runner:
     def __call__(self, batch: Array) -> Array:
         """The output for a batch, maps from classes as tables; `ModelError` where ONNX Runtime fails."""
         try:
-            found = self.session.run([self.output], {INPUT: batch})[0]
+            found = providers.first_run(self.session, [self.output], {INPUT: batch})[0]
+        except ProviderError:
+            raise
         except Exception as error:
             raise ModelError(f"ONNX Runtime failed on a batch of shape {batch.shape}: {reason(error)}") from None
         if isinstance(found, list) and found and isinstance(found[0], dict):

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from . import __version__
 from .algorithms import ALGORITHMS, Algorithm, Enumerate, Predict, Slices
 from .certificate import Certificate
-from .certification import run
+from .certification import require_one_function, run
 from .classifier import OrtClassifier
 from .datasets import Dataset, Example, fingerprint, selection
 from .errors import DataError, ModelError, RunError, require
@@ -122,6 +122,7 @@ class Job:
         sampler = Sampler.of(self.classifier, self.smoothing, raw, key=0, index=0)
         if isinstance(self.algorithm, Slices):
             self.algorithm.image(sampler.raw)
+        require_one_function(self.classifier, sampler)
         size = self.classifier.batch_size(sampler.x)
         round_ = size * self.classifier.threads
         sampler.counts(PROBE, 0, round_)  # kernels are chosen, engines built

@@ -1,0 +1,93 @@
+"""Whether a base classifier is one function of one input: rows that differ in every way, beside different neighbours.
+
+A search, no proof: what it finds is refused, and what it does not find is not thereby shown to be one function.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .errors import ModelError
+from .scores import scales
+
+Ask = Callable[[NDArray[Any]], Any]
+_LEAD = 1e-3  # share of the scores' scale by which a label must lead to be more than rounding
+FINE, COARSE = 1e-3, 1e-2  # share of the scores' scale that rounding may move them by: float32, and narrower types
+
+
+def contrasts(x: NDArray[Any], dtype: np.dtype[Any], levels: bool) -> tuple[NDArray[Any], NDArray[Any]]:
+    """Rows like x of little range, and rows of great range or offset, each (4, *x.shape); the same every time.
+
+    Little: nothing, x itself, x at a hundredth of its contrast, noise at a tenth of the range. Great: everything full,
+    one full value, noise over the range, noise over eight times the range.
+    """
+    rng = np.random.default_rng(0)
+    top = 255.0 if levels else float(max(1.0, np.abs(x).max(initial=0.0)))
+    middle = top / 2 if levels else float(x.mean())
+    own, one = x.astype(float), np.zeros(x.shape)
+    one.reshape(-1)[x.size // 2] = top
+    uneven = rng.random((3, *x.shape))
+    little = [0 * own, own, middle + (own - middle) / 100, middle + top / 10 * (uneven[0] - 0.5)]
+    great = [0 * own + top, one, top * uneven[1], middle + 8 * top * (uneven[2] - 0.5)]
+    quiet, loud = np.stack(little), np.stack(great)
+    if dtype.kind in "iu":
+        quiet, loud = np.rint(quiet), np.rint(loud)
+    return quiet.astype(dtype), loud.astype(dtype)
+
+
+def require_independent(ask: Ask, rows: NDArray[Any], others: NDArray[Any], size: int, tolerance: float) -> None:
+    """`ModelError` where an answer depends on the batch around a row, or differs when asked for again.
+
+    `ask` gives scores (batch, classes) or labels for a batch of `size` inputs. Each of `rows` is asked beside one of
+    the `others`, which are as many, in two orders, and beside `rows` alone; and so is each of the others. Scores may
+    move by `tolerance` of their scale, labels only where their lead is rounding. A batch of one has no neighbours: it
+    is asked for twice.
+    """
+    everyone = np.concatenate([rows, others])
+    first, second = np.split(np.arange(2 * len(rows)), 2)
+    mixed = np.stack([first, second], axis=1).reshape(-1)
+    known: dict[int, NDArray[Any]] = {}
+    for order in (mixed, mixed[::-1], first, second):
+        count = -(-len(order) // size) * size  # begun again until the last batch is full
+        for places in np.resize(order, count).reshape(-1, size):
+            batch = everyone[places]
+            found = np.asarray(ask(batch))
+            if not known:
+                _require_same(found, np.asarray(ask(batch)))
+            if size == 1 or found.shape[:1] != places.shape or found.dtype.kind not in "fiub":
+                return  # no neighbours; or no scores or labels at all, and `to_labels` says so
+            for row, got in zip(places.tolist(), found.reshape(len(found), -1), strict=True):
+                if not _agree(known.setdefault(row, got), got, tolerance):
+                    raise ModelError(
+                        "the model's answer for an input depends on the others in its batch (batch statistics?); "
+                        "export it for inference, or pass --batch-size 1"
+                    )
+
+
+def _require_same(once: NDArray[Any], again: NDArray[Any]) -> None:
+    same = once.shape == again.shape and np.array_equal(once, again, equal_nan=once.dtype.kind == "f")
+    if not same:
+        raise ModelError(
+            "expected the same answer when the same batch is asked for twice, got another; the model draws random "
+            "numbers, or keeps a state: export it for inference"
+        )
+
+
+def _agree(a: NDArray[Any], b: NDArray[Any], tolerance: float) -> bool:
+    """Whether two answers for one row are one but for rounding."""
+    if a.dtype.kind != "f" or a.shape != b.shape:
+        return a.shape == b.shape and bool((a == b).all())
+    a, b = a.astype(float), b.astype(float)
+    finite = np.isfinite(a) & np.isfinite(b)
+    if not np.array_equal(a[~finite], b[~finite], equal_nan=True):
+        return False
+    scale = float(scales(np.where(finite, a, 0)[None]).max())
+    a, b = a[finite], b[finite]
+    if not a.size or np.abs(a - b).max() > tolerance * scale:
+        return not a.size
+    ours, theirs = a.argmax(), b.argmax()
+    return bool(min(a[ours] - a[theirs], b[theirs] - b[ours]) <= _LEAD * scale)
