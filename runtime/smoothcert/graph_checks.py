@@ -128,10 +128,11 @@ def _require_bounded_functions(proto: onnx.ModelProto, where: str) -> None:
 
 
 def _calls(body: Body, functions: Mapping[Key, object]) -> tuple[int, list[Key]]:
-    """Nodes of a body, subgraphs included, and the functions that they call."""
+    """Nodes of a body that call no function, subgraphs included, and the functions that the others call."""
     nodes = [node for graph in _within(body) for node in graph.node]
     keys = ((node.domain, node.op_type, getattr(node, "overload", "")) for node in nodes)
-    return len(nodes), [key for key in keys if key in functions]
+    calls = [key for key in keys if key in functions]
+    return len(nodes) - len(calls), calls
 
 
 def _expanded(

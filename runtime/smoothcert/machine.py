@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from typing import Any
 
 import cv2
+import threadpoolctl
 from threadpoolctl import ThreadpoolController
 
 
@@ -21,6 +22,13 @@ def cores() -> int:
 @functools.cache
 def _blas() -> ThreadpoolController:
     return ThreadpoolController()
+
+
+def _let_this_thread_set_limits() -> None:
+    """OpenBLAS's count is the process's, but threadpoolctl since 3.7 lets only the thread that set it first set it."""
+    clear = getattr(getattr(threadpoolctl, "OpenBLASController", None), "clear_controlling_thread", None)
+    if clear is not None:
+        clear(force=True)
 
 
 class _Limits:
@@ -41,6 +49,7 @@ class _Limits:
             if self._users == 1:
                 self._opencv = cv2.getNumThreads()
                 cv2.setNumThreads(1)
+                _let_this_thread_set_limits()
                 self._limiter = _blas().limit(limits=1, user_api="blas")
 
     def leave(self) -> None:
@@ -57,8 +66,10 @@ class _Limits:
     def _restore(self) -> None:
         if self._limiter is not None:
             cv2.setNumThreads(self._opencv)
+            _let_this_thread_set_limits()
             self._limiter.restore_original_limits()
             self._limiter = None
+            _let_this_thread_set_limits()
 
 
 _limits = _Limits()

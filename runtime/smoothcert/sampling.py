@@ -15,13 +15,13 @@ from numpy.typing import NDArray
 
 from .answers import Classifier
 from .evidence import Counts, Evidence
+from .independence import tried
 from .machine import one_thread
 from .noise import Stream
 from .smoothing import Smoothing
 from .spatial import Raw
 
 _BLOCK = 800_000  # values that a thread perturbs at a time
-_TRIED = 64  # samples, at most, that are tried in other neighbourhoods
 SELECTION, ESTIMATION, PROBE = 0, 1, 2  # stages: samples of different stages are independent
 
 
@@ -54,7 +54,7 @@ class Sampler:
     def require_independent(self) -> None:
         """`ModelError` where the answer to one of some perturbed x depends on the other rows of its batch."""
         x = self.x.reshape(self.image or -1)
-        count = min(_TRIED, max(4, self.classifier.batch_size(self.x)))
+        count = tried(self.x.size)
         samples = np.zeros((count, *x.shape), self.smoothing.dtype(x))
         stream = Stream(self.key, self.index, PROBE)
         self.smoothing.perturb(self.smoothing.encode(x, self.raw), stream, 0, samples)
