@@ -20,7 +20,7 @@ from onnx.reference import ReferenceEvaluator
 
 from smoothcert import OrtClassifier
 from smoothcert.errors import ModelError
-from smoothcert.model_file import read_proto
+from smoothcert.model_file import read_model, read_proto
 from smoothcert.runs import RunFolder
 from smoothcert_exporters import adapt as module
 from smoothcert_exporters import batch_rules, dynamic_batch, onnx_file
@@ -485,7 +485,7 @@ def test_a_mask_does_not_hide_that_rows_mix(tmp_path: Path) -> None:
     assert adapt(proto).batch == 1
     onnx.save(proto, tmp_path / "mix.onnx")
     with pytest.raises(ModelError, match="others in its batch"):
-        OrtClassifier(tmp_path / "mix.onnx").fit(np.zeros(16, np.float32))
+        OrtClassifier(read_model(tmp_path / "mix.onnx")).fit(np.zeros(16, np.float32))
 
 
 def test_scores_that_depend_on_the_batch_are_adapted_in_memory(tmp_path: Path) -> None:

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable
 from dataclasses import dataclass
 
 import onnx
-from onnx import TensorProto, inliner, version_converter
+from onnx import inliner, version_converter
 
 from smoothcert.errors import ModelError, ProviderError, first_line, require
-from smoothcert.model_file import read_model
+from smoothcert.model_file import checked
 
 from .dynamic_batch import free_batch
 from .folding import constant_nodes, fold_batch_norm, fold_constants
@@ -143,7 +142,7 @@ def _settle(proto: onnx.ModelProto, folder: str, output: str | None) -> tuple[st
         changes.append(f"opset {opset(proto)} upgraded to {_MODERN}")
         proto.CopyFrom(upgrade(proto, _MODERN))
     changes += widen(proto)
-    read_model(skeleton(proto).SerializeToString(), graph.output[0].name)
+    checked(proto, graph.output[0].name)
     return tuple(changes)
 
 
@@ -166,16 +165,6 @@ def upgrade(proto: onnx.ModelProto, version: int) -> onnx.ModelProto:
     del newer.metadata_props[:]
     newer.metadata_props.extend(proto.metadata_props)
     return newer
-
-
-def skeleton(proto: onnx.ModelProto) -> onnx.ModelProto:
-    """The model without its weights, for checks that need none but single values."""
-    bare = _copy(proto)
-    for tensor in bare.graph.initializer:
-        if math.prod(tensor.dims) > 1 or tensor.data_location == TensorProto.EXTERNAL:
-            kept = TensorProto(name=tensor.name, data_type=tensor.data_type, dims=tensor.dims)
-            tensor.CopyFrom(kept)
-    return bare
 
 
 def _folded(

@@ -15,11 +15,11 @@ from onnx import TensorProto
 
 from smoothcert.agreement import COARSE
 from smoothcert.errors import ModelError, require
-from smoothcert.model_file import ModelFile, read_model, read_proto
+from smoothcert.model_file import ModelFile, Readable, Source, checked, read_proto, read_source
 from smoothcert.preprocess import Preprocess, show
 from smoothcert.scores import difference
 
-from .adapt import Adapted, adapt, skeleton
+from .adapt import Adapted, adapt
 from .commands import shared, whole_numbers
 from .finish import Export, finish
 from .graph import Array, inputs, opset, static_shape
@@ -37,32 +37,36 @@ class Ready:
     warning: str
 
 
-def made_ready(
-    path: str | os.PathLike[str], output: str | None = None, examples: NDArray[Any] | None = None
-) -> Ready | None:
+def made_ready(path: Readable, output: str | None = None, examples: NDArray[Any] | None = None) -> Ready | None:
     """The classifier of a file, adapted; None where it can be certified as it is.
 
     `examples` (n, *shape of one input), values as the graph takes them, are tried besides inputs that are made up.
     Raises `ModelError` for what cannot be certified.
     """
-    source = Path(path)
-    proto, sha256, folder = read_proto(source, str(source))
-    if not _needs(proto, folder, output):
+    source = read_source(path)
+    if not _needs(source.proto, source.folder, output):
         return None
-    adapted = _adapted(proto, source, output, examples)
+    adapted = _adapted(source, output, examples)
     if not adapted.changes and not adapted.warning:
         return None
-    file = read_model(skeleton(adapted.proto).SerializeToString(), adapted.proto.graph.output[0].name)
+    file = checked(adapted.proto, adapted.proto.graph.output[0].name, source.where)
     given = adapted.given if adapted.changes else None
-    file = replace(file, proto=adapted.proto, folder=folder, sha256=sha256, adapted=adapted.changes, given=given)
+    file = replace(
+        file,
+        folder=source.folder,
+        sha256=source.sha256,
+        outside=source.outside,
+        adapted=adapted.changes,
+        given=given,
+    )
     return Ready(file, adapted.warning)
 
 
-def _adapted(proto: onnx.ModelProto, source: Path, output: str | None, examples: Array | None = None) -> Adapted:
+def _adapted(source: Source, output: str | None, examples: Array | None = None) -> Adapted:
     try:
-        return adapt(proto, str(source.resolve().parent), output=output, examples=examples)
+        return adapt(source.proto, source.folder, output=output, examples=examples)
     except ModelError as error:
-        raise ModelError(f"{source}: {error}") from None
+        raise ModelError(f"{source.where}: {error}") from None
 
 
 def _needs(proto: onnx.ModelProto, folder: str, output: str | None) -> bool:
@@ -114,14 +118,14 @@ def export_file(
     holds unless said otherwise here; the other arguments are those of `export`. Raises `ModelError` for what is no
     classifier, and leaves no file then.
     """
-    source = Path(model)
-    proto, _, folder = read_proto(source, str(source))
-    ready = _adapted(proto, source, output)
+    source = read_source(model)
+    proto, folder = source.proto, source.folder
+    ready = _adapted(source, output)
     (entry,) = inputs(ready.proto.graph)
     known = input_shape(ready.proto)
     one = known or shape
-    require(shape in (None, one), f"--shape: {source} says {show(known or ())} itself; leave the option out")
-    require(one is not None, f"--shape: expected the axes of one input, which {source} leaves free, got none")
+    require(shape in (None, one), f"--shape: {model} says {show(known or ())} itself; leave the option out")
+    require(one is not None, f"--shape: expected the axes of one input, which {model} leaves free, got none")
     own = ModelFile(ready.proto, folder, "", None, (), entry.type.tensor_type.elem_type, "")
     card, pipeline = own.card, own.preprocess and own.agreed(preprocess)
     done = finish(

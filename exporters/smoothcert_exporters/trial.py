@@ -15,7 +15,7 @@ from smoothcert.classifier import to_labels
 from smoothcert.errors import ModelError, ProviderError
 from smoothcert.model_file import INPUT, ModelFile
 from smoothcert.preprocess import Preprocess
-from smoothcert.providers import reason
+from smoothcert.providers import first_run, reason
 from smoothcert.scores import difference
 
 from .graph import Array, CannotAdapt, inputs, static_shape
@@ -56,7 +56,7 @@ def observe(
     file = ModelFile(probe, folder, "", None, tuple(shape[1:]), entry.type.tensor_type.elem_type, "")
     try:
         runner = session(file.with_input(np.dtype(np.float32), False, Preprocess()), folder)
-        found = runner.run([*wanted, *values], {INPUT: np.full(shape, 0.5, np.float32)})
+        found = first_run(runner, [*wanted, *values], {INPUT: np.full(shape, 0.5, np.float32)})
     except ProviderError:
         raise
     except Exception as error:

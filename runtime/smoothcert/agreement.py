@@ -47,7 +47,9 @@ class Runner:
     def __call__(self, batch: NDArray[Any]) -> NDArray[Any]:
         """The output for a batch, maps from classes as tables; `ModelError` where ONNX Runtime fails."""
         try:
-            found = self.session.run([self.output], {INPUT: batch})[0]
+            found = providers.first_run(self.session, [self.output], {INPUT: batch})[0]
+        except ProviderError:
+            raise
         except Exception as error:
             raise ModelError(f"ONNX Runtime failed on a batch of shape {batch.shape}: {reason(error)}") from None
         if isinstance(found, list) and found and isinstance(found[0], dict):

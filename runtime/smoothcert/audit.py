@@ -20,13 +20,12 @@ from numpy.typing import NDArray
 
 from .algorithms import Predict
 from .certificate import ABSTAIN
-from .classifier import Classifier, OrtClassifier
-from .datasets import Dataset, open_dataset
-from .errors import CalibrationError, DataError, ModelError, RunError, require
+from .classifier import Classifier
+from .datasets import Dataset
+from .errors import CalibrationError, DataError, RunError, require
 from .evidence import Evidence
-from .launch import base_classifier
 from .members import Others, members
-from .preprocess import Preprocess
+from .reopen import classifier_of, data_of
 from .replay import Replay, Subject
 from .report.summary import attack_of, manner_of
 from .runs import Entry, Recipe, RunFolder
@@ -172,35 +171,6 @@ def open_audit(
     calibration = recipe["smoothing"].get("calibration", {})
     if (measured := calibration.get("opencv", cv2.__version__)) != cv2.__version__:
         raise CalibrationError(f"calibration: made with OpenCV {measured}, got {cv2.__version__}; audit with that one")
-    classifier = _classifier(recipe, model or Path(recipe["model"]["path"]), provider, threads)
-    opened = _data(recipe, data or Path(recipe["data"]["path"]))
+    classifier, opened = classifier_of(recipe, model, provider, threads), data_of(recipe, data)
     seed = secrets.randbits(48) if seed is None else seed
     return Audit(recipe, tuple(certified), classifier, opened, limit, attacks, n, confidence, seed)
-
-
-def _classifier(recipe: Recipe, path: Path, provider: str, threads: int | None) -> OrtClassifier:
-    written = recipe["model"]
-    if not path.exists():
-        raise ModelError(f"model: {path} is not there; pass --model")
-    size = written.get("batch_size")
-    classifier = base_classifier(
-        path,
-        provider=provider or written["provider"],
-        threads=threads,
-        batch_size=size if isinstance(size, int) else None,
-        output=written["output"],
-        preprocess=Preprocess.of(written["preprocess"]),
-        tf32=written["tf32"],
-    )
-    if classifier.sha256 != written["sha256"]:
-        raise ModelError(f"model: expected SHA-256 {written['sha256']}, got {classifier.sha256} for {path}")
-    return classifier
-
-
-def _data(recipe: Recipe, path: Path) -> Dataset:
-    if not path.exists():
-        raise DataError(f"data: {path} is not there; pass --data")
-    data = open_dataset(path, recipe["data"].get("channels"))
-    if data.sha256 != recipe["data"]["sha256"]:
-        raise DataError(f"data: expected SHA-256 {recipe['data']['sha256']}, got {data.sha256} for {path}")
-    return data

@@ -5,13 +5,15 @@ from __future__ import annotations
 import secrets
 from collections.abc import Callable, Sequence
 from typing import Any
+from weakref import WeakKeyDictionary
 
 import numpy as np
 from numpy.typing import NDArray
 
 from .algorithms import PILOT, Algorithm, Enumerate, Fixed, Predict, Radius, Target, hopeless
+from .answers import Classifier
 from .certificate import Certificate
-from .classifier import Classifier, as_classifier
+from .classifier import as_classifier
 from .confidence import Bound
 from .datasets import fingerprint
 from .errors import require
@@ -126,6 +128,10 @@ def run(
 ) -> Certificate:
     """Draw and decide for one input by any algorithm. `ValueError` for one that could only abstain."""
     require(
+        isinstance(smoothing, Smoothing),
+        f"smoothing: expected a smoothing, such as Noise(0.5), got {type(smoothing).__name__}",
+    )
+    require(
         isinstance(algorithm, Enumerate) == isinstance(smoothing, Enumeration),
         "an Enumeration of attacks has no probabilities, and only it can be enumerated: use certify_enumerated",
     )
@@ -134,4 +140,21 @@ def run(
         smoothing = smoothing.of_input(fingerprint(x))
     sampler = Sampler.of(as_classifier(classifier), smoothing, x, key, index)
     require(algorithm.reachable(sampler.smoothing) > 0, hopeless(algorithm, sampler.smoothing))
+    require_one_function(classifier, sampler)
     return algorithm.decide(algorithm.draw(sampler), sampler.smoothing)
+
+
+_tried: WeakKeyDictionary[Any, set[tuple[Any, ...]]] = WeakKeyDictionary()
+
+
+def require_one_function(classifier: BaseClassifier, sampler: Sampler) -> None:
+    """`ModelError` where rows of a batch are found to depend on each other; looked for once a shape and smoothing."""
+    x, parts = sampler.x, sampler.smoothing.parts
+    case = (x.shape, x.dtype, sampler.smoothing.guarantee, *(part.label for part in parts))
+    try:
+        known = _tried.setdefault(classifier, set())
+    except TypeError:  # a callable that cannot be remembered
+        known = set()
+    if case not in known:
+        sampler.require_independent()
+        known.add(case)

@@ -6,7 +6,8 @@ import math
 import os
 import threading
 from collections.abc import Callable
-from typing import Any, Protocol, runtime_checkable
+from dataclasses import fields
+from typing import Any, Never
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,63 +15,37 @@ from onnx import TensorProto
 
 from . import providers as ort
 from .agreement import require_as_given
-from .errors import DataError, ModelError, SmoothcertError, require
+from .answers import Classifier, Labels, require_moderate, to_labels
+from .errors import DataError, ModelError, ProviderError, SmoothcertError, require
+from .graph_checks import shared_scales
+from .independence import COARSE, FINE, contrasts, require_independent
 from .machine import cores
-from .model_file import INPUT, ModelFile, read_model
+from .model_file import INPUT, ModelFile, open_model
 from .preprocess import Preprocess, arrange, image_shape, numeric, raw_image, seen
-from .scores import scales
 from .spatial import Raw
 
-Labels = NDArray[np.int64]
-
-
-@runtime_checkable
-class Classifier(Protocol):
-    """What the sampling loop needs. `labels` may be called from `threads` threads at once."""
-
-    @property
-    def threads(self) -> int:
-        """Host threads that perturb and classify side by side."""
-        ...
-
-    def fit(self, x: NDArray[Any]) -> NDArray[Any]:
-        """One raw input, arranged as the model wants it; `DataError` where it does not fit."""
-        ...
-
-    def batch_size(self, x: NDArray[Any]) -> int:
-        """The one batch size that fitted inputs like x are classified in."""
-        ...
-
-    def image(self, x: NDArray[Any]) -> tuple[int, ...] | None:
-        """Shape (outer, height, width, inner) that the fitted input has as an image; None for one that is none."""
-        ...
-
-    def raw(self, x: NDArray[Any]) -> Raw | None:
-        """The raw input as an attacker's 8-bit image, and the way to the model's pixels; None for what is none."""
-        ...
-
-    def labels(self, batch: NDArray[Any], rows: int, levels: bool) -> Labels:
-        """Labels of the first `rows` rows; all of the batch is computed, so that f is one function.
-
-        `levels`: the values are 8-bit intensity levels with what a smoothing did to them, 0 to 255 and beyond.
-        """
-        ...
+__all__ = ["CallableClassifier", "Classifier", "Labels", "OrtClassifier", "as_classifier", "to_labels"]
 
 
 class OrtClassifier:
     """An ONNX classifier on ONNX Runtime.
 
-    `model`: path of an ONNX file, or its bytes,
-    or one that was read. `providers`: `cpu`, `cuda` or `tensorrt`; the session is asked what
+    `model`: path of an ONNX file, or its bytes, adapted in memory where it is not ready to certify; or one that was
+    opened. `providers`: `cpu`, `cuda` or `tensorrt`; the session is asked what
     it really runs on. `threads`: host threads (default: all cores), each running the one-threaded session.
     `batch_size`: default by input size; the last batch is padded, so that every kernel sees one shape. `output`: name
     of the scores, probabilities or integer labels where the model has several outputs. `preprocess`: resizing,
     arithmetic and layout that the graph lacks; by default what the model's own metadata say.
 
-    Raises `ModelError` (file, graph, output), `ProviderError` (what was asked for did not start), `ValueError`
-    (arguments). Attributes: `sha256` of the file and its external weights, `shape` of one input (None: free axis),
-    `classes` (None: the graph does not say), `provider`, `precision`, `threads`, `card`: what an exporter wrote into
-    the metadata (class names, training noise, input range, source, ...).
+    The first input of each shape is preceded by a search for answers that depend on the other rows of a batch, or on
+    the moment (see `independence`): such a model is no function of its input, and is refused.
+
+    Raises `ModelError` (file, graph, output), `ProviderError` (what was asked for did not start, or left its first
+    batch unanswered for `providers.PATIENCE` seconds), `ArgumentError`. Attributes: `sha256` of the file and its
+    external weights, `adapted`: what was changed in memory, `warning`: what could not be, `shape` of one input (None:
+    free axis), `classes` (None: the graph does not say), `provider`, `precision`, `threads`, `card`: what an exporter
+    wrote into the metadata (class names, training noise, input range, source, ...). External weights are hashed when
+    the model is opened; a change of their files after that is a `ModelError` with the next batch.
     """
 
     def __init__(
@@ -83,11 +58,13 @@ class OrtClassifier:
         output: str | None = None,
         preprocess: Preprocess | None = None,
         tf32: bool = False,
+        **misplaced: Never,
     ) -> None:
+        require(not misplaced, _misplaced(sorted(misplaced)))
         most = 4 * cores()
         require(threads is None or 0 < threads <= most, f"threads: expected 1 to {most} on this machine, got {threads}")
         require(batch_size is None or batch_size > 0, f"batch_size: expected at least 1, got {batch_size}")
-        self._file = model if isinstance(model, ModelFile) else read_model(model, output)
+        self._file = model if isinstance(model, ModelFile) else open_model(model, output)
         fixed = self._file.batch
         if batch_size and fixed and batch_size != fixed:
             raise ModelError(f"batch_size: the model's batch axis is fixed to {fixed}, got {batch_size}; leave it out")
@@ -96,7 +73,8 @@ class OrtClassifier:
         self.threads = threads or cores()
         self.preprocess = self._file.agreed(preprocess)
         self.sha256, self.shape, self.precision = self._file.sha256, self._file.shape, self._file.precision
-        self.card = self._file.card
+        self.adapted, self.warning, self.card = self._file.adapted, self._file.warning, self._file.card
+        self._answered: set[tuple[Any, ...]] = set()
         self._independent: set[tuple[int, ...]] = set()
         self._sessions: dict[tuple[np.dtype[Any], bool], Any] = {}
         self._lock = threading.Lock()
@@ -136,14 +114,14 @@ class OrtClassifier:
         if self._file.elem_type == TensorProto.INT8 and self.preprocess.scale is None:
             raise DataError("the model takes int8, which 8-bit images do not fit; pass --scale, such as 0.5")
         if fitted.shape not in self._independent:
-            self._require_independent_rows(fitted)
+            self._require_one_function(fitted)
             self._independent.add(fitted.shape)
         return fitted
 
     def batch_size(self, x: NDArray[Any]) -> int:
         """The model's fixed batch size, the one asked for, or about 200 KB (CPU) or 32 MB (GPU) of 16-bit samples."""
         values = 100_000 if self.provider == "cpu" else 16_000_000
-        return self._batch_size or int(np.clip(values // x.size, 4, 64 if self.provider == "cpu" else 2048))
+        return self._batch_size or int(np.clip(values // max(1, x.size), 4, 64 if self.provider == "cpu" else 2048))
 
     def image(self, x: NDArray[Any]) -> tuple[int, ...] | None:
         """Shape (outer, height, width, inner) of a raw input as the model sees it; None for a vector."""
@@ -153,11 +131,6 @@ class OrtClassifier:
         """The raw 8-bit image with the spatial pipeline; None for vectors and float data."""
         return raw_image(np.asarray(x), self.shape, self.preprocess.layout, self.preprocess.spatial)
 
-    @property
-    def adapted(self) -> tuple[str, ...]:
-        """What was changed in memory; empty for a file that runs as it came."""
-        return self._file.adapted
-
     def require_as_given(self, batch: NDArray[Any], levels: bool) -> None:
         """`ModelError` where the model, adapted in memory, answers such a batch otherwise than its file does."""
         require_as_given(self._file, self.preprocess, batch, levels)
@@ -166,33 +139,43 @@ class OrtClassifier:
         """Labels of the first rows of a batch of perturbed inputs: levels (int16 or float32), or float32 values."""
         return to_labels(self._scores(batch, levels), len(batch), rows)
 
+    def require_independent(self, samples: NDArray[Any], levels: bool) -> None:
+        """`ModelError` where the scores of these perturbed inputs depend on the batch around them."""
+        if (size := self.batch_size(samples[0])) > 1:
+            others = np.resize(contrasts(samples[0], samples.dtype, levels)[1], samples.shape)
+            require_independent(lambda batch: self._scores(batch, levels), samples, others, size, self._tolerance)
+
+    @property
+    def _tolerance(self) -> float:
+        wide = set(self.precision.split("+")) <= {"float32", "double"} and not self.tf32
+        return FINE if wide and self.provider != "tensorrt" else COARSE
+
+    def _require_one_function(self, x: NDArray[Any]) -> None:
+        """The search for rows that depend on each other, with rows made of the first input of a shape."""
+        size, levels = self.batch_size(x), x.dtype == np.uint8
+        require_moderate(size, x)
+        shared = shared_scales(self._file.proto) if size > 1 else ()
+        if shared:
+            raise ModelError(
+                f"the model is quantised dynamically ({', '.join(shared)}): one scale for all rows of a batch makes an "
+                "answer depend on the other rows; pass --batch-size 1, or quantise it statically"
+            )
+        quiet, loud = contrasts(x, np.dtype(np.int16 if levels else np.float32), levels)
+        require_independent(lambda batch: self._scores(batch, levels), quiet, loud, size, self._tolerance)
+
     def _scores(self, batch: NDArray[Any], levels: bool) -> Any:
         session = self._sessions.get((batch.dtype, levels)) or self._session(batch.dtype, levels)
+        known = (batch.dtype, levels, batch.shape)
+        names, feed = [self._file.output], {INPUT: batch}
         try:
-            return session.run([self._file.output], {INPUT: batch})[0]
+            found = session.run(names, feed) if known in self._answered else ort.first_run(session, names, feed)
+        except ProviderError:
+            raise
         except Exception as error:
             raise ModelError(f"ONNX Runtime failed on a batch of shape {batch.shape}: {ort.reason(error)}") from None
-
-    def _require_independent_rows(self, x: NDArray[Any]) -> None:
-        """`ModelError` where a row's output depends on the rows beside it: such votes would not be independent.
-
-        Four random inputs are run among others and among copies of themselves. Kernels may round differently.
-        """
-        rng = np.random.default_rng(0)
-        shape = (self.batch_size(x), *x.shape)
-        levels = x.dtype == np.uint8
-        batch = rng.integers(0, 256, shape, np.int16) if levels else x + rng.standard_normal(shape, np.float32)
-        among = self._scores(batch, levels)
-        for i in range(min(4, len(batch))):
-            alone = self._scores(np.repeat(batch[i : i + 1], len(batch), axis=0), levels)
-            if not isinstance(alone, np.ndarray) or alone.shape[:1] != batch.shape[:1] or alone.dtype.kind not in "fiu":
-                return  # not scores or labels at all: `to_labels` says so
-            scale = scales(np.asarray(alone, float).reshape(len(alone), -1)[:1]).max()
-            if not np.allclose(among[i], alone[0], rtol=0.01, atol=0.01 * scale, equal_nan=True):
-                raise ModelError(
-                    "the model's answer for an input depends on the others in its batch (batch statistics?); "
-                    "export it for inference, or pass --batch-size 1"
-                )
+        self._answered.add(known)
+        self._file.require_unchanged()
+        return found[0]
 
     def _session(self, dtype: np.dtype[Any], levels: bool) -> Any:
         with self._lock:
@@ -204,7 +187,17 @@ class OrtClassifier:
                     raise
                 except Exception as error:
                     raise ModelError(f"ONNX Runtime cannot load the model: {ort.reason(error)}") from None
+                self._file.require_unchanged()
             return self._sessions[dtype, levels]
+
+
+def _misplaced(names: list[str]) -> str:
+    """What to write in place of arguments that `OrtClassifier` does not take."""
+    pipeline = [name for name in names if name in {field.name for field in fields(Preprocess)}]
+    if pipeline:
+        said = ", ".join(f"{name}=..." for name in pipeline)
+        return f"{pipeline[0]}: expected preprocessing as one value; write preprocess=Preprocess({said})"
+    return f"{', '.join(names)}: expected arguments that OrtClassifier has; see help(OrtClassifier)"
 
 
 class CallableClassifier:
@@ -221,11 +214,13 @@ class CallableClassifier:
 
     def fit(self, x: NDArray[Any]) -> NDArray[Any]:
         """x itself, uint8 or float32."""
-        return np.ascontiguousarray(numeric(np.asarray(x)))
+        fitted = np.ascontiguousarray(numeric(np.asarray(x)))
+        require_moderate(self.batch_size(fitted), fitted)
+        return fitted
 
     def batch_size(self, x: NDArray[Any]) -> int:
         """The one asked for, or about a million values."""
-        return self._batch_size or int(np.clip(1_000_000 // x.size, 1, 4096))
+        return self._batch_size or int(np.clip(1_000_000 // max(1, x.size), 1, 4096))
 
     def image(self, x: NDArray[Any]) -> tuple[int, ...] | None:
         """Rows and columns first, or last behind 1, 3 or 4 colours; None for a vector."""
@@ -235,10 +230,18 @@ class CallableClassifier:
         """The 8-bit image itself; None for vectors and float data."""
         return raw_image(np.asarray(x))
 
+    def require_independent(self, samples: NDArray[Any], levels: bool) -> None:
+        """`ModelError` where what the callable makes of these perturbed inputs depends on the batch around them."""
+        size = self.batch_size(samples[0])
+        others = np.resize(np.concatenate(contrasts(samples[0], samples.dtype, levels)), samples.shape)
+        require_independent(lambda batch: self._answer(batch, levels), samples, others, size, COARSE)
+
     def labels(self, batch: NDArray[Any], rows: int, levels: bool) -> Labels:
         """Labels of the first rows."""
-        values = batch.astype(np.float32) / np.float32(255) if levels else batch
-        return to_labels(np.asarray(self._function(values)), len(batch), rows)
+        return to_labels(self._answer(batch, levels), len(batch), rows)
+
+    def _answer(self, batch: NDArray[Any], levels: bool) -> NDArray[Any]:
+        return np.asarray(self._function(batch.astype(np.float32) / np.float32(255) if levels else batch))
 
 
 def as_classifier(classifier: Classifier | Callable[[NDArray[np.float32]], Any]) -> Classifier:
@@ -249,37 +252,3 @@ def as_classifier(classifier: Classifier | Callable[[NDArray[np.float32]], Any])
         callable(classifier), f"classifier: expected an OrtClassifier or a callable, got {type(classifier).__name__}"
     )
     return CallableClassifier(classifier)
-
-
-def to_labels(scores: NDArray[Any], batch: int, rows: int) -> Labels:
-    """Labels of the first rows of an output: integers (batch,) or (batch, 1), or argmax of scores (batch, classes).
-
-    Ties go to the smaller class. Raises `ModelError` for NaN, negative labels, and outputs of any other shape.
-    """
-    if not isinstance(scores, np.ndarray):
-        raise ModelError(
-            f"expected an output of scores or labels, got a {type(scores).__name__}; pass --output with another one"
-        )
-    if scores.ndim == 0 or len(scores) != batch:
-        raise ModelError(
-            f"expected one row of output for each of {batch} inputs, got shape {scores.shape}; try --batch-size 1"
-        )
-    table = scores.reshape(batch, -1)[:rows]
-    if np.issubdtype(scores.dtype, np.integer) and table.shape[1] == 1:
-        labels = table[:, 0].astype(np.int64)
-        if (labels < 0).any():
-            raise ModelError(f"expected labels >= 0, got {labels.min()}; shift the model's labels")
-        return labels
-    if scores.dtype == np.int64 and table.shape[1] > 1:
-        raise ModelError(
-            f"expected scores or one label a row, got int64 {scores.shape}, perhaps indices; "
-            "pass --output with the scores"
-        )
-    if table.shape[1] < 2 or max(scores.shape[1:]) != table.shape[1] or scores.dtype.kind not in "fiu":
-        raise ModelError(
-            f"expected scores (batch, classes) or integer labels (batch,), got {scores.dtype} {scores.shape}: "
-            "not a classifier's output"
-        )
-    if np.isnan(table).any():
-        raise ModelError("the model gave NaN; a base classifier must give a label for every input")
-    return np.asarray(np.argmax(table, axis=1), np.int64)

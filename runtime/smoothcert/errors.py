@@ -23,7 +23,7 @@ class DataError(SmoothcertError):
 
 
 class ProviderError(SmoothcertError):
-    """The execution provider asked for did not start on this machine."""
+    """The execution provider asked for did not start on this machine, or gave no answer in time."""
 
 
 class CalibrationError(SmoothcertError):

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from . import __version__
 from .algorithms import ALGORITHMS, Algorithm, Enumerate, Predict, Slices, hopeless
 from .certificate import Certificate
-from .certification import run
+from .certification import require_one_function, run
 from .classifier import OrtClassifier
 from .datasets import Dataset, Example, fingerprint, selection
 from .errors import DataError, ModelError, RunError, require
@@ -123,6 +123,7 @@ class Job:
             reached = self.algorithm.claimable(sampler.smoothing, slices)
             require(reached, f"{slices} slices: {hopeless(self.algorithm, sampler.smoothing)}")
         cutting = time.perf_counter() - start
+        require_one_function(self.classifier, sampler)
         size = self.classifier.batch_size(sampler.x)
         self._require_as_given(sampler, min(size, _COMPARED))
         round_ = size * self.classifier.threads

@@ -116,16 +116,9 @@ def base_classifier(
     batch_size: int | None,
     tf32: bool,
 ) -> OrtClassifier:
-    """The classifier of a file; one that is not ready to certify is adapted in memory, and a line says so."""
-    from smoothcert_exporters.onnx_file import made_ready
-
-    ready = made_ready(model, output)
-    if ready is not None and ready.file.adapted:
-        print(f"adapted in memory: {'; '.join(ready.file.adapted)}")
-    if ready is not None and ready.warning:
-        print(f"warning: {ready.warning}", file=sys.stderr)
-    return OrtClassifier(
-        model if ready is None else ready.file,
+    """The classifier of a file; a line says where it was adapted in memory."""
+    classifier = OrtClassifier(
+        model,
         providers=provider,
         threads=threads,
         batch_size=batch_size,
@@ -133,6 +126,11 @@ def base_classifier(
         preprocess=preprocess,
         tf32=tf32,
     )
+    if classifier.adapted:
+        print(f"adapted in memory: {'; '.join(classifier.adapted)}")
+    if classifier.warning:
+        print(f"warning: {classifier.warning}", file=sys.stderr)
+    return classifier
 
 
 def launch(o: Mapping[str, Any], algorithm: Algorithm) -> None:

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import os
-from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -15,23 +13,20 @@ import onnx
 from onnx import TensorProto, helper, numpy_helper
 
 from .errors import ModelError, first_line
+from .graph_checks import inlined, operators, random_operators, require_plausible, tensors
 from .model_card import ModelCard
 from .preprocess import Preprocess, Shape
+from .reading import read_regular
+from .weights import Outside, fingerprint
 
-_RANDOM = {
-    "RandomNormal",
-    "RandomNormalLike",
-    "RandomUniform",
-    "RandomUniformLike",
-    "Multinomial",
-    "Bernoulli",
-}
 _NUMERIC = {TensorProto.FLOAT, TensorProto.FLOAT16, TensorProto.DOUBLE, TensorProto.BFLOAT16, TensorProto.UINT8,
             TensorProto.INT8, TensorProto.INT16, TensorProto.INT32, TensorProto.INT64}  # fmt: skip
 _INTEGERS = {TensorProto.UINT8, TensorProto.INT8, TensorProto.INT16, TensorProto.INT32, TensorProto.INT64}
 INPUT = "smoothcert_input"
 FOLDED = "smoothcert_folded"  # prefix of the names of preprocessing that an exporter put into the graph
 METADATA = "smoothcert.preprocess"  # key of the recipe of `Preprocess`, as JSON, in a model's metadata
+_READABLE = ("a readable ONNX file", ModelError, 1 << 31)  # protobuf's own limit of bytes
+_STANDARD = ("", "ai.onnx")
 _OLDEST_OPSET = 8  # all arithmetic broadcasts from there on
 
 
@@ -40,7 +35,8 @@ class ModelFile:
     """A checked classifier graph, weights outside it left where they are.
 
     `batch` is the fixed batch size or None, `shape` that of one input, `output` the name of the scores or labels,
-    `adapted` what was changed in memory, `given` the graph before that (None: nothing was).
+    `adapted` what was changed in memory, `given` the graph before that (None: nothing was), `warning` what could not be
+    changed, `outside` the files of external weights.
     """
 
     proto: onnx.ModelProto
@@ -52,6 +48,8 @@ class ModelFile:
     output: str
     adapted: tuple[str, ...] = ()
     given: onnx.ModelProto | None = None
+    warning: str = ""
+    outside: tuple[Outside, ...] = ()
 
     @property
     def takes_integers(self) -> bool:
@@ -69,13 +67,18 @@ class ModelFile:
         for node in self.proto.graph.node:
             if node.op_type in ("QuantizeLinear", "DequantizeLinear"):
                 aside |= {*node.input[1:], *(biases & {node.input[0]})}
-        counted = (t for t in _tensors(self.proto) if t.dims and t.name not in aside and not t.name.startswith(FOLDED))
+        counted = (t for t in tensors(self.proto) if t.dims and t.name not in aside and not t.name.startswith(FOLDED))
         kinds = {tensor.data_type for tensor in counted}
         names = {
             TensorProto.DataType.Name(k).lower()
             for k in kinds - {TensorProto.INT64, TensorProto.BOOL, TensorProto.STRING}
         }
         return "+".join(sorted("float32" if n == "float" else n for n in names)) or "float32"
+
+    def require_unchanged(self) -> None:
+        """`ModelError` where the external weights are no longer the ones that `sha256` names."""
+        for file in self.outside:
+            file.require_unchanged()
 
     @property
     def card(self) -> ModelCard:
@@ -149,18 +152,53 @@ class ModelFile:
         return bytes(model.SerializeToString())
 
 
-def read_model(source: str | os.PathLike[str] | bytes, output: str | None = None) -> ModelFile:
+@dataclass(frozen=True, eq=False)
+class Source:
+    """An ONNX file as it was read, once: its graph, its SHA-256 with external weights, their folder and files."""
+
+    proto: onnx.ModelProto
+    where: str  # its name in messages
+    folder: str
+    sha256: str
+    outside: tuple[Outside, ...]
+
+
+Readable = str | os.PathLike[str] | bytes | Source
+
+
+def open_model(source: Readable, output: str | None = None) -> ModelFile:
+    """A classifier ready to certify, the one way in from the command line and from Python.
+
+    A file that is not ready is adapted in memory: `adapted` says how, `warning` what could not be changed. Raises
+    `ModelError` as `read_model` does.
+    """
+    from smoothcert_exporters.onnx_file import made_ready
+
+    read = read_source(source)
+    ready = made_ready(read, output)
+    return read_model(read, output) if ready is None else replace(ready.file, warning=ready.warning)
+
+
+def read_model(source: Readable, output: str | None = None) -> ModelFile:
     """Read and check an ONNX classifier; `output` names the scores or labels where there are several outputs.
 
     Raises `ModelError` for a file that is missing, truncated, not ONNX, random, or no classifier of one input.
     """
-    where = "the model" if isinstance(source, bytes) else str(source)
-    proto, sha256, folder = read_proto(source, where)
-    opset = max((o.version for o in proto.opset_import if o.domain in ("", "ai.onnx")), default=0)
+    read = read_source(source)
+    file = checked(inlined(read.proto, read.where), output, read.where)
+    return replace(file, folder=read.folder, sha256=read.sha256, outside=read.outside)
+
+
+def checked(proto: onnx.ModelProto, output: str | None = None, where: str = "the model") -> ModelFile:
+    """A graph, its functions written out, as a classifier, without folder and fingerprint; else `ModelError`."""
+    opset = max((o.version for o in proto.opset_import if o.domain in _STANDARD), default=0)
     if 0 < opset < _OLDEST_OPSET:
         raise ModelError(f"{where}: expected ONNX opset {_OLDEST_OPSET} or newer, got {opset}; export the model again")
-    random = sorted({op for op, training in _operators(proto) if op in _RANDOM or training})
-    if random:
+    if "EPContext" in operators(proto):
+        raise ModelError(
+            f"{where}: expected a graph of operators, got a compiled engine (EPContext); take the original"
+        )
+    if random := random_operators(proto):
         raise ModelError(
             f"{where}: draws random numbers ({', '.join(random)}); the certified function must be one function: "
             "export it for inference"
@@ -172,24 +210,22 @@ def read_model(source: str | os.PathLike[str] | bytes, output: str | None = None
             f"{where}: expected a numeric input with a batch axis, got input {value.name!r} of another kind"
         )
     batch, *shape = [d.dim_value if d.HasField("dim_value") and d.dim_value > 0 else None for d in tensor.shape.dim]
-    return ModelFile(
-        proto=proto,
-        folder=folder,
-        sha256=sha256,
-        batch=batch,
-        shape=tuple(shape),
-        elem_type=tensor.elem_type,
-        output=_output(proto.graph, output, where),
-    )
+    name = _output(proto.graph, output, where)
+    return ModelFile(proto, "", "", batch, tuple(shape), tensor.elem_type, name)
 
 
-def read_proto(source: str | os.PathLike[str] | bytes, where: str) -> tuple[onnx.ModelProto, str, str]:
-    """Any ONNX file, a classifier or not, weights outside it left where they are; its SHA-256, theirs included; folder.
+def read_source(source: Readable) -> Source:
+    """Any ONNX file, a classifier or not, weights outside it left where they are.
 
-    `where` names it in messages. `ModelError` for anything else, and for weights that are missing or lie outside the
-    file's folder.
+    `ModelError` for anything else, for weights that are missing or lie outside the file's folder, and for a graph that
+    would take far more memory than its bytes (see `require_plausible`).
     """
-    content, folder = _content(source)
+    if isinstance(source, Source):
+        return source
+    where = "the model" if isinstance(source, bytes) else str(source)
+    content, folder = source if isinstance(source, bytes) else read_regular(source, *_READABLE), ""
+    if not isinstance(source, bytes):
+        folder = str(Path(source).resolve().parent)
     try:
         proto = onnx.ModelProto.FromString(content)
     except Exception as error:
@@ -198,17 +234,15 @@ def read_proto(source: str | os.PathLike[str] | bytes, where: str) -> tuple[onnx
         ) from None
     if not proto.graph.node or not proto.graph.output:
         raise ModelError(f"{where}: expected an ONNX graph with nodes and outputs, got none; export the model again")
-    return proto, _fingerprint(proto, content, folder, where), folder
+    require_plausible(proto, len(content), where)
+    sha256, outside = fingerprint(proto, content, folder, where)
+    return Source(proto, where, folder, sha256, outside)
 
 
-def _content(source: str | os.PathLike[str] | bytes) -> tuple[bytes, str]:
-    if isinstance(source, bytes):
-        return source, ""
-    path = Path(source)
-    try:
-        return path.read_bytes(), str(path.resolve().parent)
-    except OSError as error:
-        raise ModelError(f"{path}: expected a readable ONNX file, got: {error.strerror}") from None
+def read_proto(source: str | os.PathLike[str] | bytes, where: str) -> tuple[onnx.ModelProto, str, str]:
+    """The graph, SHA-256 and folder of `read_source`."""
+    read = read_source(source)
+    return read.proto, read.sha256, read.folder
 
 
 def _input(graph: onnx.GraphProto, where: str = "the model") -> onnx.ValueInfoProto:
@@ -228,63 +262,3 @@ def _output(graph: onnx.GraphProto, wanted: str | None, where: str) -> str:
         got = f"no output {wanted!r}" if wanted else f"{len(names)} outputs"
         raise ModelError(f"{where}: {got}; pass --output with one of: {', '.join(names)}")
     return wanted
-
-
-def _graphs(graph: onnx.GraphProto | onnx.FunctionProto) -> Iterator[onnx.GraphProto | onnx.FunctionProto]:
-    """The graph or function, and the graphs inside its nodes."""
-    yield graph
-    for node in graph.node:
-        for attribute in node.attribute:
-            for inner in (*attribute.graphs, *([attribute.g] if attribute.HasField("g") else [])):
-                yield from _graphs(inner)
-
-
-def _operators(proto: onnx.ModelProto) -> Iterator[tuple[str, bool]]:
-    """(operator, whether it runs in training mode) of every node, functions and subgraphs included."""
-    bodies = [proto.graph, *proto.functions]
-    nodes = [node for body in bodies for graph in _graphs(body) for node in graph.node]
-    constants = {t.name: t for t in proto.graph.initializer}
-    constants |= {n.output[0]: a.t for n in nodes if n.op_type == "Constant" for a in n.attribute if a.name == "value"}
-    for node in nodes:
-        training = any(a.name == "training_mode" and a.i for a in node.attribute)
-        if node.op_type == "Dropout" and len(node.input) > 2 and node.input[2]:
-            mode = constants.get(node.input[2])
-            training = mode is None or bool(numpy_helper.to_array(mode))  # what is computed may be true
-        if node.op_type == "BatchNormalization":  # before opset 14, running statistics as outputs said so
-            training |= any(node.output[1:])
-        yield node.op_type, training
-
-
-def _tensors(proto: onnx.ModelProto) -> Iterator[onnx.TensorProto]:
-    for graph in _graphs(proto.graph):
-        yield from graph.initializer
-        for node in graph.node:
-            for attribute in node.attribute:
-                yield from (*attribute.tensors, *([attribute.t] if attribute.HasField("t") else []))
-
-
-def _fingerprint(proto: onnx.ModelProto, content: bytes, folder: str, where: str) -> str:
-    """SHA-256 of a file and its external weights; `ModelError` where these are missing or outside its folder."""
-    digest = hashlib.sha256(content)
-    locations = {
-        entry.value
-        for tensor in _tensors(proto)
-        if tensor.data_location == TensorProto.EXTERNAL
-        for entry in tensor.external_data
-        if entry.key == "location"
-    }
-    for location in sorted(locations):
-        path = Path(folder, location).resolve()
-        if not folder or not path.is_relative_to(folder):
-            raise ModelError(
-                f"{where}: expected external weights inside the model's folder, got {location!r}; "
-                "move them beside the model"
-            )
-        try:
-            with path.open("rb") as file:
-                digest.update(hashlib.file_digest(file, "sha256").digest())
-        except OSError as error:
-            raise ModelError(
-                f"{where}: external weights {location!r}: {error.strerror}; copy them beside the model"
-            ) from None
-    return digest.hexdigest()

@@ -4,8 +4,13 @@ from __future__ import annotations
 
 import importlib.metadata
 import os
+import threading
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from types import ModuleType
 from typing import Any
+
+import numpy as np
 
 from .errors import ProviderError, first_line, require
 
@@ -16,6 +21,7 @@ PROVIDERS = {
 }
 # Ends the process on float16 transformers behind a convolution, in ONNX Runtime 1.31; without it they run.
 _CRASHING = ["FuseFp16InitializerToFp32NodeTransformer"]
+PATIENCE = 120.0  # seconds that a model gets for its first batch, and for being loaded
 _DISTRIBUTIONS = ("onnxruntime", "onnxruntime-gpu")
 
 
@@ -81,7 +87,8 @@ def start(model: bytes, folder: str, provider: str, tf32: bool) -> Any:
     settings.use_deterministic_compute = True
     settings.log_severity_level = 4
     settings.add_session_config_entry("session.model_external_initializers_file_folder_path", folder)
-    session = ort.InferenceSession(model, settings, providers=wanted, disabled_optimizers=_CRASHING)
+    with _watched_load(settings):
+        session = ort.InferenceSession(model, settings, providers=wanted, disabled_optimizers=_CRASHING)
     got = session.get_providers()
     if got[0] != wanted[0][0]:
         raise ProviderError(
@@ -89,6 +96,56 @@ def start(model: bytes, folder: str, provider: str, tf32: bool) -> Any:
             "see `smoothcert doctor`, or use --provider cpu"
         )
     return session
+
+
+@contextmanager
+def _watched_load(settings: Any) -> Iterator[None]:
+    """Loading ends after PATIENCE seconds with a `ProviderError`, where this ONNX Runtime can be told to end it."""
+    if not hasattr(settings, "set_load_cancellation_flag"):
+        yield
+        return
+    late = threading.Event()
+
+    def cancel() -> None:
+        late.set()
+        settings.set_load_cancellation_flag(True)
+
+    watch = threading.Timer(PATIENCE, cancel)
+    watch.daemon = True
+    watch.start()
+    try:
+        yield
+    except Exception:
+        if not late.is_set():
+            raise
+        raise ProviderError(
+            f"expected ONNX Runtime to load the model within {PATIENCE:g} s, got none; simplify it"
+        ) from None
+    finally:
+        watch.cancel()
+
+
+def first_run(session: Any, outputs: Sequence[str], feed: Mapping[str, Any]) -> list[Any]:
+    """`session.run`, ended after PATIENCE seconds: `ProviderError` then, for a model that loops forever.
+
+    For the first runs of a model; the thread that watches would cost later ones time.
+    """
+    settings = runtime().RunOptions()
+    watch = threading.Timer(PATIENCE, setattr, (settings, "terminate", True))
+    watch.daemon = True
+    watch.start()
+    try:
+        return list(session.run(list(outputs), feed, settings))
+    except Exception:
+        if not settings.terminate:
+            raise
+        shapes = ", ".join(str(np.shape(value)) for value in feed.values())
+        raise ProviderError(
+            f"expected an answer to a batch of shape {shapes} within {PATIENCE:g} s, got none; "
+            "take a smaller --batch-size, and look for a loop without end in the model"
+        ) from None
+    finally:
+        watch.cancel()
 
 
 def installed() -> str:

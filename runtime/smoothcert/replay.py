@@ -11,8 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .algorithms import Predict
+from .answers import Classifier
 from .certificate import ABSTAIN
-from .classifier import Classifier
 from .datasets import Example
 from .errors import DataError, ModelError
 from .evidence import Counts

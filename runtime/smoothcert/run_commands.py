@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated
 
@@ -29,12 +30,22 @@ def verify(
     model: Annotated[Path | None, typer.Option(help="The model, if it has moved.")] = None,
     data: Annotated[Path | None, typer.Option(help="The data, if they have moved.")] = None,
     calibration: Annotated[Path | None, typer.Option(help="The calibration file, if it has moved.")] = None,
+    redraw: Annotated[
+        int | None, typer.Option(metavar="K", help="Sample K inputs again too, and compare the votes exactly.")
+    ] = None,
 ) -> None:
     """Decide every certificate of RUN again from its evidence, and check hashes. Exit code 1 if one is wrong."""
+    from .redraw import redraw as draw_again
     from .runs import RunFolder
     from .verify import verify as verify_run
 
     verdict = verify_run(RunFolder(run), model, data, calibration)
+    if redraw is not None:
+        again = draw_again(RunFolder(run), redraw, model, data)
+        verdict = replace(
+            verdict, wrong=(*verdict.wrong, *again.wrong), unchecked=(*verdict.unchecked, *again.unchecked)
+        )
+        print(f"{again.entries} inputs drawn again")
     for line in verdict.unchecked:
         print(f"not checked: {line}")
     for line in verdict.wrong:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import os
 import threading
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
@@ -12,8 +13,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from .classifier import Classifier
+from .answers import Classifier
 from .evidence import Counts, Evidence
+from .independence import tried
 from .machine import one_thread
 from .noise import Stream
 from .smoothing import Smoothing
@@ -26,6 +28,10 @@ SELECTION, ESTIMATION, PROBE = 0, 1, 2  # stages: samples of different stages ar
 @functools.lru_cache(maxsize=4)
 def _pool(threads: int) -> ThreadPoolExecutor:
     return ThreadPoolExecutor(threads, thread_name_prefix="smoothcert")
+
+
+if hasattr(os, "register_at_fork"):  # a child has the pool's lists but none of its threads, and would wait for ever
+    os.register_at_fork(after_in_child=_pool.cache_clear)
 
 
 @dataclass(frozen=True, eq=False)
@@ -44,6 +50,12 @@ class Sampler:
     def of(classifier: Classifier, smoothing: Smoothing, x: NDArray[Any], key: int, index: int) -> Sampler:
         """The sampler of one raw input. `DataError` where it does not fit the model."""
         return Sampler(classifier, smoothing, classifier.fit(x), key, index, classifier.image(x), classifier.raw(x))
+
+    def require_independent(self) -> None:
+        """`ModelError` where the answer to one of some perturbed x depends on the other rows of its batch."""
+        with one_thread():
+            samples = self.samples(PROBE, 0, tried(self.x.size))
+            self.classifier.require_independent(samples, self.x.dtype == np.uint8)
 
     @property
     def slack(self) -> float:

@@ -1,0 +1,71 @@
+"""Some inputs of a run sampled again: the model must give the very votes that the ledger holds."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import cv2
+import numpy as np
+
+from . import providers
+from .algorithms import Algorithm
+from .classifier import OrtClassifier
+from .datasets import Dataset
+from .errors import DataError, ModelError, ProviderError, require
+from .evidence import Evidence
+from .job import algorithm_of
+from .reopen import classifier_of, data_of
+from .runs import Entry, Recipe, RunFolder, run_key
+from .sampling import Sampler
+from .smoothing import smoothing_of
+from .verify import Verdict
+
+
+def redraw(folder: RunFolder, count: int, model: Path | None = None, data: Path | None = None) -> Verdict:
+    """Sample `count` inputs again, evenly over those with evidence: what is wrong with their votes.
+
+    Draws depend on the recipe alone, so all of an input's evidence must come again, exactly: on the provider and with
+    the versions of ONNX Runtime and OpenCV that the run had. With others the votes are not compared. `model` and
+    `data`: where they have moved.
+    """
+    require(count > 0, f"redraw: expected at least 1 input, got {count}")
+    recipe = folder.recipe()
+    entries = [entry for entry in folder.entries() if "evidence" in entry]
+    if reason := _another_machine(recipe):
+        return Verdict(0, (), (f"votes were not drawn again: {reason}",))
+    try:
+        classifier, opened = classifier_of(recipe, model), data_of(recipe, data)
+    except (ModelError, DataError, ProviderError) as error:
+        return Verdict(0, (), (f"votes were not drawn again: {error}",))
+    places = np.unique(np.linspace(0, len(entries) - 1, min(count, len(entries))).round().astype(int))
+    algorithm = algorithm_of(recipe)
+    wrong = [_problem(recipe, entries[place], algorithm, classifier, opened) for place in places]
+    return Verdict(len(places), tuple(problem for problem in wrong if problem), ())
+
+
+def _another_machine(recipe: Recipe) -> str:
+    """Why this machine need not give the run's votes; empty where it must."""
+    written = recipe["model"]
+    here = {"runtime": providers.installed(), "opencv": cv2.__version__}
+    other = [f"{written[name]}, here {now}" for name, now in here.items() if written.get(name, now) != now]
+    return f"the run had {'; '.join(other)}" if other else ""
+
+
+def _problem(recipe: Recipe, entry: Entry, algorithm: Algorithm, classifier: OrtClassifier, data: Dataset) -> str:
+    index = entry["index"]
+    try:
+        written = Evidence.from_json(entry["evidence"])
+        smoothing = smoothing_of(recipe["smoothing"]).of_evidence(written)
+        example = data.load(index)
+        sampler = Sampler.of(classifier, smoothing, example.x, run_key(recipe), index)
+        drawn = algorithm.draw(sampler)
+    except (ModelError, DataError) as error:
+        return f"input {index}: its votes cannot be drawn again: {error}"
+    except (AttributeError, KeyError, TypeError):
+        return f"input {index}: the evidence cannot be read"
+    if drawn.to_json() == written.to_json():
+        return ""
+    counts = [dict(sorted(votes.items())) for votes in (written.estimation, drawn.estimation)]
+    if counts[0] == counts[1]:
+        return f"input {index}: the votes come again, but not the rest of the evidence"
+    return f"input {index}: the votes are {counts[0]} in the ledger, {counts[1]} drawn again"
