@@ -648,7 +648,7 @@ def test_a_run_names_its_attack_and_verifies(cli: Cli, few_digits: Path) -> None
     assert "6 inputs, 64 to 2,000 samples a slice, p_lower above 0.691462 needed" in result.out
     assert "slices mode" in result.out
     assert "│ rotation -4:4 │             100.0% │" in result.out
-    assert cli("verify", "r").out == "r: 6 entries, 0 problems\n"
+    assert cli("verify", "r").out == "r: 6 entries (attack model integer), 0 problems\n"
     assert cli("report", "r", "--fail-under", "0=0.9").code == 0
     assert all(entry["evidence"]["attack_model"] == "integer" for entry in timeless(Path("r")))
 
@@ -800,7 +800,7 @@ def test_verify_reads_images_as_the_model_did(cli: Cli) -> None:
     Path("m.onnx").write_bytes(half_space((4, 9, 3), np.ones(108), 1.0))
     np.savez("d.npz", x=np.stack([rough(4, 9, 3)]))
     assert cli("certify", "m.onnx", "d.npz", *RUN[3:], "--layout", "nchw", "--run", "r").code == 0
-    assert cli("verify", "r").out == "r: 1 entries, 0 problems\n"
+    assert cli("verify", "r").out == "r: 1 entries (attack model integer), 0 problems\n"
 
 
 def test_verify_accepts_the_slices_of_another_processor(cli: Cli) -> None:
@@ -812,7 +812,7 @@ def test_verify_accepts_the_slices_of_another_processor(cli: Cli) -> None:
         assert cli("certify", MODEL, "rough.npz", *RUN[3:], "--resize", 32, "--antialias", "--run", "r").code == 0
     finally:
         cv2.setUseOptimized(before)
-    assert cli("verify", "r").out == "r: 2 entries, 0 problems\n"
+    assert cli("verify", "r").out == "r: 2 entries (attack model integer), 0 problems\n"
 
 
 # --- Refusals ---------------------------------------------------------------------------------------------------------

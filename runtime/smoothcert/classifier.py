@@ -134,10 +134,23 @@ class OrtClassifier:
             raise DataError("the model takes integers, the data are float; convert the data to uint8, or pass --scale")
         if self._file.elem_type == TensorProto.INT8 and self.preprocess.scale is None:
             raise DataError("the model takes int8, which 8-bit images do not fit; pass --scale, such as 0.5")
+        self.require_range(fitted)
         if fitted.shape not in self._independent:
             self._require_independent_rows(fitted)
             self._independent.add(fitted.shape)
         return fitted
+
+    def require_range(self, x: NDArray[Any]) -> None:
+        """`DataError` for float values that are far beyond the input range of the model's metadata, as levels are."""
+        if self.card.input_range is None or x.dtype.kind != "f" or not x.size:
+            return
+        low, high = self.card.input_range
+        least, most = (float(end) * (self.preprocess.scale or 1.0) for end in (x.min(), x.max()))
+        if least < 2 * low - high or most > 2 * high - low:
+            raise DataError(
+                f"expected values of {low:g} to {high:g}, the model's own input range, got {least:g} to {most:g}; "
+                "divide 8-bit levels by 255, or give the data as uint8"
+            )
 
     def batch_size(self, x: NDArray[Any]) -> int:
         """The model's fixed batch size, the one asked for, or about 200 KB (CPU) or 32 MB (GPU) of 16-bit samples."""

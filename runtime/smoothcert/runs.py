@@ -26,7 +26,7 @@ Entry = dict[str, Any]
 
 RECIPE, LEDGER = "recipe.toml", "ledger.jsonl"
 _ELSEWHERE = {"path"}  # may differ when a run is resumed or merged: the hashes decide
-_FREE = {"host"}
+_FREE = {"host", "attack_model"}  # the second follows from data and smoothing
 _SECTIONS = {"smoothcert", "nonce", "model", "data", "smoothing", "algorithm", "selection"}
 
 
