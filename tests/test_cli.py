@@ -312,7 +312,7 @@ BAD: dict[str, tuple[bytes | None, dict[str, Any] | None, tuple[Any, ...], str]]
     "large grid": (GOOD, VECTORS, attack("noise=0:1:30000"), "a grid of at most 20,000 points"),
     "radius mode with an attack": (GOOD, VECTORS, ("--mode", "radius", *attack("noise=1")), "with --attack use fixed"),
     "radius mode with two parts": (
-        GOOD, VECTORS, (*part("contrast=1", "brightness=1"), "--mode", "radius"), "use --mode fixed or target"),
+        GOOD, VECTORS, (*part("contrast=1", "brightness=1"), "--mode", "radius"), "use fixed or target mode with"),
     "radii with two parts": (
         GOOD, VECTORS, (*part("contrast=1", "brightness=1"), "--mode", "target", "--radii", "1"), "several parameters"),
     "radii and an attack": (

@@ -53,14 +53,14 @@ class Audit:
     seed: int = field(default_factory=lambda: secrets.randbits(48))
 
     def __post_init__(self) -> None:
-        require(self.limit is None or self.limit > 0, f"--limit: expected at least 1, got {self.limit}")
-        require(self.attacks > 0, f"--attacks: expected at least 1, got {self.attacks}")
-        require(self.seed >= 0, f"--seed: expected a whole number >= 0, got {self.seed}")
-        require(0.5 < self.confidence < 1, f"--confidence: expected 0.5 to 1, without either, got {self.confidence:g}")
+        require(self.limit is None or self.limit > 0, f"limit: expected at least 1, got {self.limit}")
+        require(self.attacks > 0, f"attacks: expected at least 1, got {self.attacks}")
+        require(self.seed >= 0, f"seed: expected a whole number >= 0, got {self.seed}")
+        require(0.5 < self.confidence < 1, f"confidence: expected 0.5 to 1, without either, got {self.confidence:g}")
         reached = Predict(self.n, self.alpha).reachable(self.smoothing) > 0
         certain = isinstance(self.smoothing, Enumeration)  # the base classifier answers once, and for sure
         require(
-            reached or certain, f"--n: expected enough votes to confirm one of {self.predictions} answers, got {self.n}"
+            reached or certain, f"n: expected enough votes to confirm one of {self.predictions} answers, got {self.n}"
         )
 
     @property
@@ -181,7 +181,7 @@ def open_audit(
 def _classifier(recipe: Recipe, path: Path, provider: str, threads: int | None) -> OrtClassifier:
     written = recipe["model"]
     if not path.exists():
-        raise ModelError(f"model: {path} is not there; pass --model")
+        raise ModelError(f"model: {path} is not there; pass `model`")
     size = written.get("batch_size")
     classifier = base_classifier(
         path,
@@ -199,7 +199,7 @@ def _classifier(recipe: Recipe, path: Path, provider: str, threads: int | None) 
 
 def _data(recipe: Recipe, path: Path) -> Dataset:
     if not path.exists():
-        raise DataError(f"data: {path} is not there; pass --data")
+        raise DataError(f"data: {path} is not there; pass `data`")
     data = open_dataset(path, recipe["data"].get("channels"))
     if data.sha256 != recipe["data"]["sha256"]:
         raise DataError(f"data: expected SHA-256 {recipe['data']['sha256']}, got {data.sha256} for {path}")

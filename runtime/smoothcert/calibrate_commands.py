@@ -132,6 +132,8 @@ def show(
 
     thresholds = _thresholds(below)
     found = read(file)
+    used = png is not None or not found.calibration.per_input
+    require(used or not thresholds, "--below: expected for a dataset strategy, or with --png, got bounds of each input")
     _print(lines(found), tables(found, thresholds))
     if png:
         draw(found, png, thresholds)

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from onnx import TensorProto
 
 from . import providers as ort
-from .errors import DataError, ModelError, SmoothcertError, require
+from .errors import ArgumentError, DataError, ModelError, SmoothcertError, require
 from .machine import cores
 from .model_file import INPUT, ModelFile, read_model
 from .preprocess import Preprocess, arrange, image_shape, numeric, raw_image, seen
@@ -131,9 +131,9 @@ class OrtClassifier:
         """One raw input (H W, H W C, C H W or a vector; uint8 or float) in the model's shape, or `DataError`."""
         fitted = arrange(seen(np.asarray(x), self.preprocess.spatial), self.shape, self.preprocess.layout)
         if self._file.takes_integers and fitted.dtype != np.uint8 and self.preprocess.scale is None:
-            raise DataError("the model takes integers, the data are float; convert the data to uint8, or pass --scale")
+            raise DataError("the model takes integers, the data are float; convert the data to uint8, or pass `scale`")
         if self._file.elem_type == TensorProto.INT8 and self.preprocess.scale is None:
-            raise DataError("the model takes int8, which 8-bit images do not fit; pass --scale, such as 0.5")
+            raise DataError("the model takes int8, which 8-bit images do not fit; pass `scale`, such as 0.5")
         self.require_range(fitted)
         if fitted.shape not in self._independent:
             self._require_independent_rows(fitted)
@@ -194,7 +194,7 @@ class OrtClassifier:
             if not np.allclose(among[i], alone[0], rtol=0.01, atol=0.01 * scale, equal_nan=True):
                 raise ModelError(
                     "the model's answer for an input depends on the others in its batch (batch statistics?); "
-                    "export it for inference, or pass --batch-size 1"
+                    "export it for inference, or pass `batch_size=1`"
                 )
 
     def _session(self, dtype: np.dtype[Any], levels: bool) -> Any:
@@ -203,7 +203,7 @@ class OrtClassifier:
                 content = self._file.with_input(dtype, levels, self.preprocess)
                 try:
                     self._sessions[dtype, levels] = ort.start(content, self._file.folder, self.provider, self.tf32)
-                except (SmoothcertError, ValueError):
+                except (SmoothcertError, ArgumentError):
                     raise
                 except Exception as error:
                     raise ModelError(f"ONNX Runtime cannot load the model: {ort.reason(error)}") from None
@@ -261,11 +261,11 @@ def to_labels(scores: NDArray[Any], batch: int, rows: int) -> Labels:
     """
     if not isinstance(scores, np.ndarray):
         raise ModelError(
-            f"expected an output of scores or labels, got a {type(scores).__name__}; pass --output with another one"
+            f"expected an output of scores or labels, got a {type(scores).__name__}; pass `output` with another one"
         )
     if scores.ndim == 0 or len(scores) != batch:
         raise ModelError(
-            f"expected one row of output for each of {batch} inputs, got shape {scores.shape}; try --batch-size 1"
+            f"expected one row of output for each of {batch} inputs, got shape {scores.shape}; try `batch_size=1`"
         )
     table = scores.reshape(batch, -1)[:rows]
     if np.issubdtype(scores.dtype, np.integer) and table.shape[1] == 1:
@@ -276,7 +276,7 @@ def to_labels(scores: NDArray[Any], batch: int, rows: int) -> Labels:
     if scores.dtype == np.int64 and table.shape[1] > 1:
         raise ModelError(
             f"expected scores or one label a row, got int64 {scores.shape}, perhaps indices; "
-            "pass --output with the scores"
+            "pass `output` with the scores"
         )
     if table.shape[1] < 2 or max(scores.shape[1:]) != table.shape[1] or scores.dtype.kind not in "fiu":
         raise ModelError(

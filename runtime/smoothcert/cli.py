@@ -54,7 +54,7 @@ def _main() -> None:
 
 def _options() -> dict[str, str]:
     """Every option by its Python name: `batch_size` is `--batch-size`."""
-    commands, options = [typer.main.get_command(app)], dict[str, str]()
+    commands, options = [typer.main.get_command(app)], {"providers": "--provider"}
     for command in commands:  # which grows
         commands += getattr(command, "commands", {}).values()
         options |= {p.name: p.opts[0] for p in command.params if p.name and p.opts[0].startswith("--")}

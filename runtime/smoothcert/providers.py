@@ -86,7 +86,7 @@ def start(model: bytes, folder: str, provider: str, tf32: bool) -> Any:
     if got[0] != wanted[0][0]:
         raise ProviderError(
             f"provider {provider}: {wanted[0][0]} did not start and ONNX Runtime fell back to {got[0]}; "
-            "see `smoothcert doctor`, or use --provider cpu"
+            "see `smoothcert doctor`, or use `providers=cpu`"
         )
     return session
 

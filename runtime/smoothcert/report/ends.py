@@ -43,7 +43,7 @@ def ends(recipe: Recipe, entries: Sequence[Entry], index: int) -> Ends:
     entry = next((e for e in entries if e["index"] == index), None)
     if entry is None or "certificate" not in entry:
         why = "it is not in the ledger" if entry is None else f"it failed: {entry.get('error')}"
-        raise RunError(f"ends: expected an input of this run, got {index}; {why}")
+        raise RunError(f"`ends`: expected an input of this run, got {index}; {why}")
     smoothing, certificate = smoothing_of(recipe["smoothing"]), entry["certificate"]
     smoothing = smoothing.of_evidence(Evidence.from_json(entry["evidence"]))
     sets = [
@@ -94,7 +94,7 @@ def _image(recipe: Recipe, index: int) -> NDArray[np.uint8]:
     raw = raw_image(data.load(index).x) if index < len(data) else None
     if raw is None:
         raise DataError(
-            f"ends: expected input {index} of {recipe['data']['path']} to be an 8-bit image, got other data"
+            f"`ends`: expected input {index} of {recipe['data']['path']} to be an 8-bit image, got other data"
         )
     return raw.image
 

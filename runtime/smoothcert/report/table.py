@@ -105,7 +105,7 @@ def evaluation(recipe: Recipe, summary: Summary, unit: str) -> Any:
 
     base = summary.base
     if base is None:
-        raise RunError("evaluation: the ledger has no answers of the base classifier; run again with this version")
+        raise RunError("`evaluation`: the ledger has no answers of the base classifier; run again with this version")
     heads = {
         "abstained": base.abstained, "certified": base.certified, "base class": base.as_base,
         **({"right class": base.right} if summary.labelled else {}),
