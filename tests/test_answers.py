@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
 
 from smoothcert import Noise
-from smoothcert.report import summarise, table
+from smoothcert.report import evaluation, summarise, table
 from smoothcert.report.answers import Answers, smoothed_answer
 
 from . import models
@@ -73,6 +73,20 @@ def test_an_enumerated_run_smooths_nothing() -> None:
     enumerated["evidence"]["mode"] = "enumerate"
     assert "base accuracy 100.0%" in "".join(lines([enumerated]))
     assert "smoothed" not in "".join(lines([enumerated]))
+
+
+def test_the_evaluation_counts_certificates_by_whose_class_they_have() -> None:
+    """Four inputs: one abstains; of three certificates two have the base classifier's class, one the right one."""
+    entries = [entry(1, 1, 1, radius=1.0), entry(2, 1, 1, radius=0.5), entry(3, 2, 1, radius=0.0), entry(1, 2, None)]
+    recipe = {"algorithm": {"mode": "fixed", "alpha": 0.001}, "smoothing": Noise(0.5).recipe}
+    rows = evaluation(recipe, summarise(recipe, entries), "pixels")
+    assert rows.title == "noise = 0.5, fixed mode, attack model integer, 4 inputs"
+    cells = {column.header: next(column.cells) for column in rows.columns}
+    assert cells == {
+        "abstained": "1 (25.0%)", "certified": "3 (75.0%)", "base class": "2 (50.0%)", "right class": "1 (25.0%)",
+        "mean radius": "0.500 ± 0.408", "s each": "1.00",
+    }  # fmt: skip
+    assert rows.caption == "radius: pixels"
 
 
 # --- Warnings ---------------------------------------------------------------------------------------------------------

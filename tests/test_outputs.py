@@ -201,7 +201,10 @@ def test_a_prediction_has_no_radii(cli: Cli, few_digits: Path) -> None:
     assert "certified" not in result.out
     assert "radius" not in result.out
     assert "┃ smoothed accuracy ┃" in result.out
-    assert "--radii: expected for a run of certify" in cli("report", "p", "--radii", "0.5").err
+    for asked in (("--radii", "0.5"), ("--fail-under", "0.5=0.1")):
+        assert "radii: expected none, or 0, for a run of predict" in cli("report", "p", *asked).err
+    assert cli("report", "p", "--fail-under", "0=0.5").code == 0
+    assert "smoothed accuracy is 1.0000, under 2" in cli("report", "p", "--fail-under", "0=2").err
 
 
 ENDS: dict[str, tuple[tuple[str, ...], int, str]] = {

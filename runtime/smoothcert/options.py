@@ -84,7 +84,7 @@ Nonce = Annotated[str, typer.Option(help="Text mixed into the run key. (default:
 RunOption = Annotated[
     Path | None, typer.Option("--run", help="Run folder; the same command again continues it. (default: runs/...)")
 ]
-Provider = Annotated[str, typer.Option(help="cpu, cuda or tensorrt; verified once started.")]
+Provider = Annotated[str, typer.Option(help="cpu, cuda or tensorrt; the session is asked what it runs on.")]
 Threads = Annotated[int | None, typer.Option(help="Host threads. (default: all cores)")]
 Batch = Annotated[int | None, typer.Option("--batch-size", help="Samples a batch. (default: by input size)")]
 Output = Annotated[str | None, typer.Option(help="Name of the scores or labels of a model with several outputs.")]

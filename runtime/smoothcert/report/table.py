@@ -111,7 +111,8 @@ def evaluation(recipe: Recipe, summary: Summary, unit: str) -> Any:
         **({"right class": base.right} if summary.labelled else {}),
     }  # fmt: skip
     rows = Table(title=title(recipe, summary), title_justify="left")
-    for name in [*heads, f"mean {unit or 'radius'}", "s each"]:
+    rows.caption, rows.caption_justify = f"radius: {unit}" if unit and base.mean else None, "left"
+    for name in [*heads, "mean radius", "s each"]:
         rows.add_column(name, justify="right")
     cells = [f"{count} ({_percent(count / max(summary.inputs, 1))})" for count in heads.values()]
     certified = (
