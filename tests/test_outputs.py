@@ -100,13 +100,14 @@ def test_head_of_a_real_pipe(tmp_path: Path, verb: str) -> None:
     ("seconds", "total", "before", "said"),
     [
         (0.05, 1000, 0, []),
-        (1.0, 100, 0, ["60 of 100 inputs, about 40 s left"]),
+        (1.0, 100, 0, []),
+        (1.0, 200, 0, ["60 of 200 inputs, about 2 min left", "120 of 200 inputs, about 80 s left"]),
         (30.0, 10, 0, [f"{i} of 10 inputs, about {t} left" for i, t in ((2, "4 min"), (4, "3 min"), (6, "2 min"))]
          + ["8 of 10 inputs, about 60 s left"]),
         (3600.0, 100, 50, ["51 of 100", "60 of 100", "70 of 100", "80 of 100", "90 of 100"]),
         (61.0, 1, 0, []),
     ],
-    ids=["quick", "a minute and a half", "every tenth, a minute apart", "resumed", "one input"],
+    ids=["quick", "less than a minute left", "three minutes", "every tenth, a minute apart", "resumed", "one input"],
 )  # fmt: skip
 def test_long_runs_say_how_long_on_stderr(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str],

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from rich.console import Console
 
-_APART = 60.0  # seconds between lines of progress
+_APART = 60.0  # seconds between lines of progress, and to the end
 
 
 def console() -> Console:
@@ -26,7 +26,7 @@ def watched(what: str, total: int, *, quiet: bool, done: int | None = None) -> I
     """How far a run of `total` inputs is: call what it gives with the number done.
 
     `done` inputs were there before (default: as many as the first call says). A bar with the time left on a terminal,
-    unless `quiet`; else a line on stderr at every tenth, a minute apart or more.
+    unless `quiet`; else, while a minute or more is left, a line on stderr at every tenth, a minute apart or more.
     """
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
@@ -45,10 +45,10 @@ def watched(what: str, total: int, *, quiet: bool, done: int | None = None) -> I
             bar.update(task, completed=done)
             now = time.monotonic()
             tenth = said in (None, first) or 10 * done // total > 10 * (said or 0) // total
-            if not shown and first < done < total and tenth and now - said_at >= _APART:
+            left = (now - start) / max(done - first, 1) * (total - done)
+            if not shown and done > first and tenth and min(left, now - said_at) >= _APART:
                 said, said_at = done, now
-                left = duration((now - start) / (done - first) * (total - done))
-                print(f"{what}: {done} of {total} inputs, about {left} left", file=sys.stderr, flush=True)
+                print(f"{what}: {done} of {total} inputs, about {duration(left)} left", file=sys.stderr, flush=True)
 
         yield progress
 
