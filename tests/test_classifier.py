@@ -531,7 +531,7 @@ def test_models_of_integers_get_levels() -> None:
     ids=["tiny colour", "cube", "rows for columns", "vector for colour"],
 )
 def test_an_order_is_not_guessed(x: tuple[int, ...], shape: tuple[int, ...]) -> None:
-    with pytest.raises(DataError, match="`layout="):
+    with pytest.raises(DataError, match="`layout"):
         arrange(np.zeros(x, np.uint8), shape, "auto")
 
 

@@ -115,6 +115,17 @@ def test_what_was_written_follows_and_any_change_of_it_does_not(case: str) -> No
     assert any(e["certificate"]["prediction"] == 3 for e in entries)
 
 
+def test_what_processors_round_differently_is_no_forgery_and_more_is() -> None:
+    decisions = Decisions(*CASES["radius"], key=1)
+    for entry in ledger("radius", 20):
+        for change, kept in ((1 + 3e-16, True), (1 - 1e-13, True), (1 + 1e-9, False), (float("nan"), False)):
+            other = copy.deepcopy(entry)
+            other["certificate"]["p_lower"] *= change
+            if "interval" in entry["certificate"]:
+                other["certificate"]["interval"][1] *= change
+            assert (decisions.problems(other) == []) == kept or not entry["certificate"]["p_lower"], change
+
+
 def test_equal_votes_are_decided_once() -> None:
     asked = []
 
@@ -182,6 +193,15 @@ def test_a_forged_run_is_not_reported(cli: Cli, run: Path, change: str) -> None:
         assert f"smoothcert: r: {where}" in result.err
         assert "see smoothcert verify r" in result.err
     assert cli("verify", "r").code == 1
+
+
+def test_a_forged_run_is_not_continued(cli: Cli, run: Path) -> None:
+    entries = RunFolder(run).entries()
+    forged = "".join(json.dumps(entry) + "\n" for entry in [entries[0], edited(entries[2], "radius")])
+    (run / LEDGER).write_text(forged)
+    result = cli("certify", MODEL, "six.npz", "--smooth", "noise=0.5", "--n", 500, "-q", "--run", "r")
+    assert (result.code, "input 2: radius is " in result.err) == (2, True)
+    assert (run / LEDGER).read_text() == forged
 
 
 def test_inputs_outside_of_the_selection_are_no_part_of_the_run(run: Path) -> None:

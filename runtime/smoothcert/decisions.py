@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -14,6 +15,8 @@ from .evidence import Evidence
 from .job import algorithm_of
 from .runs import Entry, Recipe, chosen, run_key
 from .smoothing import Smoothing, smoothing_of
+
+_ROUNDING = 1e-11  # relative: far less than is ever printed
 
 
 @dataclass(frozen=True, eq=False)
@@ -48,7 +51,7 @@ class Decisions:
         return [
             f"{name} is {written.get(name)} in the ledger, {decided.get(name)} by the evidence"
             for name in decided | written
-            if written.get(name) != decided.get(name)
+            if not _same(written.get(name), decided.get(name))
         ]
 
     def _decided(self, evidence: Evidence) -> dict[str, Any] | str:
@@ -68,6 +71,15 @@ class Decisions:
         if not possible:
             return "the votes are not as many as the algorithm draws"
         return self.algorithm.decide(evidence, smoothing).to_json()
+
+
+def _same(a: Any, b: Any) -> bool:
+    """Equal, but for what processors and libraries round differently."""
+    if isinstance(a, list) and isinstance(b, list):
+        return len(a) == len(b) and all(map(_same, a, b))
+    if isinstance(a, float) and isinstance(b, float):
+        return math.isclose(a, b, rel_tol=_ROUNDING)
+    return bool(a == b)
 
 
 def problems(recipe: Recipe, entries: Sequence[Entry]) -> Iterator[tuple[Entry, list[str]]]:

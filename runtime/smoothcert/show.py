@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from .algorithms import Slices, hopeless
 from .certificate import ABSTAIN
+from .decisions import require_decided
 from .errors import SmoothcertError, require
 from .report import evaluation, floor_text, summarise, table
 from .report.answers import Answers
@@ -107,7 +108,9 @@ def show_run(job: Job, folder: RunFolder, *, quiet: bool) -> str:
     if job.in_levels:
         print(_LEVELS, file=sys.stderr)
     terminal.print(f"run folder: {folder.path}")
-    before = len(folder.entries())
+    there = folder.entries()
+    if before := len(there):
+        require_decided(folder.path, folder.recipe(), there)
     with watched("certifying", len(job.indices), quiet=quiet, done=before) as progress:
         for done, entry in enumerate(job.run(folder), start=before + 1):
             progress(done)
