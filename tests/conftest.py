@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -11,7 +12,12 @@ import numpy as np
 import pytest
 
 import smoothcert
+from smoothcert import Noise, OrtClassifier
+from smoothcert.algorithms import Fixed
 from smoothcert.cli import main
+from smoothcert.datasets import open_dataset
+from smoothcert.job import Job
+from smoothcert.runs import RunFolder
 
 DATA = Path(smoothcert.__file__).parent / "data"
 MODEL, IMAGES = DATA / "digits.onnx", DATA / "digits.npz"
@@ -39,6 +45,25 @@ def cli(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp
         return Result(int(exit_.value.code or 0), captured.out, captured.err)
 
     return call
+
+
+@pytest.fixture(scope="session")
+def _finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("finished")
+    with np.load(IMAGES) as archive:
+        np.savez(folder / "six.npz", x=archive["x"][:6], y=archive["y"][:6])
+    data = folder / "six.npz"
+    job = Job(MODEL, OrtClassifier(MODEL), data, open_dataset(data), Noise(0.5), Fixed(n=500), nonce="n")
+    assert len(list(job.run(RunFolder(folder / "r")))) == 6
+    return folder
+
+
+@pytest.fixture
+def finished_run(_finished: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """In an empty folder: six.npz, six of the digits, and r, their run by noise=0.5, n = 500, nonce n."""
+    shutil.copytree(_finished, tmp_path, dirs_exist_ok=True)
+    monkeypatch.chdir(tmp_path)
+    return Path("r")
 
 
 @pytest.fixture

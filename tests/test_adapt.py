@@ -191,7 +191,7 @@ def test_an_output_that_is_asked_for_is_kept() -> None:
     assert adapt(proto, output="output_label").proto.graph.output[0].name == "output_label"
     other = onnx.load_from_string(forest(classes=(3, 7, 9)).content)
     assert adapt(other).proto.graph.output[0].name == "output_label"
-    with pytest.raises(ModelError, match="no output 'other'; pass --output with one of: output_label, probabilities"):
+    with pytest.raises(ModelError, match="no output 'other'; pass `output` with one of: output_label, probabilities"):
         adapt(proto, output="other")
 
 
@@ -522,5 +522,5 @@ def test_two_heads_with_one_favourite_are_a_matter_of_choice() -> None:
     nodes = [node("Gemm", ["x", "w", "b"], ["y"]), node("Gemm", ["x", "v", "b"], ["aux_logits"])]
     proto = _file(nodes, {"w": weights(16, 5), "v": weights(16, 5), "b": bias})
     proto.graph.output.append(value("aux_logits", FLOAT, ("N", 5)))
-    with pytest.raises(ModelError, match="pass --output"):
+    with pytest.raises(ModelError, match="pass `output`"):
         adapt(proto)

@@ -498,7 +498,7 @@ REFUSED: dict[str, tuple[tuple[Part, ...], dict[str, Any], dict[str, Any], str]]
     "no Gaussian": ((Gamma(0.2, "rayleigh"),), {"gamma": (0.9, 1.1)}, {}, "gamma0.2rayleigh"),
     "a part twice": ((TURN, TURN), RANGE, {}, "each once"),
     "no range": ((TURN, SHIFT), RANGE, {}, "got none for translation"),
-    "another's range": ((TURN,), {**RANGE, "scaling": (0.9, 1.1)}, {}, "got scaling; add --smooth"),
+    "another's range": ((TURN,), {**RANGE, "scaling": (0.9, 1.1)}, {}, "got scaling; add them to `smooth`"),
     "not around the identity": ((TURN,), {"rotation": (1, 2)}, {}, "around the identity, 0"),
     "factors not around 1": ((Contrast(0.2),), {"contrast": (1.1, 2)}, {}, "around the identity, 1"),
     "a point": ((TURN,), {"rotation": 0}, {}, "around the identity"),

@@ -79,6 +79,7 @@ def test_show_spans_the_inputs_where_each_has_its_own_bounds(cli: Cli, images: P
     done = cli("calibrate", "measure", images, "a.cal", *options, "--strategy", strategy, "--limit", 5)
     assert done.code == 0
     assert ("heuristic, not a proof" in done.out) == (strategy == "input-global")
+    assert "--below: expected for a dataset strategy" in cli("calibrate", "show", "a.cal", "--below", "1").err
     shown = cli("calibrate", "show", "a.cal", "--png", "a.png")
     own = list(read("a.cal").calibration.inputs.values())
     for place, (e, *spread) in enumerate(rows(shown.out)):

@@ -309,7 +309,7 @@ MISFITS = {
     "size": (np.zeros((5, 5), np.uint8), (1, 4, 4), "auto", ["(1, 4, 4)", "uint8 (5, 5)", "layout auto"]),
     "colour for gray": (COLOUR, (1, 4, 4), "auto", ["(1, 4, 4)", "float32 (4, 4, 3)"]),
     "gray for colour": (GRAY[:4, :4], (3, 4, 4), "auto", ["(3, 4, 4)", "float32 (4, 4)"]),
-    "colour for flat": (COLOUR, (48,), "auto", ["(48)", "(4, 4, 3)", "--layout"]),
+    "colour for flat": (COLOUR, (48,), "auto", ["(48)", "(4, 4, 3)", "`layout`"]),
     "integers": (np.zeros((4, 4), np.int64), (1, 4, 4), "auto", ["uint8 or float", "int64"]),
     "NaN": (np.full((4, 4), np.nan), (1, 4, 4), "auto", ["NaN or infinite"]),
     "infinity": (np.full((4, 4), np.inf, np.float32), (1, 4, 4), "auto", ["NaN or infinite"]),
@@ -334,7 +334,7 @@ def test_free_axes_need_a_layout() -> None:
     content = models.model(nodes, [x], [models.value("y", TensorProto.FLOAT, ("N", "C"))])
     with pytest.raises(DataError) as error:
         OrtClassifier(content).fit(COLOUR)
-    one_line(error, "(?, ?, ?)", "--layout nchw or --layout nhwc")
+    one_line(error, "(?, ?, ?)", "`layout=nchw` or `layout=nhwc`")
     assert (OrtClassifier(content, preprocess=Preprocess(layout="nchw")).fit(COLOUR) == PLANAR).all()
 
 
@@ -446,7 +446,7 @@ def test_several_outputs_are_refused_where_nothing_chooses() -> None:
 def test_unknown_output_is_refused() -> None:
     with pytest.raises(ModelError) as error:
         OrtClassifier(linear((SIZE,)), output="scores")
-    one_line(error, "no output 'scores'", "--output with one of: logits")
+    one_line(error, "no output 'scores'", "`output` with one of: logits")
 
 
 def test_another_batch_size_than_the_fixed_one_is_refused() -> None:
@@ -540,7 +540,7 @@ def test_models_of_integers_get_levels() -> None:
     ids=["tiny colour", "cube", "rows for columns", "vector for colour"],
 )
 def test_an_order_is_not_guessed(x: tuple[int, ...], shape: tuple[int, ...]) -> None:
-    with pytest.raises(DataError, match="--layout"):
+    with pytest.raises(DataError, match="`layout"):
         arrange(np.zeros(x, np.uint8), shape, "auto")
 
 

@@ -30,7 +30,7 @@ def test_demo_certifies_the_digits_and_verifies(cli: Cli) -> None:
     assert result.code == 0
     assert "preflight: 100 inputs" in result.out
     assert "certified accuracy" in result.out
-    assert cli("verify", "demo").out == "demo: 100 entries, 0 problems\n"
+    assert cli("verify", "demo").out == "demo: 100 entries (attack model integer), 0 problems\n"
     assert cli("report", "demo", "--fail-under", "0.5=0.9").code == 0
 
 
@@ -94,14 +94,15 @@ def test_predict_answers_or_abstains(cli: Cli, few_digits: Path) -> None:
 def test_report_tsv_has_the_fields_columns(cli: Cli, few_digits: Path) -> None:
     assert cli("certify", MODEL, "six.npz", *SMOOTH, "--n", 500, "--quiet", "--run", "r").code == 0
     lines = cli("report", "r", "--tsv").out.splitlines()
-    assert lines[0] == "idx\tlabel\tpredict\tradius\tcorrect\ttime"
+    assert lines[0] == "idx\tlabel\tpredict\tradius\tcorrect\ttime\tbase\tattack_model"
     entries = RunFolder(Path("r")).entries()
     for line, entry in zip(lines[1:], entries, strict=True):
-        index, label, predict, radius, correct, _ = line.split("\t")
+        index, label, predict, radius, correct, _, base, attack_model = line.split("\t")
         certificate = entry["certificate"]
         assert (int(index), int(label), int(predict)) == (entry["index"], entry["label"], certificate["prediction"])
         assert certificate["radius"] - 1e-6 <= float(radius) <= certificate["radius"]
         assert int(correct) == (label == predict)
+        assert (int(base), attack_model) == (entry["base"], "integer")
 
 
 @pytest.mark.parametrize(("goal", "code"), [("0.5=0.5", 0), ("0.5=1.01", 1), ("9=0.1", 1)])
@@ -256,6 +257,12 @@ BAD: dict[str, tuple[bytes | None, dict[str, Any] | None, tuple[Any, ...], str]]
     "nothing selected": (GOOD, VECTORS, ("--skip", 3), "leave none of its 3 inputs"),
     "no CUDA": (GOOD, VECTORS, ("--provider", "cuda"), "CUDAExecutionProvider"),
     "unknown provider": (GOOD, VECTORS, ("--provider", "tpu"), "expected one of cpu, cuda, tensorrt, got 'tpu'"),
+    "zero n0": (GOOD, VECTORS, ("--n0", 0), "smoothcert: --n0: expected at least 1 sample"),
+    "negative skip": (GOOD, VECTORS, ("--skip", -1), "smoothcert: --skip: expected at least 0, got -1"),
+    "no limit": (GOOD, VECTORS, ("--limit", 0), "smoothcert: --limit: expected at least 1, got 0"),
+    "shard": (GOOD, VECTORS, ("--shard", "0/2"), "smoothcert: --shard: expected i/k with 1 <= i <= k, got '0/2'"),
+    "shard alone": (GOOD, VECTORS, ("--shard", "1/2"), "smoothcert: --shard: expected a --nonce too"),
+    "tf32 on the CPU": (GOOD, VECTORS, ("--tf32",), "--tf32: expected with --provider cuda or tensorrt, got cpu"),
     "unknown output": (GOOD, VECTORS, ("--output", "boxes"), "no output 'boxes'; pass --output with one of: logits"),
     "unknown part": (GOOD, VECTORS, ("--smooth", "fog=1"), f"NAME one of {', '.join(PARTS)}, got 'fog=1'"),
     "no scale": (GOOD, VECTORS, ("--smooth", "noise"), "noise=SCALE with a number"),
@@ -263,7 +270,7 @@ BAD: dict[str, tuple[bytes | None, dict[str, Any] | None, tuple[Any, ...], str]]
     "two noises": (GOOD, VECTORS, ("--smooth", "noise=0.5", "--smooth", "noise=1"), "no theorem"),
     "alpha": (GOOD, VECTORS, ("--alpha", 0), "between 0 and 0.5, got 0"),
     "hopeless n": (GOOD, VECTORS, ("--n", 9), "could only abstain"),
-    "zero n": (GOOD, VECTORS, ("--n", 0), "expected at least 1 sample"),
+    "zero n": (GOOD, VECTORS, ("--n", 0), "smoothcert: --n: expected at least 1 sample"),
     "mode": (GOOD, VECTORS, ("--mode", "quick"), "expected fixed, radius, target, slices or enumerate, got 'quick'"),
     "bound": (GOOD, VECTORS, ("--bound", "both"), "Invalid value for '--bound'"),
     "no radii": (GOOD, VECTORS, ("--mode", "target"), "expected ascending radii > 0, got none"),
@@ -275,7 +282,7 @@ BAD: dict[str, tuple[bytes | None, dict[str, Any] | None, tuple[Any, ...], str]]
     "channels": (MODEL.read_bytes(), {"x": np.zeros((3, 32, 32), np.uint8)}, ("--mean", "1,2,3"), "got 3"),
     "number": (GOOD, VECTORS, ("--n", "many"), "Invalid value for '--n'"),
     "option": (GOOD, VECTORS, ("--sigma", 1), "--sigma"),
-    "batch size": (GOOD, VECTORS, ("--batch-size", 0), "batch_size: expected at least 1"),
+    "batch size": (GOOD, VECTORS, ("--batch-size", 0), "smoothcert: --batch-size: expected at least 1"),
     "unknown law": (GOOD, VECTORS, part("gamma=1,law=normal"), "a law of lognormal, rayleigh, got 'normal'"),
     "negative scale of a part": (GOOD, VECTORS, part("brightness=-1"), "brightness: expected a scale > 0, got -1"),
     "unknown option": (GOOD, VECTORS, part("blur=1,kernel=3"), "expected options of law, border, got kernel"),
@@ -305,7 +312,7 @@ BAD: dict[str, tuple[bytes | None, dict[str, Any] | None, tuple[Any, ...], str]]
     "large grid": (GOOD, VECTORS, attack("noise=0:1:30000"), "a grid of at most 20,000 points"),
     "radius mode with an attack": (GOOD, VECTORS, ("--mode", "radius", *attack("noise=1")), "with --attack use fixed"),
     "radius mode with two parts": (
-        GOOD, VECTORS, (*part("contrast=1", "brightness=1"), "--mode", "radius"), "use --mode fixed or target"),
+        GOOD, VECTORS, (*part("contrast=1", "brightness=1"), "--mode", "radius"), "use fixed or target mode with"),
     "radii with two parts": (
         GOOD, VECTORS, (*part("contrast=1", "brightness=1"), "--mode", "target", "--radii", "1"), "several parameters"),
     "radii and an attack": (

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -105,7 +106,10 @@ def test_certified_verified_reported(cli: Cli, few_digits: Path, options: tuple[
             assert certificate["unit"] == part.unit
     for shown in (result.out, cli("report", "r").out):
         assert all(word in shown for word in printed.split())
-    assert cli("verify", "r").out == "r: 6 entries, 0 problems\n"
+    model = RunFolder(Path("r")).recipe()["attack_model"]
+    assert cli("verify", "r").out == f"r: 6 entries (attack model {model}), 0 problems\n"
+    assert {entry["evidence"]["attack_model"] for entry in entries} == {model}
+    assert f"attack model {model}, 6 inputs" in result.out
     before = Path("r", LEDGER).read_bytes()
     assert "6 of 6 inputs were there already" in cli(*BASE, *options, "--run", "r").out
     assert Path("r", LEDGER).read_bytes() == before
@@ -129,7 +133,7 @@ def test_shards_resumed_and_merged_equal_the_whole(cli: Cli, few_digits: Path, o
     assert cli("merge", "merged", "part2", "part1").out == "merged: 6 of 6 inputs\n"
     assert timeless("merged") == timeless("whole")
     assert not differences(RunFolder(Path("merged")).recipe(), RunFolder(Path("whole")).recipe())
-    assert cli("verify", "merged").out == "merged: 6 entries, 0 problems\n"
+    assert re.fullmatch(r"merged: 6 entries \(attack model [a-z-]+\), 0 problems\n", cli("verify", "merged").out)
 
 
 CHANGES: dict[str, tuple[tuple[str, ...], str]] = {

@@ -45,7 +45,8 @@ def test_commands_run(cli: Callable[..., Result]) -> None:
             subprocess.run([sys.executable, str(ROOT / script), *words], check=True)
             continue
         result = cli(*shlex.split(command.split(" > ")[0])[1:])
-        assert (result.code, result.err) == (0, ""), command
+        errors = [line for line in result.err.splitlines() if "inputs, about" not in line]  # a slow machine says so
+        assert (result.code, errors) == (0, []), command
         expected = "\n{}".format(README.split(f"$ {command}\n")[1]).split("```")[0].split("\n$ ")[0].splitlines()
         for line in expected:
             if line.startswith("runs/") or "┃ radius" in line:

@@ -26,8 +26,9 @@ def entry(index: int, label: int | None, prediction: int, radius: float, reason:
         "name": "",
         "label": label,
         "seconds": 2.0,
-        "certificate": {"prediction": prediction, "radius": radius, "reason": reason},
-        "evidence": {"selection": {"0": 10}, "estimation": {"0": 90}},
+        "certificate": {"prediction": prediction, "radius": radius, "p_lower": 0.4, "p_upper": 0.6, "reason": reason},
+        "evidence": {"mode": "fixed", "selection": {"0": 10}, "estimation": {"0": 90}, "attack_model": "integer"},
+        "base": prediction,
     }
 
 
@@ -35,7 +36,7 @@ ENTRIES = [
     entry(0, 1, 1, 0.8),
     entry(1, 1, 2, 0.9),
     entry(2, 0, 0, 0.3),
-    entry(3, 2, -1, 0.0, "no majority: class 2 got 40 of 90 votes"),
+    entry(3, 2, -1, 0.0, "no majority: class 2 got 40 of 90 votes") | {"base": 7},
     {"index": 4, "name": "", "label": 0, "seconds": 1.0, "error": "corrupt"},
 ]
 
@@ -70,12 +71,12 @@ def test_targets_are_the_default_radii() -> None:
 
 def test_tsv() -> None:
     assert list(tsv(ENTRIES[::-1])) == [
-        "idx\tlabel\tpredict\tradius\tcorrect\ttime",
-        "0\t1\t1\t0.800000\t1\t2.000",
-        "1\t1\t2\t0.900000\t0\t2.000",
-        "2\t0\t0\t0.300000\t1\t2.000",
-        "3\t2\t-1\t0.000000\t0\t2.000",
-        "4\t0\t-1\t0.000000\t0\t1.000",
+        "idx\tlabel\tpredict\tradius\tcorrect\ttime\tbase\tattack_model",
+        "0\t1\t1\t0.800000\t1\t2.000\t1\tinteger",
+        "1\t1\t2\t0.900000\t0\t2.000\t2\tinteger",
+        "2\t0\t0\t0.300000\t1\t2.000\t0\tinteger",
+        "3\t2\t-1\t0.000000\t0\t2.000\t7\tinteger",
+        "4\t0\t-1\t0.000000\t0\t1.000\t\t",
     ]
 
 
@@ -114,19 +115,19 @@ ASKED = Attack.of({"contrast": (0.5, 2), "brightness": 0.2}).recipe
         (
             compose(Contrast(0.6), Brightness(0.4)),
             {"mode": "target", "alpha": 0.001, "attack": ASKED},
-            "contrast = 0.6, brightness = 0.4, target mode, 5 inputs",
+            "contrast = 0.6, brightness = 0.4, target mode, attack model integer, 5 inputs",
             ["attack", "contrast 0.5:2, brightness 0.2", "40.0%"],
         ),
         (
             compose(Gamma(0.6), Contrast(0.4), guarantee="path"),
             {"mode": "fixed", "alpha": 0.001},
-            "gamma = 0.6, contrast = 0.4, path guarantee, fixed mode, 5 inputs",
+            "gamma = 0.6, contrast = 0.4, path guarantee, fixed mode, attack model integer, 5 inputs",
             ["radius", "40.0%"],
         ),
         (
             Enumeration(Attack.of(ASKED | {"contrast": (0.5, 2, 4)})),
             {"mode": "enumerate", "alpha": 0.0},
-            "enumerated guarantee, enumerate mode, 5 inputs",
+            "enumerate mode, attack model integer, 5 inputs",
             ["attack", "contrast 0.5:2:4, brightness 0.2 (grid: contrast every 0.5;", "40.0%"],
         ),
     ],

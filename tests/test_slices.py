@@ -648,7 +648,7 @@ def test_a_run_names_its_attack_and_verifies(cli: Cli, few_digits: Path) -> None
     assert "6 inputs, 64 to 2,000 samples a slice, p_lower above 0.691462 needed" in result.out
     assert "slices mode" in result.out
     assert "│ rotation -4:4 │             100.0% │" in result.out
-    assert cli("verify", "r").out == "r: 6 entries, 0 problems\n"
+    assert cli("verify", "r").out == "r: 6 entries (attack model integer), 0 problems\n"
     assert cli("report", "r", "--fail-under", "0=0.9").code == 0
     assert all(entry["evidence"]["attack_model"] == "integer" for entry in timeless(Path("r")))
 
@@ -800,7 +800,7 @@ def test_verify_reads_images_as_the_model_did(cli: Cli) -> None:
     Path("m.onnx").write_bytes(half_space((4, 9, 3), np.ones(108), 1.0))
     np.savez("d.npz", x=np.stack([rough(4, 9, 3)]))
     assert cli("certify", "m.onnx", "d.npz", *RUN[3:], "--layout", "nchw", "--run", "r").code == 0
-    assert cli("verify", "r").out == "r: 1 entries, 0 problems\n"
+    assert cli("verify", "r").out == "r: 1 entries (attack model integer), 0 problems\n"
 
 
 def test_verify_accepts_the_slices_of_another_processor(cli: Cli) -> None:
@@ -812,7 +812,7 @@ def test_verify_accepts_the_slices_of_another_processor(cli: Cli) -> None:
         assert cli("certify", MODEL, "rough.npz", *RUN[3:], "--resize", 32, "--antialias", "--run", "r").code == 0
     finally:
         cv2.setUseOptimized(before)
-    assert cli("verify", "r").out == "r: 2 entries, 0 problems\n"
+    assert cli("verify", "r").out == "r: 2 entries (attack model integer), 0 problems\n"
 
 
 # --- Refusals ---------------------------------------------------------------------------------------------------------
@@ -831,9 +831,9 @@ BAD: dict[str, tuple[dict[str, Any], tuple[Any, ...], str]] = {
     "a factor too small": (DIGITS, (*NOISE, "--attack", "scaling=0.001:1"), "scaling: expected 0.01"),
     "too far around": (DIGITS, (*NOISE, "--attack", "rotation=0:1e7"), "rotation: expected"),
     "rotation smoothed": (DIGITS, ("--smooth", "rotation=5", *AND_ROTATION[2:]), "calibration is needed"),
-    "contrast smoothed": (DIGITS, ("--smooth", "contrast=1", *AND_ROTATION[2:]), "expected --smooth noise=SIGMA alone"),
-    "two parts": (DIGITS, ("--smooth", "contrast=1", *AND_ROTATION), "expected --smooth noise=SIGMA alone"),
-    "the path bound": (DIGITS, (*AND_ROTATION, "--guarantee", "path"), "expected --smooth noise=SIGMA alone"),
+    "contrast smoothed": (DIGITS, ("--smooth", "contrast=1", *AND_ROTATION[2:]), "expected a smoothing of noise alone"),
+    "two parts": (DIGITS, ("--smooth", "contrast=1", *AND_ROTATION), "expected a smoothing of noise alone"),
+    "the path bound": (DIGITS, (*AND_ROTATION, "--guarantee", "path"), "expected a smoothing of noise alone"),
     "no smoothing": (DIGITS, AND_ROTATION[2:], "expected at least one NAME=SCALE"),
     "radii": (DIGITS, (*AND_ROTATION, "--radii", "1"), "--radii: expected with --mode target alone"),
     "two-sided": (DIGITS, (*AND_ROTATION, "--bound", "two-sided"), "--bound and --n0 have no meaning there"),

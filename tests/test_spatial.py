@@ -331,7 +331,7 @@ def test_a_run_with_a_pipeline_verifies(cli: Callable[..., Any], tmp_path: Path)
     assert done.code == 0, done.err
     verdict = cli("verify", "run")
     assert verdict.code == 0, verdict.out
-    assert "3 entries, 0 problems" in verdict.out
+    assert "3 entries (attack model integer), 0 problems" in verdict.out
 
 
 def test_geometric_parts_need_a_calibration_on_raw_images_too() -> None:

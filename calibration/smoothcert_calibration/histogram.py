@@ -26,7 +26,7 @@ def draw(file: CalibrationFile, path: Path, thresholds: Sequence[float] = ()) ->
 
     Counted are inputs, each with its largest error; the draws themselves where each input has bounds of its own.
     """
-    require(cv2.haveImageWriter(str(path)), f"--png: expected a name that ends in .png, got {path}")
+    require(cv2.haveImageWriter(str(path)), f"png: expected a name that ends in .png, got {path}")
     head, own = file.head, file.calibration.per_input
     values = file.errors.ravel() if own else file.worst
     widest = max([float(values.max()), *thresholds]) or 1.0
@@ -47,7 +47,7 @@ def draw(file: CalibrationFile, path: Path, thresholds: Sequence[float] = ()) ->
     _write(picture, f"interpolation error, {head['strategy']}, attack {file.calibration.attack}", _LEFT, 34, 0.75)
     _write(picture, pipeline_text(head["pipeline"]), _LEFT, 64, 0.5)
     _write(picture, f"{sample}; {moments}", _LEFT, 88, 0.5)
-    require(cv2.imwrite(str(path), picture), f"--png: expected a path that can be written, got {path}")
+    require(cv2.imwrite(str(path), picture), f"png: expected a path that can be written, got {path}")
 
 
 def _step(span: float, most: int) -> float:

@@ -135,7 +135,7 @@ def _settle(proto: onnx.ModelProto, folder: str, output: str | None) -> tuple[st
         changes.append(f"{len(listed)} initializers no longer listed as inputs")
     names = [value.name for value in graph.output]
     if output is not None and output not in names:
-        raise ModelError(f"no output {output!r}; pass --output with one of: {', '.join(names)}")
+        raise ModelError(f"no output {output!r}; pass `output` with one of: {', '.join(names)}")
     _require_one_input(proto)
     changes += keep_output(proto, output or scores_output(proto, folder))
     if opset(proto) < _OLDEST:

@@ -69,7 +69,7 @@ def scores_output(proto: onnx.ModelProto, folder: str) -> str:
     names: list[str] = [value.name for value in proto.graph.output]
     if len(names) == 1:
         return names[0]
-    ask = f"{len(names)} outputs; pass --output with one of: {', '.join(names)}"
+    ask = f"{len(names)} outputs; pass `output` with one of: {', '.join(names)}"
     shape = input_shape(proto)
     if shape is None or len(inputs(proto.graph)) != 1:
         raise ModelError(ask)

@@ -67,11 +67,11 @@ def to_labels(scores: NDArray[Any], batch: int, rows: int) -> Labels:
     """
     if not isinstance(scores, np.ndarray):
         raise ModelError(
-            f"expected an output of scores or labels, got a {type(scores).__name__}; pass --output with another one"
+            f"expected an output of scores or labels, got a {type(scores).__name__}; pass `output` with another one"
         )
     if scores.ndim == 0 or len(scores) != batch:
         raise ModelError(
-            f"expected one row of output for each of {batch} inputs, got shape {scores.shape}; try --batch-size 1"
+            f"expected one row of output for each of {batch} inputs, got shape {scores.shape}; try `batch_size=1`"
         )
     table = scores.reshape(batch, -1)[:rows]
     if np.issubdtype(scores.dtype, np.integer) and table.shape[1] == 1:
@@ -82,7 +82,7 @@ def to_labels(scores: NDArray[Any], batch: int, rows: int) -> Labels:
     if scores.dtype == np.int64 and table.shape[1] > 1:
         raise ModelError(
             f"expected scores or one label a row, got int64 {scores.shape}, perhaps indices; "
-            "pass --output with the scores"
+            "pass `output` with the scores"
         )
     if table.shape[1] < 2 or max(scores.shape[1:]) != table.shape[1] or scores.dtype.kind not in "fiu":
         raise ModelError(

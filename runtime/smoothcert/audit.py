@@ -52,14 +52,14 @@ class Audit:
     seed: int = field(default_factory=lambda: secrets.randbits(48))
 
     def __post_init__(self) -> None:
-        require(self.limit is None or self.limit > 0, f"--limit: expected at least 1, got {self.limit}")
-        require(self.attacks > 0, f"--attacks: expected at least 1, got {self.attacks}")
-        require(self.seed >= 0, f"--seed: expected a whole number >= 0, got {self.seed}")
-        require(0.5 < self.confidence < 1, f"--confidence: expected 0.5 to 1, without either, got {self.confidence:g}")
+        require(self.limit is None or self.limit > 0, f"limit: expected at least 1, got {self.limit}")
+        require(self.attacks > 0, f"attacks: expected at least 1, got {self.attacks}")
+        require(self.seed >= 0, f"seed: expected a whole number >= 0, got {self.seed}")
+        require(0.5 < self.confidence < 1, f"confidence: expected 0.5 to 1, without either, got {self.confidence:g}")
         reached = Predict(self.n, self.alpha).reachable(self.smoothing) > 0
         certain = isinstance(self.smoothing, Enumeration)  # the base classifier answers once, and for sure
         require(
-            reached or certain, f"--n: expected enough votes to confirm one of {self.predictions} answers, got {self.n}"
+            reached or certain, f"n: expected enough votes to confirm one of {self.predictions} answers, got {self.n}"
         )
 
     @property

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -88,6 +86,7 @@ def measure(
     from smoothcert_calibration.plan import plan_of
     from smoothcert_calibration.show import lines, tables
 
+    from .report.terminal import watched
     from .smoothing import Attack, parse_part
 
     require(bool(smooth), "--smooth: expected at least one NAME=SCALE, such as rotation=5, got none")
@@ -112,7 +111,7 @@ def measure(
         shard=shard,
     )
     there = out.exists()
-    with _watched(len(plan.indices), quiet) as progress:
+    with watched("calibrating", len(plan.indices), quiet=quiet) as progress:
         file = measured(plan, images, out, threads=threads, progress=progress)
     print(f"{out}: finished before, left as it is" if there else f"{out}: written, SHA-256 {file.head['sha256']}")
     if not quiet:
@@ -133,6 +132,8 @@ def show(
 
     thresholds = _thresholds(below)
     found = read(file)
+    used = png is not None or not found.calibration.per_input
+    require(used or not thresholds, "--below: expected for a dataset strategy, or with --png, got bounds of each input")
     _print(lines(found), tables(found, thresholds))
     if png:
         draw(found, png, thresholds)
@@ -167,6 +168,8 @@ def table(
     from smoothcert_calibration.table import plans, worst_errors
     from smoothcert_calibration.table import table as table_of
 
+    from .report.terminal import watched
+
     thresholds = _thresholds(below)
     images, spatial = _opened(context.params)
     asked = plans(
@@ -181,7 +184,7 @@ def table(
         skip=skip,
         limit=limit,
     )
-    with _watched(len(asked[0].indices), quiet) as progress:
+    with watched("calibrating", len(asked[0].indices), quiet=quiet) as progress:
         worst = worst_errors(asked, images, threads=threads, progress=progress)
     _print([], [table_of(asked, worst, thresholds)])
 
@@ -223,24 +226,6 @@ def _thresholds(text: str) -> tuple[float, ...]:
     values = numbers("--below", text)
     require(all(value > 0 for value in values), f"--below: expected thresholds > 0, got {text!r}")
     return values
-
-
-@contextmanager
-def _watched(total: int, quiet: bool) -> Iterator[Callable[[int], None]]:
-    """A bar on a terminal, else a line every ten seconds; the number done goes in."""
-    from .report.terminal import console, progress_bar
-
-    terminal = console()
-    with progress_bar(terminal, quiet) as bar:
-        task, said = bar.add_task("calibrating", total=total), [time.monotonic()]
-
-        def progress(done: int) -> None:
-            bar.update(task, completed=done)
-            if not quiet and not terminal.is_terminal and time.monotonic() - said[0] > 10:
-                said[0] = time.monotonic()
-                print(f"calibrating: {done} of {total} inputs", flush=True)
-
-        yield progress
 
 
 def _print(lines: list[str], tables: list[Any]) -> None:

@@ -16,7 +16,7 @@ from onnx import TensorProto
 from . import providers as ort
 from .agreement import require_as_given
 from .answers import Classifier, Labels, require_moderate, to_labels
-from .errors import DataError, ModelError, ProviderError, SmoothcertError, require
+from .errors import ArgumentError, DataError, ModelError, ProviderError, SmoothcertError, require
 from .graph_checks import shared_scales
 from .independence import COARSE, FINE, contrasts, require_independent
 from .machine import cores
@@ -110,13 +110,26 @@ class OrtClassifier:
         """One raw input (H W, H W C, C H W or a vector; uint8 or float) in the model's shape, or `DataError`."""
         fitted = arrange(seen(np.asarray(x), self.preprocess.spatial), self.shape, self.preprocess.layout)
         if self._file.takes_integers and fitted.dtype != np.uint8 and self.preprocess.scale is None:
-            raise DataError("the model takes integers, the data are float; convert the data to uint8, or pass --scale")
+            raise DataError("the model takes integers, the data are float; convert the data to uint8, or pass `scale`")
         if self._file.elem_type == TensorProto.INT8 and self.preprocess.scale is None:
-            raise DataError("the model takes int8, which 8-bit images do not fit; pass --scale, such as 0.5")
+            raise DataError("the model takes int8, which 8-bit images do not fit; pass `scale`, such as 0.5")
+        self.require_range(fitted)
         if fitted.shape not in self._independent:
             self._require_one_function(fitted)
             self._independent.add(fitted.shape)
         return fitted
+
+    def require_range(self, x: NDArray[Any]) -> None:
+        """`DataError` for float values that are far beyond the input range of the model's metadata, as levels are."""
+        if self.card.input_range is None or x.dtype.kind != "f" or not x.size:
+            return
+        low, high = self.card.input_range
+        least, most = (float(end) * (self.preprocess.scale or 1.0) for end in (x.min(), x.max()))
+        if least < 2 * low - high or most > 2 * high - low:
+            raise DataError(
+                f"expected values of {low:g} to {high:g}, the model's own input range, got {least:g} to {most:g}; "
+                "divide 8-bit levels by 255, or give the data as uint8"
+            )
 
     def batch_size(self, x: NDArray[Any]) -> int:
         """The model's fixed batch size, the one asked for, or about 200 KB (CPU) or 32 MB (GPU) of 16-bit samples."""
@@ -158,7 +171,7 @@ class OrtClassifier:
         if shared:
             raise ModelError(
                 f"the model is quantised dynamically ({', '.join(shared)}): one scale for all rows of a batch makes an "
-                "answer depend on the other rows; pass --batch-size 1, or quantise it statically"
+                "answer depend on the other rows; pass `batch_size=1`, or quantise it statically"
             )
         quiet, loud = contrasts(x, np.dtype(np.int16 if levels else np.float32), levels)
         require_independent(lambda batch: self._scores(batch, levels), quiet, loud, size, self._tolerance)
@@ -183,7 +196,7 @@ class OrtClassifier:
                 content = self._file.with_input(dtype, levels, self.preprocess)
                 try:
                     self._sessions[dtype, levels] = ort.start(content, self._file.folder, self.provider, self.tf32)
-                except (SmoothcertError, ValueError):
+                except (SmoothcertError, ArgumentError):
                     raise
                 except Exception as error:
                     raise ModelError(f"ONNX Runtime cannot load the model: {ort.reason(error)}") from None

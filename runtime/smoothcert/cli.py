@@ -9,7 +9,9 @@ import typer
 
 from . import calibrate_commands, export_commands, run_commands
 from . import options as opt
+from .closed_pipe import dropped
 from .errors import ArgumentError, SmoothcertError
+from .options import as_options
 
 _INTERRUPTED = 130  # what Typer makes of Ctrl-C
 
@@ -23,15 +25,22 @@ app = typer.Typer(
 
 
 def main() -> None:
-    """Entry point: user errors become one line on stderr and exit code 2."""
+    """Entry point: user errors become one line on stderr and exit code 2; a reader that goes away stops nothing."""
+    with dropped():
+        _main()
+
+
+def _main() -> None:
     try:
         code = app(standalone_mode=False)
         if code == _INTERRUPTED:
             raise KeyboardInterrupt
     except (KeyboardInterrupt, typer.Abort):
         _fail("interrupted; all that was finished is kept, and the same command continues")
-    except (SmoothcertError, ArgumentError) as error:
-        _fail(str(error))
+    except ArgumentError as error:
+        _fail(as_options(str(error), _options()))
+    except SmoothcertError as error:
+        _fail(as_options(str(error), _options(), named=False))
     except OSError as error:
         _fail(f"{error.filename or 'file'}: {error.strerror or error}; nothing that was finished is lost")
     except Exception as error:
@@ -41,6 +50,15 @@ def main() -> None:
             sys.exit(2)
         _fail(f"{error.format_message().rstrip('.')}; see smoothcert --help")
     sys.exit(code if isinstance(code, int) else 0)
+
+
+def _options() -> dict[str, str]:
+    """Every option by its Python name: `batch_size` is `--batch-size`."""
+    commands, options = [typer.main.get_command(app)], {"providers": "--provider"}
+    for command in commands:  # which grows
+        commands += getattr(command, "commands", {}).values()
+        options |= {p.name: p.opts[0] for p in command.params if p.name and p.opts[0].startswith("--")}
+    return options
 
 
 def _fail(message: str) -> None:

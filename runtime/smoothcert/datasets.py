@@ -174,7 +174,8 @@ def open_dataset(path: Path, channels: int | None = None) -> Dataset:
 
 def selection(size: int, *, skip: int = 0, limit: int | None = None, shard: str = "1/1") -> range:
     """Indices of `limit` inputs after the first `skip`, every k-th of them from the i-th on for shard `i/k`."""
-    require(skip >= 0 and (limit is None or limit > 0), f"expected skip >= 0 and limit > 0, got {skip} and {limit}")
+    require(skip >= 0, f"skip: expected at least 0, got {skip}")
+    require(limit is None or limit > 0, f"limit: expected at least 1, got {limit}")
     i, _, k = shard.partition("/")
     numbers = shard.isascii() and i.isdigit() and k.isdigit()
     require(numbers and 1 <= int(i) <= int(k), f"shard: expected i/k with 1 <= i <= k, got {shard!r}")

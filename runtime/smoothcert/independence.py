@@ -79,7 +79,7 @@ def require_independent(ask: Ask, rows: NDArray[Any], others: NDArray[Any], size
                 if not _agree(known.setdefault(row, got), got, tolerance):
                     raise ModelError(
                         "the model's answer for an input depends on the others in its batch (batch statistics?); "
-                        "export it for inference, or pass --batch-size 1"
+                        "export it for inference, or pass `batch_size=1`"
                     )
 
 

@@ -6,7 +6,10 @@ import contextlib
 import platform
 import time
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass, field
+from functools import cached_property
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +30,7 @@ from .smoothing import Attack, Calibrated, Enumeration, Smoothing
 from .spatial import PLAIN
 
 _COMPARED = 8  # first inputs, and samples of one, on which an adapted model is held against its file
+_FIRST = 16  # inputs that are looked at before a run
 
 
 @dataclass(frozen=True)
@@ -63,9 +67,9 @@ class Job:
     def __post_init__(self) -> None:
         indices = selection(len(self.data), skip=self.skip, limit=self.limit, shard=self.shard)
         if not indices:
-            raise DataError(f"{self.data_path}: --skip, --limit and --shard leave none of its {len(self.data)} inputs")
+            raise DataError(f"{self.data_path}: `skip`, `limit` and `shard` leave none of its {len(self.data)} inputs")
         whole = self.shard == "1/1"
-        require(whole or bool(self.nonce), "--shard: expected a --nonce too, any text, the same for every shard")
+        require(whole or bool(self.nonce), "shard: expected a `nonce` too, any text, the same for every shard")
         object.__setattr__(self, "indices", indices)
 
     @property
@@ -76,6 +80,7 @@ class Job:
         return {
             "smoothcert": __version__,
             "nonce": self.nonce,
+            "attack_model": self.attack_model,
             "model": {"path": str(self.model_path.resolve()), **self.classifier.recipe, **self._opencv},
             "data": {
                 "path": str(self.data_path.resolve()),
@@ -94,6 +99,11 @@ class Job:
                 "platform": platform.platform(),
             },
         }
+
+    @cached_property
+    def attack_model(self) -> str:
+        """Whose attacks certificates speak of, for the first input that can be read; each input's is in the ledger."""
+        return self.smoothing.attack_model(self._first().x)
 
     @property
     def _opencv(self) -> dict[str, str]:
@@ -114,6 +124,8 @@ class Job:
         """
         self._require_labels()
         raw = self._first().x
+        for x in self._first_floats:
+            self.classifier.require_range(x)
         if not isinstance(self.algorithm, Predict):
             self.smoothing.of_input(fingerprint(raw))
         sampler = Sampler.of(self.classifier, self.smoothing, raw, key=0, index=0)
@@ -155,12 +167,30 @@ class Job:
                 raise DataError(f"{name}: expected a label below the model's {classes} classes, got {label}")
 
     def _first(self) -> Example:
+        for example in self._readable:
+            return example
+        return self.data.load(self.indices[-1])  # which says why not
+
+    @property
+    def _readable(self) -> Iterator[Example]:
         for index in self.indices:
-            try:
-                return self.data.load(index)
-            except DataError as error:
-                failure = error
-        raise failure
+            with suppress(DataError):
+                yield self.data.load(index)
+
+    @cached_property
+    def _first_floats(self) -> tuple[NDArray[Any], ...]:
+        """The first few inputs that can be read, of float data; none of 8-bit data, which have one range."""
+        if self._first().x.dtype == np.uint8:
+            return ()
+        return tuple(example.x for example in islice(self._readable, _FIRST))
+
+    @property
+    def in_levels(self) -> bool:
+        """Whether float images of a model that names no input range look like 8-bit levels: whole, from 0 to 255."""
+        xs = [x for x in self._first_floats if x.dtype.kind == "f" and x.ndim > 1]
+        unknown = self.classifier.card.input_range is None
+        whole = all(bool(np.all((x >= 0) & (x <= 255) & (np.rint(x) == x))) for x in xs)
+        return unknown and whole and max((float(x.max()) for x in xs), default=0.0) > 1
 
     def run(self, folder: RunFolder) -> Iterator[Entry]:
         """Certify what the folder's ledger does not hold yet, yielding each entry once it is on disk."""

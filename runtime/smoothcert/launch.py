@@ -136,6 +136,7 @@ def base_classifier(
 def launch(o: Mapping[str, Any], algorithm: Algorithm) -> None:
     """Build the job from a command's options, run it, print. `SmoothcertError` where an input failed."""
     o = DEFAULTS | dict(o)
+    require(not o["tf32"] or o["provider"] != "cpu", "--tf32: expected with --provider cuda or tensorrt, got cpu")
     asked = {name: o[name] for name in ("output", "provider", "threads", "batch_size", "tf32")}
     classifier = base_classifier(o["model"], preprocess=preprocess(o), **asked)
     job = Job(

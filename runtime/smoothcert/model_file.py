@@ -260,5 +260,5 @@ def _output(graph: onnx.GraphProto, wanted: str | None, where: str) -> str:
         return names[0]
     if wanted is None or wanted not in names:
         got = f"no output {wanted!r}" if wanted else f"{len(names)} outputs"
-        raise ModelError(f"{where}: {got}; pass --output with one of: {', '.join(names)}")
+        raise ModelError(f"{where}: {got}; pass `output` with one of: {', '.join(names)}")
     return wanted

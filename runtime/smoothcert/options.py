@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -82,7 +84,7 @@ Nonce = Annotated[str, typer.Option(help="Text mixed into the run key. (default:
 RunOption = Annotated[
     Path | None, typer.Option("--run", help="Run folder; the same command again continues it. (default: runs/...)")
 ]
-Provider = Annotated[str, typer.Option(help="cpu, cuda or tensorrt; verified once started.")]
+Provider = Annotated[str, typer.Option(help="cpu, cuda or tensorrt; the session is asked what it runs on.")]
 Threads = Annotated[int | None, typer.Option(help="Host threads. (default: all cores)")]
 Batch = Annotated[int | None, typer.Option("--batch-size", help="Samples a batch. (default: by input size)")]
 Output = Annotated[str | None, typer.Option(help="Name of the scores or labels of a model with several outputs.")]
@@ -108,3 +110,21 @@ Tf32 = Annotated[
     bool, typer.Option("--tf32", help="Allow TF32 on CUDA: faster, another function, named in the certificate.")
 ]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="No line or bar for each input.")]
+
+
+def as_options(message: str, options: Mapping[str, str], *, named: bool = True) -> str:
+    """A message of the library, which names arguments, with the options of the command line in their place.
+
+    Arguments are the name before the first colon (unless not `named`), and those in backticks.
+
+    >>> as_options("n0: expected 1, got 0; see `batch_size=1`", {"n0": "--n0", "batch_size": "--batch-size"})
+    '--n0: expected 1, got 0; see --batch-size 1'
+    """
+
+    def option(found: re.Match[str]) -> str:
+        name, value = found.group(1), found.group(2) or ""
+        return f"{options[name]} {value}".rstrip() if name in options else found.group(0)
+
+    name, colon, rest = message.partition(":")
+    head = options.get(name, name) if named else name
+    return re.sub(r"`(\w+)(?:=([^`]*))?`", option, head + colon + rest)

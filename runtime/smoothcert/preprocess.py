@@ -176,7 +176,7 @@ def arrange(x: NDArray[Any], shape: Shape, layout: Layout) -> NDArray[Any]:
     """
     x = numeric(x)
     if layout == "auto" and x.ndim == 3 and len(shape) == 3 and shape[0] is None and shape[2] is None:
-        raise DataError(f"the model's input {show(shape)} leaves its layout open; pass --layout nchw or --layout nhwc")
+        raise DataError(f"the model's input {show(shape)} leaves its layout open; pass `layout=nchw` or `layout=nhwc`")
     x = np.ascontiguousarray(x)
     if layout != "auto" and None not in shape and _fits(x, shape):
         return x
@@ -184,7 +184,7 @@ def arrange(x: NDArray[Any], shape: Shape, layout: Layout) -> NDArray[Any]:
     if len(found) > 1:
         raise DataError(
             f"{show(x.shape)} fits the model's {show(shape)} in {len(found)} ways; "
-            "pass --layout nchw or --layout nhwc to take it as it is"
+            "pass `layout=nchw` or `layout=nhwc` to take it as it is"
         )
     if found:
         return np.ascontiguousarray(*found.values())
@@ -195,5 +195,5 @@ def arrange(x: NDArray[Any], shape: Shape, layout: Layout) -> NDArray[Any]:
         return x.reshape([n or 0 for n in shape])
     raise DataError(
         f"expected an input that fits the model's {show(shape)} (layout {layout}), got {x.dtype} {show(x.shape)}; "
-        "resize or convert the data, or see --layout"
+        "resize or convert the data, or see `layout`"
     )

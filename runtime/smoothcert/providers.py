@@ -93,7 +93,7 @@ def start(model: bytes, folder: str, provider: str, tf32: bool) -> Any:
     if got[0] != wanted[0][0]:
         raise ProviderError(
             f"provider {provider}: {wanted[0][0]} did not start and ONNX Runtime fell back to {got[0]}; "
-            "see `smoothcert doctor`, or use --provider cpu"
+            "see `smoothcert doctor`, or use `providers=cpu`"
         )
     return session
 
@@ -142,7 +142,7 @@ def first_run(session: Any, outputs: Sequence[str], feed: Mapping[str, Any]) -> 
         shapes = ", ".join(str(np.shape(value)) for value in feed.values())
         raise ProviderError(
             f"expected an answer to a batch of shape {shapes} within {PATIENCE:g} s, got none; "
-            "take a smaller --batch-size, and look for a loop without end in the model"
+            "take a smaller `batch_size`, and look for a loop without end in the model"
         ) from None
     finally:
         watch.cancel()

@@ -20,7 +20,7 @@ def classifier_of(recipe: Recipe, model: Path | None, provider: str = "", thread
     written = recipe["model"]
     path = model or Path(written["path"])
     if not path.exists():
-        raise ModelError(f"model: {path} is not there; pass --model")
+        raise ModelError(f"model: {path} is not there; pass `model`")
     size = written.get("batch_size")
     classifier = base_classifier(
         path,
@@ -40,7 +40,7 @@ def data_of(recipe: Recipe, data: Path | None) -> Dataset:
     """The run's data set; `data` where it has moved. `DataError` where it is not there, or is another one."""
     path = data or Path(recipe["data"]["path"])
     if not path.exists():
-        raise DataError(f"data: {path} is not there; pass --data")
+        raise DataError(f"data: {path} is not there; pass `data`")
     opened = open_dataset(path, recipe["data"].get("channels"))
     if opened.sha256 != recipe["data"]["sha256"]:
         raise DataError(f"data: expected SHA-256 {recipe['data']['sha256']}, got {opened.sha256} for {path}")

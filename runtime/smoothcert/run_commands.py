@@ -10,7 +10,9 @@ from typing import Annotated
 import typer
 
 from . import options as opt
-from .errors import ArgumentError, RunError
+from .errors import ArgumentError, RunError, require
+
+UNCHECKED = 3  # exit code of a verify that found nothing wrong, but could not look at everything
 
 
 def merge(
@@ -34,7 +36,10 @@ def verify(
         int | None, typer.Option(metavar="K", help="Sample K inputs again too, and compare the votes exactly.")
     ] = None,
 ) -> None:
-    """Decide every certificate of RUN again from its evidence, and check hashes. Exit code 1 if one is wrong."""
+    """Decide every certificate of RUN again from its evidence, and check hashes.
+
+    Exit code 1 if something is wrong; 3 if nothing is, but a check could not be made.
+    """
     from .redraw import redraw as draw_again
     from .runs import RunFolder
     from .verify import verify as verify_run
@@ -50,9 +55,11 @@ def verify(
         print(f"not checked: {line}")
     for line in verdict.wrong:
         print(f"wrong: {line}")
-    print(f"{run}: {verdict.entries} entries, {len(verdict.wrong)} problems")
-    if verdict.wrong:
-        raise typer.Exit(1)
+    some = len(verdict.unchecked)
+    missed = f", {some} check{'s' * (some > 1)} could not be made" if some else ""
+    print(f"{run}: {verdict.entries} entries ({verdict.attack_model}), {len(verdict.wrong)} problems{missed}")
+    if verdict.wrong or verdict.unchecked:
+        raise typer.Exit(1 if verdict.wrong else UNCHECKED)
 
 
 def audit(
@@ -95,7 +102,8 @@ def report(
     run: opt.Run,
     radii: Annotated[str, typer.Option(help="Radii of the table. (default: the run's targets, or a grid)")] = "",
     tsv: Annotated[
-        bool, typer.Option("--tsv", help="The field's log: idx, label, predict, radius, correct, time.")
+        bool,
+        typer.Option("--tsv", help="The field's log: idx, label, predict, radius, correct, time, base, attack_model."),
     ] = False,
     fail_under: Annotated[
         str,
@@ -112,20 +120,38 @@ def report(
         ),
     ] = "",
     ends: Annotated[
-        int | None, typer.Option(metavar="INDEX", help="A picture of that input at the ends of its certified set.")
+        int | None,
+        typer.Option(
+            metavar="INDEX", help="A picture of that input at the ends of its certified set, or of the set asked about."
+        ),
     ] = None,
-    png: Annotated[Path | None, typer.Option(help="Where the picture goes. (default: in RUN)")] = None,
+    png: Annotated[
+        Path | None, typer.Option(help="Where the picture of --ends or --region goes. (default: in RUN)")
+    ] = None,
     evaluation: Annotated[
-        bool, typer.Option("--evaluation", help="Verified, and with the base classifier's class, and the right one.")
+        bool,
+        typer.Option(
+            "--evaluation", help="How many are certified, with the base classifier's class, with the right one."
+        ),
     ] = False,
 ) -> None:
-    """Certified accuracy of RUN at radii, under its attack or over a region of two parameters; abstention and cost."""
+    """Certified accuracy of RUN at radii, under its attack or over a region of two parameters; abstention and cost.
+
+    Every certificate is decided again from its votes first; a run that does not follow from them is not reported.
+    """
+    from .decisions import require_decided
     from .launch import numbers
     from .report import summarise
     from .report import tsv as tsv_lines
     from .runs import RunFolder, chosen
-    from .show import print_ends, print_evaluation, print_region, print_report
+    from .show import print_ends, print_evaluation, print_region, print_report, print_warning
 
+    asked = {"--evaluation": evaluation, "--ends": ends is not None, "--region": bool(region), "--tsv": tsv}
+    outputs = [name for name, wanted in asked.items() if wanted]
+    require(len(outputs) < 2, f"{', '.join(outputs)}: expected one of them, a report has one output; run it twice")
+    require(not radii or not outputs, f"--radii: expected for the table alone, got {', '.join(outputs)} too")
+    drawn = outputs and outputs[0] in ("--ends", "--region")
+    require(png is None or bool(drawn), "--png: expected with --ends or --region, which draw a picture, got neither")
     goals = [numbers("--fail-under R=ACC", text) for text in fail_under.split("=")] if fail_under else []
     if fail_under and [len(goal) for goal in goals] != [1, 1]:
         raise ArgumentError(f"--fail-under: expected R=ACC, such as 0.5=0.9, got {fail_under!r}")
@@ -136,10 +162,15 @@ def report(
     recipe, entries = folder.recipe(), folder.entries()
     if not entries:
         raise RunError(f"{run}: expected a ledger with entries, got none; run certify first")
+    predicted = recipe["algorithm"].get("mode") == "predict"
+    radius = max((*wanted, *(goals[0] if goals else ())), default=0.0)
+    require(not predicted or radius == 0, "radii: expected none, or 0, for a run of predict, which certifies nothing")
+    require_decided(run, recipe, entries)
     expected = len(chosen(recipe))
     missing = expected - len({entry["index"] for entry in entries})
     if missing:
         print(f"unfinished: {missing} of {expected} inputs are not in the ledger", file=sys.stderr)
+    print_warning(entries)
     if evaluation:
         print_evaluation(recipe, entries)
     elif ends is not None:
@@ -156,5 +187,6 @@ def report(
         (r,), (goal,) = goals
         got = summarise(recipe, entries, [r]).accuracy[r]
         if got < goal:
-            print(f"certified accuracy at radius {r:g} is {got:.4f}, under {goal:g}", file=sys.stderr)
+            what = "smoothed accuracy" if predicted else f"certified accuracy at radius {r:g}"
+            print(f"{what} is {got:.4f}, under {goal:g}", file=sys.stderr)
             raise typer.Exit(1)

@@ -26,7 +26,7 @@ Entry = dict[str, Any]
 
 RECIPE, LEDGER = "recipe.toml", "ledger.jsonl"
 _ELSEWHERE = {"path"}  # may differ when a run is resumed or merged: the hashes decide
-_FREE = {"host"}
+_FREE = {"host", "attack_model"}  # the second follows from data and smoothing
 _LIMIT = frozenset({"selection.limit"})  # may differ: it changes no vote, only how many inputs there are
 _SECTIONS = {"smoothcert", "nonce", "model", "data", "smoothing", "algorithm", "selection"}
 
@@ -84,13 +84,13 @@ class RunFolder:
             there = self.recipe()
             nonce = recipe["nonce"] or there["nonce"]
             if wrong := differences(there, recipe | {"nonce": nonce}, _LIMIT):
-                raise RunError(f"{self.path} holds another run: {'; '.join(wrong)}; choose another --run folder")
+                raise RunError(f"{self.path} holds another run: {'; '.join(wrong)}; choose another `run` folder")
             if (selection := self._limited(recipe["selection"])) != there["selection"]:
                 there = there | {"selection": selection}
                 write_atomically(self.path / RECIPE, tomli_w.dumps(there).encode())
             return there
         if (self.path / LEDGER).exists() and (self.path / LEDGER).stat().st_size:
-            raise RunError(f"{self.path} holds a ledger without its recipe; choose another --run folder")
+            raise RunError(f"{self.path} holds a ledger without its recipe; choose another `run` folder")
         recipe = recipe | {"nonce": recipe["nonce"] or os.urandom(16).hex()}
         write_atomically(self.path / RECIPE, tomli_w.dumps(recipe).encode())
         return recipe
@@ -142,7 +142,7 @@ class RunFolder:
                 fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except OSError:
                 raise RunError(
-                    f"{self.path} is in use by another process; wait for it, or choose another --run"
+                    f"{self.path} is in use by another process; wait for it, or choose another `run`"
                 ) from None
             recipe = self.begin(recipe)
             content = (self.path / LEDGER).read_bytes()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import platform
+import sys
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -10,9 +11,11 @@ from typing import TYPE_CHECKING
 
 from .algorithms import Predict, Slices, Target, hopeless
 from .certificate import ABSTAIN
+from .decisions import require_decided
 from .errors import SmoothcertError, require
 from .report import evaluation, floor_text, summarise, table
-from .report.terminal import console, progress_bar
+from .report.answers import Answers
+from .report.terminal import console, duration, watched
 from .runs import Entry, Recipe, RunFolder
 from .smoothing import Enumeration, smoothing_of
 
@@ -21,6 +24,10 @@ if TYPE_CHECKING:
 
 _HINT = (
     "\nhint: the inputs look like 8-bit images divided by 255; as uint8 they would get integer noise, which is exact"
+)
+_LEVELS = (
+    "warning: the inputs look like 8-bit levels (whole numbers up to 255) held as floats: a radius of 1 is then one "
+    "level of 255; as uint8 they would get radii in [0,1] intensities and integer noise"
 )
 DATA_FOLDER = Path(__file__).parent / "data"
 
@@ -32,13 +39,19 @@ def print_report(recipe: Recipe, entries: Sequence[Entry], radii: Sequence[float
         terminal.print(part)
 
 
+def print_warning(entries: Sequence[Entry]) -> None:
+    """On stderr, where it is so: what makes the numbers of a run mean less than they seem to."""
+    if line := Answers.of(entries).warning:
+        print(f"warning: {line}", file=sys.stderr)
+
+
 def print_evaluation(recipe: Recipe, entries: Sequence[Entry]) -> None:
-    """The table of verified inputs, against the base classifier's own answers."""
+    """The table of certified inputs, against the base classifier's own answers."""
     units = (entry["certificate"].get("unit", "") for entry in entries if "certificate" in entry)
     unit = next(filter(None, units), "")
     main = smoothing_of(recipe["smoothing"]).main
     unit = f"log {unit}" if unit and main and main.kind == "factor" else unit
-    console().print(evaluation(summarise(recipe, entries), unit))
+    console().print(evaluation(recipe, summarise(recipe, entries), unit))
 
 
 def print_ends(recipe: Recipe, entries: Sequence[Entry], index: int, run: Path, picture: Path | None) -> None:
@@ -47,8 +60,8 @@ def print_ends(recipe: Recipe, entries: Sequence[Entry], index: int, run: Path, 
 
     found = ends(recipe, entries, index)
     picture = picture or run / f"ends-{index}.png"
-    draw(found, picture)
-    print(f"{found[0][0]} to {found[-1][0]}; picture: {picture}")
+    draw(found.pictures, picture)
+    print(f"{found.text}; picture: {picture}")
 
 
 def print_region(recipe: Recipe, entries: Sequence[Entry], text: str, run: Path, picture: Path | None) -> None:
@@ -83,7 +96,7 @@ def preflight_text(job: Job) -> str:
         reached = f"all attacks: {job.smoothing.attack}"
     c = job.classifier
     times = (first.cutting + first.slices * n / first.rate for n in (least, most))
-    fastest, slowest = (_duration(len(job.indices) * seconds) for seconds in times)
+    fastest, slowest = (duration(len(job.indices) * seconds) for seconds in times)
     return (
         f"preflight: {len(job.indices)} inputs, {samples} samples {each}, {reached}; "
         f"{first.rate:,.0f} samples/s on {c.provider} "
@@ -97,12 +110,15 @@ def show_run(job: Job, folder: RunFolder, *, quiet: bool) -> str:
     """Run the job with its preflight, progress and report. Returns a line on failed inputs, or nothing."""
     terminal = console()
     terminal.print(preflight_text(job))
+    if job.in_levels:
+        print(_LEVELS, file=sys.stderr)
     terminal.print(f"run folder: {folder.path}")
-    before = len(folder.entries())
-    with progress_bar(terminal, quiet) as progress:
-        task = progress.add_task("certifying", total=len(job.indices), completed=before)
-        for entry in job.run(folder):
-            progress.advance(task)
+    there = folder.entries()
+    if before := len(there):
+        require_decided(folder.path, folder.recipe(), there)
+    with watched("certifying", len(job.indices), quiet=quiet, done=before) as progress:
+        for done, entry in enumerate(job.run(folder), start=before + 1):
+            progress(done)
             if not quiet and not terminal.is_terminal:
                 terminal.print(entry_text(entry))
     entries = folder.entries()
@@ -110,6 +126,7 @@ def show_run(job: Job, folder: RunFolder, *, quiet: bool) -> str:
         terminal.print(f"resumed: {before} of {len(entries)} inputs were there already")
     if more := len({entry["index"] for entry in entries} - set(job.indices)):
         terminal.print(f"more than --limit {job.limit}: {more} inputs of the ledger are beyond it, and reported too")
+    print_warning(entries)
     print_report(folder.recipe(), entries)
     failed = [entry for entry in entries if "error" in entry]
     return f"{len(failed)} of {len(entries)} inputs failed, the first: {failed[0]['error']}" if failed else ""
@@ -125,12 +142,6 @@ def entry_text(entry: Entry) -> str:
         return f"{head} abstains, {certificate['reason']} ({entry['seconds']:.2f} s)"
     radius = f" radius {floor_text(certificate['radius'])}" if certificate["radius"] else ""
     return f"{head} predicts {certificate['prediction']}{radius} ({entry['seconds']:.2f} s)"
-
-
-def _duration(seconds: float) -> str:
-    if seconds < 90:
-        return f"{seconds:.0f} s"
-    return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"
 
 
 def print_doctor() -> bool:

@@ -135,5 +135,5 @@ class Raw:
         outer, height, width, inner = out.shape
         seen = self.seen(image)
         if seen.size != out.size or seen.shape[:2] != (height, width):
-            raise DataError(f"expected {height}x{width} pixels for the model, got {seen.shape}; see --resize, --crop")
+            raise DataError(f"expected {height}x{width} pixels for the model, got {seen.shape}; see `resize`, `crop`")
         out[...] = np.moveaxis(seen.reshape(height, width, outer, inner), 2, 0)

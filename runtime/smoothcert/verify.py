@@ -6,15 +6,17 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from .algorithms import Algorithm, Predict, Slices
+from .algorithms import Predict, Slices
 from .calibration_file import read_calibration
 from .datasets import Dataset, open_dataset
+from .decisions import problems, recipe_problems
 from .errors import CalibrationError, DataError, ModelError
 from .evidence import Evidence
 from .job import algorithm_of
 from .model_file import read_model, read_proto
 from .preprocess import Preprocess, Shape, raw_image, seen
-from .runs import Entry, Recipe, RunFolder, chosen, run_key
+from .report.summary import attack_models
+from .runs import Entry, Recipe, RunFolder, chosen
 from .smoothing import Calibrated, Smoothing, smoothing_of
 from .smoothing.calibration import ErrorBounds
 from .spatial import Spatial
@@ -22,11 +24,15 @@ from .spatial import Spatial
 
 @dataclass(frozen=True)
 class Verdict:
-    """`wrong`: what does not hold, a line each. `unchecked`: what could not be looked at, and why."""
+    """`wrong`: what does not hold, a line each. `unchecked`: what could not be looked at, and why.
+
+    `attack_model`: whose attacks the certificates speak of, in words.
+    """
 
     entries: int
     wrong: tuple[str, ...]
     unchecked: tuple[str, ...]
+    attack_model: str = ""
 
 
 def verify(
@@ -38,32 +44,25 @@ def verify(
     unchecked: list[str] = []
     shape = _check_model(recipe, model or Path(recipe["model"]["path"]), wrong, unchecked)
     inputs = _check_data(recipe, data or Path(recipe["data"]["path"]), wrong, unchecked)
-    algorithm, smoothing, key = algorithm_of(recipe), smoothing_of(recipe["smoothing"]), run_key(recipe)
+    smoothing, algorithm = smoothing_of(recipe["smoothing"]), algorithm_of(recipe)
     errors = _check_calibration(recipe, smoothing, calibration, wrong, unchecked)
     preprocess = Preprocess.of(recipe["model"]["preprocess"])
     if isinstance(smoothing, Calibrated) and smoothing.calibration.spatial != preprocess.spatial:
         wrong.append("calibration: made for another preprocessing than the model's")
-    for name, known in (("smoothing", smoothing.recipe), ("algorithm", algorithm.recipe)):
-        if recipe[name] != known:
-            wrong.append(f"recipe: expected [{name}] to say {known}, got {recipe[name]}")
-    expected = chosen(recipe)
-    seen: set[int] = set()
-    for entry in entries:
-        problems = _problems(entry, algorithm, smoothing, key)
-        if entry["index"] in seen or entry["index"] not in expected:
-            problems.append("not an input of this run, or in the ledger twice")
-        elif inputs is not None and not problems:
-            problems += _input_problems(entry, inputs, smoothing, preprocess.spatial)
-            if isinstance(algorithm, Slices) and "evidence" in entry and not problems:
-                problems += _slice_problems(entry, inputs, smoothing, algorithm, preprocess, shape)
+    wrong += recipe_problems(recipe, entries)
+    for entry, found in problems(recipe, entries):
+        if inputs is not None and not found:
+            found += _input_problems(entry, inputs, smoothing, preprocess.spatial)
+            if isinstance(algorithm, Slices) and "evidence" in entry and not found:
+                found += _slice_problems(entry, inputs, smoothing, algorithm, preprocess, shape)
         bounded = errors and not isinstance(algorithm, Predict)
-        if bounded and "evidence" in entry and not problems and errors.get(entry.get("input", "")) != _errors(entry):
-            problems.append("the bounds on the error are not the calibration's for this input")
-        seen.add(entry["index"])
-        wrong += [f"input {entry['index']}: {problem}" for problem in problems]
-    if missing := len(expected) - len(seen & set(expected)):
+        if bounded and "evidence" in entry and not found and errors.get(entry.get("input", "")) != _errors(entry):
+            found.append("the bounds on the error are not the calibration's for this input")
+        wrong += [f"input {entry['index']}: {problem}" for problem in found]
+    expected, seen = set(chosen(recipe)), {entry["index"] for entry in entries}
+    if missing := len(expected - seen):
         unchecked.append(f"the run is not finished: {missing} of {len(expected)} inputs are not in the ledger")
-    return Verdict(len(entries), tuple(wrong), tuple(unchecked))
+    return Verdict(len(entries), tuple(wrong), tuple(unchecked), attack_models(recipe, entries))
 
 
 def _check_model(recipe: Recipe, path: Path, wrong: list[str], unchecked: list[str]) -> Shape | None:
@@ -123,32 +122,6 @@ def _check_data(recipe: Recipe, path: Path, wrong: list[str], unchecked: list[st
         wrong.append(f"data: expected SHA-256 {recipe['data']['sha256']}, got {data.sha256} for {path}")
         return None
     return data
-
-
-def _problems(entry: Entry, algorithm: Algorithm, smoothing: Smoothing, key: int) -> list[str]:
-    if "error" in entry:
-        return ["holds an error and a certificate"] if entry.keys() & {"certificate", "evidence"} else []
-    try:
-        evidence, written = Evidence.from_json(entry["evidence"]), dict(entry["certificate"])
-    except (AttributeError, KeyError, TypeError, ValueError):
-        return ["the evidence or the certificate cannot be read"]
-    if min((*evidence.selection.values(), *evidence.estimation.values()), default=0) < 0:
-        return ["negative votes"]
-    if (evidence.key, evidence.index) != (key, entry["index"]):
-        return ["the votes were not drawn under this run's key"]
-    smoothing = smoothing.of_evidence(evidence)
-    try:
-        possible = algorithm.consistent(evidence, smoothing)
-    except ValueError as error:
-        return [f"the evidence is none that the algorithm leaves: {error}"]
-    if not possible:
-        return ["the votes are not as many as the algorithm draws"]
-    decided = algorithm.decide(evidence, smoothing).to_json()
-    return [
-        f"{name} is {written.get(name)} in the ledger, {decided.get(name)} by the evidence"
-        for name in decided | written
-        if written.get(name) != decided.get(name)
-    ]
 
 
 def _input_problems(entry: Entry, data: Dataset, smoothing: Smoothing, spatial: Spatial) -> list[str]:

@@ -64,6 +64,6 @@ class Enumerate:
 def _size(smoothing: Smoothing) -> int:
     if not isinstance(smoothing, Enumeration):
         raise ArgumentError(
-            "enumerate: expected an Enumeration of attacks, got a smoothing; leave --smooth out and give --attack"
+            "enumerate: expected an Enumeration of attacks, got a smoothing; name the set of attacks instead"
         )
     return len(smoothing.members)

@@ -97,6 +97,6 @@ class Radius:
         """Radius when all n votes agree. `ValueError` for smoothings that have none."""
         require(
             smoothing.main is not None,
-            "radius mode: a smoothing of several parameters has no radius; use --mode fixed or target with --attack",
+            "radius mode: a smoothing of several parameters has no radius; use fixed or target mode with an `attack`",
         )
         return self.estimation.reachable(smoothing)

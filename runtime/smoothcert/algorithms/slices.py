@@ -67,7 +67,7 @@ class Slices:
     def needed(self, smoothing: Smoothing) -> float:
         """The probability that the class must have at the middle of every slice."""
         if not isinstance(smoothing, Noise):
-            raise ArgumentError("slices: expected --smooth noise=SIGMA alone; the attack itself is not smoothed")
+            raise ArgumentError("slices: expected a smoothing of noise alone; the attack itself is not smoothed")
         return smoothing.p_star({"noise": _REACH * smoothing.sigma})
 
     def test(self, smoothing: Smoothing, slices: int, slack: float = 0.0) -> SequentialTest:

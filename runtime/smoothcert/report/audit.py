@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import cv2
 import numpy as np
@@ -22,10 +22,7 @@ from ..replay import Replay
 from ..runs import write_atomically
 from ..smoothing import Enumeration
 from .summary import averaged, failures
-from .terminal import console, progress_bar
-
-if TYPE_CHECKING:
-    pass
+from .terminal import console, watched
 
 _SUFFIXES = ("original", "attacked")
 
@@ -101,9 +98,8 @@ def show_audit(audit: Audit, run: Path, *, quiet: bool = False) -> bool:
     terminal = console()
     _forget(run / "audit")
     found: list[Replay] = []
-    with progress_bar(terminal, quiet) as progress:
-        task = progress.add_task("auditing", total=len(audit.entries))
-        for entry in audit.entries:
+    with watched("auditing", len(audit.entries), quiet=quiet) as progress:
+        for done, entry in enumerate(audit.entries, start=1):
             of_entry: list[Replay] = []
             for replay in audit.replays(entry):
                 of_entry.append(replay)
@@ -112,7 +108,7 @@ def show_audit(audit: Audit, run: Path, *, quiet: bool = False) -> bool:
                     if replay.outcome == "violation" or not quiet:
                         terminal.print(f"{line(replay)}; {where}")
             found += of_entry
-            progress.advance(task)
+            progress(done)
             if not quiet and not terminal.is_terminal:
                 terminal.print(_entry_text(of_entry))
     result = outcome(audit, found)

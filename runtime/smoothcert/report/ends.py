@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import cv2
 import numpy as np
@@ -13,61 +14,104 @@ from numpy.typing import NDArray
 from ..certificate import ABSTAIN
 from ..datasets import open_dataset
 from ..errors import DataError, RunError, require
+from ..evidence import Evidence
 from ..preprocess import raw_image
 from ..runs import Entry, Recipe
-from ..smoothing import smoothing_of
+from ..smoothing import Attack, Range, Smoothing, smoothing_of
 from ..transforms.attacks import ATTACKS, attacked
+from .region import extent
 from .summary import attack_of, manner_of
 from .table import floor_text
 
 _SIDE, _GAP, _INK = 320, 16, (60, 60, 60)
 
 
-def ends(recipe: Recipe, entries: Sequence[Entry], index: int) -> list[tuple[str, NDArray[np.uint8]]]:
-    """(caption, 8-bit image) at the lower end, as it is, and at the upper end of the set certified for that input."""
+@dataclass(frozen=True, eq=False)
+class Ends:
+    """`text`: what is shown, in a line. `pictures`: (caption, 8-bit image) of lower ends, the input, upper ends."""
+
+    text: str
+    pictures: tuple[tuple[str, NDArray[np.uint8]], ...]
+
+
+def ends(recipe: Recipe, entries: Sequence[Entry], index: int) -> Ends:
+    """The input at the lower and upper end of the set certified for it, or asked about where it abstained.
+
+    A run of several parts without an attack certifies many sets: each parameter is shown alone, as far as the votes
+    carry it.
+    """
     entry = next((e for e in entries if e["index"] == index), None)
-    if entry is None or "certificate" not in entry or entry["certificate"]["prediction"] == ABSTAIN:
-        raise RunError(f"--ends {index}: expected an input with a certificate, got none; see report --tsv")
-    smoothing = smoothing_of(recipe["smoothing"])
+    if entry is None or "certificate" not in entry:
+        why = "it is not in the ledger" if entry is None else f"it failed: {entry.get('error')}"
+        raise RunError(f"`ends`: expected an input of this run, got {index}; {why}")
+    smoothing, certificate = smoothing_of(recipe["smoothing"]), entry["certificate"]
+    smoothing = smoothing.of_evidence(Evidence.from_json(entry["evidence"]))
+    sets = [
+        [(name, r) for name, r in shown if name in ATTACKS] for shown in _sets(recipe, smoothing, certificate)
+    ]  # fmt: skip
+    require(not sets or any(sets), "ends: expected a run with an attack that can be drawn, got noise alone")
+    image = _image(recipe, index)
     parts = {part.name: part for part in smoothing.parts}
-    certified = attack_of(recipe) or smoothing.ball(entry["certificate"]["radius"])
-    drawable = [(name, r) for name, r in certified if name in ATTACKS]
-    require(bool(drawable), f"--ends: expected an attack that can be drawn, got {certified}")
+    order, manner = list(parts), manner_of(recipe)
+
+    def at(shown: list[tuple[str, Range]], end: Literal["low", "high"]) -> tuple[str, NDArray[np.uint8]]:
+        steps, words = [], []
+        for name, r in sorted(shown, key=lambda named: order.index(named[0]) if named[0] in parts else 0):
+            value = (-r.high if end == "low" else r.high) if name == "translation" else getattr(r, end)
+            words.append(f"{name} {_number(value, end)}")
+            there = (0.0, value) if name == "translation" else value
+            steps.append((name, there, parts[name].manner if name in parts else manner))
+        return ", ".join(words), attacked(image, steps)
+
+    lows, highs = ([at(shown, end) for shown in sets if shown] for end in ("low", "high"))
+    spans = "; ".join(f"{low} to {high}" for (low, _), (high, _) in zip(lows, highs, strict=True))
+    if certificate["prediction"] == ABSTAIN:
+        state = "abstained"
+        text = f"input {index} abstained, nothing is certified" + f"; asked: {spans}" * bool(spans)
+    else:
+        state = f"certified class {certificate['prediction']}"
+        text = spans + ", each alone" * (len(lows) > 1) or f"input {index} has no certified set, only an answer"
+    return Ends(text, (*lows, (f"input {index}, {state}", image), *highs))
+
+
+def _sets(recipe: Recipe, smoothing: Smoothing, certificate: dict[str, Any]) -> list[Attack]:
+    """The sets to show: the run's attack, or what the radius means; none where only the answer itself is known."""
+    asked = attack_of(recipe)
+    if asked is not None:
+        return [asked]
+    radius = certificate["radius"]
+    if certificate["prediction"] == ABSTAIN:
+        radius = max(recipe["algorithm"].get("radii", ()), default=0.0)
+    if smoothing.main is not None:
+        return [smoothing.ball(radius)] if radius else []
+    if certificate["prediction"] == ABSTAIN or recipe["algorithm"]["mode"] == "predict":
+        return []
+    return [Attack.of({part.name: extent(smoothing, part, certificate["p_lower"])}) for part in smoothing.parts]
+
+
+def _image(recipe: Recipe, index: int) -> NDArray[np.uint8]:
     data = open_dataset(Path(recipe["data"]["path"]), recipe["data"].get("channels"))
-    raw = raw_image(data.load(index).x)
+    raw = raw_image(data.load(index).x) if index < len(data) else None
     if raw is None:
-        raise DataError(f"--ends {index}: expected an 8-bit image, got other data")
-
-    manner = manner_of(recipe)
-
-    def at(end: str) -> tuple[str, NDArray[np.uint8]]:
-        values = [
-            (name, _value(name, getattr(r, end), end), parts[name].manner if name in parts else manner)
-            for name, r in drawable
-        ]
-        words = ", ".join(f"{name} {_number(getattr(r, end))}" for name, r in drawable)
-        return words, attacked(raw.image, values)
-
-    prediction = entry["certificate"]["prediction"]
-    return [at("low"), (f"input {index}, certified class {prediction}", raw.image), at("high")]
+        raise DataError(
+            f"`ends`: expected input {index} of {recipe['data']['path']} to be an 8-bit image, got other data"
+        )
+    return raw.image
 
 
-def _value(name: str, value: float, end: str) -> Any:
-    """The value of an end as an attack has it; a translation goes to the left and to the right."""
-    return (0.0, value if end == "high" else -value) if name == "translation" else value
-
-
-def _number(value: float) -> str:
-    return f"{'-' if value < 0 else '+' if value > 0 else ''}{floor_text(abs(value), 2)}"
+def _number(value: float, end: str) -> str:
+    """Two decimals, rounded towards the inside of the set."""
+    inside = floor_text(value, 2) if end == "high" else floor_text(-value, 2)
+    return f"{float(inside) if end == 'high' else 0.0 - float(inside):+.2f}"
 
 
 def draw(pictures: Sequence[tuple[str, NDArray[np.uint8]]], path: Path) -> None:
     """Write the pictures side by side, each with its caption below."""
-    require(cv2.haveImageWriter(str(path)), f"--png: expected a name that ends in .png, got {path}")
+    require(cv2.haveImageWriter(str(path)), f"png: expected a name that ends in .png, got {path}")
     columns = [_captioned(caption, image) for caption, image in pictures]
     gap = np.full((columns[0].shape[0], _GAP, 3), 255, np.uint8)
     row = [gap, *(piece for column in columns for piece in (column, gap))]
-    require(cv2.imwrite(str(path), np.hstack(row)), f"--png: expected a path that can be written, got {path}")
+    require(cv2.imwrite(str(path), np.hstack(row)), f"png: expected a path that can be written, got {path}")
 
 
 def _captioned(caption: str, image: NDArray[np.uint8]) -> NDArray[np.uint8]:

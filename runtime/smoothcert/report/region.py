@@ -12,12 +12,11 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from ..certificate import ABSTAIN
-from ..errors import require
-from ..evidence import Evidence, top
+from ..errors import ArgumentError, require
 from ..runs import Entry, Recipe
 from ..smoothing import Attack, Part, Range, Smoothing, smoothing_of
-from .summary import attack_of
+from .answers import smoothed_answer
+from .summary import attack_models, attack_of
 
 POINTS = 21  # an axis, unless asked otherwise
 _CELL, _MARGIN, _INK = 24, 84, (60, 60, 60)
@@ -36,6 +35,7 @@ class Region:
     columns: tuple[float, ...]
     p_star: NDArray[np.float64]
     accuracy: NDArray[np.float64]
+    attack_model: str
 
 
 def region(recipe: Recipe, entries: Sequence[Entry], text: str) -> Region:
@@ -46,39 +46,52 @@ def region(recipe: Recipe, entries: Sequence[Entry], text: str) -> Region:
     smoothing = smoothing_of(recipe["smoothing"])
     bounds = [_p_lower(entry) for entry in entries]
     axes = [_axis(word, recipe, smoothing, max(bounds, default=0.0)) for word in text.split(",")]
-    require(len(axes) == 2, f"--region: expected two parameters, such as contrast,brightness, got {text!r}")
+    require(len(axes) == 2, f"region: expected two parameters, such as contrast,brightness, got {text!r}")
     (first, rows), (second, columns) = axes
-    require(first.name != second.name, f"--region: expected two different parameters, got {first.name} twice")
+    require(first.name != second.name, f"region: expected two different parameters, got {first.name} twice")
     needed = np.array([[smoothing.p_star({first.name: a, second.name: b}) for b in columns] for a in rows])
     reached = np.array([p for p, entry in zip(bounds, entries, strict=True) if _right(entry)])
     accuracy = (reached[:, None, None] > needed).sum(axis=0) / max(1, len(entries))
-    return Region((first.name, second.name), (first.unit, second.unit), rows, columns, needed, accuracy)
+    names, units = (first.name, second.name), (first.unit, second.unit)
+    return Region(names, units, rows, columns, needed, accuracy, attack_models(recipe, entries))
 
 
 def _axis(word: str, recipe: Recipe, smoothing: Smoothing, p_lower: float) -> tuple[Part, tuple[float, ...]]:
     name, _, text = word.strip().partition("=")
     by = {part.name: part for part in smoothing.parts}
-    require(name in by, f"--region: expected parameters that are smoothed ({', '.join(by)}), got {name!r}")
-    given = dict((Attack.parse([word.strip()], "--region") if text else attack_of(recipe)) or ())
+    require(name in by, f"region: expected parameters that are smoothed ({', '.join(by)}), got {name!r}")
+    given = dict((Attack.parse([word.strip()], "region") if text else attack_of(recipe)) or ())
     asked = given.get(name)
     if asked is None or (asked.low == asked.high and not text):
-        asked = Range(*_extent(smoothing, by[name], p_lower))
-    require(asked.low < asked.high, f"--region: expected an interval of {name}, got {asked}")
+        asked = Range(*extent(smoothing, by[name], p_lower))
+    require(asked.low < asked.high, f"region: expected an interval of {name}, got {asked}")
     return by[name], tuple(np.linspace(asked.low, asked.high, asked.points or POINTS).tolist())
 
 
-def _extent(smoothing: Smoothing, part: Part, p_lower: float) -> tuple[float, float]:
+def extent(smoothing: Smoothing, part: Part, p_lower: float) -> tuple[float, float]:
     """As far as that p_lower certifies the parameter alone, about."""
+    low = part.value(-_reach(smoothing, part, -1, p_lower)) if part.signed else 0.0
+    return low, part.value(_reach(smoothing, part, 1, p_lower))
 
-    def reach(sign: int) -> float:
-        distance = part.scale if part.kind != "factor" or part.law == "lognormal" else 1.0
-        while smoothing.p_star({part.name: part.value(sign * distance)}) < p_lower and distance < 1e6:
-            distance *= 1.25
-        while smoothing.p_star({part.name: part.value(sign * distance)}) >= p_lower and distance > 1e-6:
-            distance /= 1.1
-        return distance
 
-    return part.value(-reach(-1)) if part.signed else 0.0, part.value(reach(1))
+def _reach(smoothing: Smoothing, part: Part, sign: int, p_lower: float) -> float:
+    """A distance, to that side of the identity, at which p_lower certifies the parameter alone: within a tenth of all.
+
+    0 where it certifies next to nothing.
+    """
+
+    def stands(distance: float) -> bool:
+        try:
+            return smoothing.p_star({part.name: part.value(sign * distance)}) < p_lower
+        except ArgumentError:  # outside of what the part can do, or of what was calibrated
+            return False
+
+    distance = part.scale if part.kind != "factor" or part.law == "lognormal" else 1.0
+    while stands(distance) and distance < 1e6:
+        distance *= 1.25
+    while not stands(distance) and distance > 1e-6:
+        distance /= 1.1
+    return distance if stands(distance) else 0.0
 
 
 def _p_lower(entry: Entry) -> float:
@@ -87,18 +100,13 @@ def _p_lower(entry: Entry) -> float:
 
 def _right(entry: Entry) -> bool:
     """Whether the class that p_lower speaks of is the input's; known even where the run's own attack was too strong."""
-    if "certificate" not in entry:
-        return False
-    label = entry["certificate"]["prediction"]
-    evidence = Evidence.from_json(entry["evidence"])
-    if label == ABSTAIN and evidence.selection and entry["certificate"]["p_lower"] > 0:
-        label = top(evidence.selection)
-    return label != ABSTAIN and entry["label"] in (None, label)
+    answer = smoothed_answer(entry)
+    return answer is not None and entry["label"] in (None, answer)
 
 
 def draw(region: Region, path: Path) -> None:
     """Write the region as a picture: one square a point, the accuracy as colour."""
-    require(cv2.haveImageWriter(str(path)), f"--png: expected a name that ends in .png, got {path}")
+    require(cv2.haveImageWriter(str(path)), f"png: expected a name that ends in .png, got {path}")
     height, width = region.accuracy.shape
     cell = max(_CELL, 360 // max(height, width))
     colours = cv2.applyColorMap(np.rint(255 * region.accuracy[::-1]).astype(np.uint8), cv2.COLORMAP_VIRIDIS)
@@ -107,7 +115,7 @@ def draw(region: Region, path: Path) -> None:
     top_, left = _MARGIN, _MARGIN + 24
     picture[top_ : top_ + squares.shape[0], left : left + squares.shape[1]] = squares
     bottom, right = top_ + squares.shape[0], left + squares.shape[1]
-    title = f"certified accuracy at ({region.names[0]}, {region.names[1]})"
+    title = f"certified accuracy at ({region.names[0]}, {region.names[1]}), {region.attack_model}"
     _write(picture, title, (left + right) // 2, top_ - 28, 0.6)
     for i in range(height):
         _write(picture, f"{region.rows[i]:.3g}", left - 30, bottom - int((i + 0.5) * cell))
@@ -119,7 +127,7 @@ def draw(region: Region, path: Path) -> None:
     picture[top_:bottom, right + 24 : right + 42] = cv2.applyColorMap(ramp, cv2.COLORMAP_VIRIDIS)
     for share in (0, 0.25, 0.5, 0.75, 1):
         _write(picture, f"{share:.0%}", right + 50, bottom - int(share * squares.shape[0]), anchor=0.0)
-    require(cv2.imwrite(str(path), picture), f"--png: expected a path that can be written, got {path}")
+    require(cv2.imwrite(str(path), picture), f"png: expected a path that can be written, got {path}")
 
 
 def _write(picture: NDArray[np.uint8], text: str, x: int, y: int, size: float = 0.42, anchor: float = 0.5) -> None:
@@ -134,7 +142,7 @@ def region_table(region: Region) -> Any:
 
     rows, columns = (range(0, n, max(1, math.ceil(n / 9))) for n in region.accuracy.shape)
     down, across = (f"{name} ({unit})" for name, unit in zip(region.names, region.units, strict=True))
-    title = f"certified accuracy in %, {down} down, {across} across"
+    title = f"certified accuracy in %, {down} down, {across} across, {region.attack_model}"
     table = Table(title=title, title_justify="left")
     for head in ("", *(f"{region.columns[j]:.3g}" for j in columns)):
         table.add_column(head, justify="right", no_wrap=True)

@@ -10,23 +10,25 @@ from typing import Any
 
 from ..certificate import ABSTAIN
 from ..confidence import binomial_quantile
+from ..decisions import attack_model
 from ..runs import Entry, Recipe
 from ..smoothing import Attack
 from ..transforms.attacks import Manner
+from .answers import Answers
 
 
 @dataclass(frozen=True)
 class BaseComparison:
-    """Inputs `verified` (certified at all), those with the base classifier's class, and those with the right one.
+    """Inputs `certified`, those of them with the base classifier's class, and those with the right one.
 
-    `mean` and `deviation` are of the certified parameter over the verified, in its coordinate; 0 where an attack was
-    asked about. Source: Fischer, Baader, Vechev 2020, section 5.
+    `mean` and `deviation` are of the certified parameter over the certified, in its coordinate; 0 where an attack was
+    asked about. Source: Fischer, Baader, Vechev 2020, section 5 (verified, accurately and correctly verified there).
     """
 
     abstained: int
-    verified: int
-    accurately: int
-    correctly: int
+    certified: int
+    as_base: int
+    right: int
     mean: float
     deviation: float
 
@@ -38,7 +40,7 @@ class Summary:
     `accuracy[r]` is the share of inputs certified at radius >= r, with the right class where labels are known;
     `at_least[r]` holds for the share of certificates that are true, with `confidence` over the whole run: 1 - alpha,
     less what a calibration that all inputs share may be wrong. `base` compares with the base classifier's own answers,
-    None where the ledger has none.
+    None where the ledger has none. `attack_model` is in words, see `attack_models`.
     """
 
     inputs: int
@@ -52,6 +54,8 @@ class Summary:
     samples: float
     confidence: float
     base: BaseComparison | None
+    answers: Answers
+    attack_model: str
 
 
 def attack_of(recipe: Recipe) -> Attack | None:
@@ -64,6 +68,14 @@ def manner_of(recipe: Recipe) -> Manner:
     """Border and interpolation of attacks that no part of the smoothing describes: enumerated and sliced ones."""
     asked = {**recipe["algorithm"], **recipe["smoothing"]}
     return Manner(asked.get("border", "black"), asked.get("interpolation", "bilinear"))
+
+
+def attack_models(recipe: Recipe, entries: Sequence[Entry]) -> str:
+    """`attack model integer`, or how many inputs have which where they differ; the recipe's where there are none."""
+    found = Counter(model for entry in entries if (model := attack_model(entry)))
+    if len(found) > 1:
+        return "mixed attack models: " + ", ".join(f"{count} {name}" for name, count in sorted(found.items()))
+    return f"attack model {next(iter(found), recipe.get('attack_model', 'unknown'))}"
 
 
 def failures(recipe: Recipe) -> tuple[float, float]:
@@ -116,17 +128,19 @@ def summarise(recipe: Recipe, entries: Sequence[Entry], radii: Sequence[float] =
         samples=sum(_samples(entry["evidence"]) for entry in done) / max(len(done), 1),
         confidence=1 - alpha - shared,
         base=_compared(done) if done and all("base" in entry for entry in done) else None,
+        answers=Answers.of(entries),
+        attack_model=attack_models(recipe, entries),
     )
 
 
 def _compared(done: Sequence[Entry]) -> BaseComparison:
-    verified = [entry for entry in done if entry["certificate"]["prediction"] != ABSTAIN]
-    radii = [entry["certificate"]["radius"] for entry in verified]
+    held = [entry for entry in done if entry["certificate"]["prediction"] != ABSTAIN]
+    radii = [entry["certificate"]["radius"] for entry in held]
     return BaseComparison(
-        abstained=len(done) - len(verified),
-        verified=len(verified),
-        accurately=sum(entry["certificate"]["prediction"] == entry["base"] for entry in verified),
-        correctly=sum(entry["certificate"]["prediction"] == entry["label"] for entry in verified),
+        abstained=len(done) - len(held),
+        certified=len(held),
+        as_base=sum(entry["certificate"]["prediction"] == entry["base"] for entry in held),
+        right=sum(entry["certificate"]["prediction"] == entry["label"] for entry in held),
         mean=statistics.fmean(radii) if radii else 0.0,
         deviation=statistics.pstdev(radii) if radii else 0.0,
     )

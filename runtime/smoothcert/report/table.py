@@ -10,6 +10,7 @@ from ..certificate import ABSTAIN
 from ..errors import RunError
 from ..runs import Entry, Recipe
 from ..smoothing import smoothing_of
+from .answers import Answers
 from .summary import Summary, attack_of, averaged
 
 
@@ -28,35 +29,26 @@ def _percent(share: float) -> str:
     return f"{floor_text(100 * share, 1)}%"
 
 
+def title(recipe: Recipe, summary: Summary) -> str:
+    """`noise = 0.5, target mode, attack model integer, 100 inputs`."""
+    smoothing = smoothing_of(recipe["smoothing"])
+    words = [f"{part.name} = {part.scale:g}" for part in smoothing.parts]
+    words += [] if smoothing.guarantee in ("exact", "enumerated") else [f"{smoothing.guarantee} guarantee"]
+    return ", ".join([*words, f"{recipe['algorithm']['mode']} mode", summary.attack_model, f"{summary.inputs} inputs"])
+
+
 def table(recipe: Recipe, summary: Summary) -> Iterable[Any]:
     """Rich renderables: the table of certified accuracy, then a line for each other number."""
-    from rich.table import Table
-
-    what = "certified accuracy" if summary.labelled else "certified share (no labels)"
-    alpha, attack, smoothing = recipe["algorithm"]["alpha"], attack_of(recipe), smoothing_of(recipe["smoothing"])
-    bounded = alpha > 0 and not averaged(recipe)
-    words = [f"{part.name} = {part.scale:g}" for part in smoothing.parts]
-    words += [] if smoothing.guarantee == "exact" else [f"{smoothing.guarantee} guarantee"]
-    words += [f"{recipe['algorithm']['mode']} mode", f"{summary.inputs} inputs"]
-    rows = Table(title=", ".join(words), title_justify="left")
-    one = smoothing.main is not None and smoothing.main.kind != "norm" and len(summary.accuracy) > 1
-    heads = ["attack" if attack else "radius", *(["values"] if one else []), what]
-    for name in [*heads, f"at least ({summary.confidence:.1%} confidence)"] if bounded else heads:
-        rows.add_column(name, justify="right")
-    for r, share in summary.accuracy.items():
-        short = f"{r:g}"
-        cells = [short if float(short) == r else repr(r)] if r or not attack else [str(attack)]
-        cells += [interval_text(*(smoothing.interval_of(r) or (0.0, 0.0)))] if one else []
-        rows.add_row(*cells, _percent(share), *([_percent(summary.at_least[r])] if bounded else []))
-    yield rows
+    yield _accuracies(recipe, summary)
     abstained = sum(summary.abstained.values())
     why = ", ".join(f"{count} {reason}" for reason, count in summary.abstained.most_common())
     yield f"abstained {_percent(abstained / max(summary.inputs, 1))}" + (f" ({why})" if why else "")
     if summary.failed:
         yield f"failed {summary.failed} inputs: see the ledger"
+    yield from _answered(summary.answers)
     if summary.mean_radius:
         yield f"mean certified radius (ACR) {floor_text(summary.mean_radius)}"
-    calibration = recipe["smoothing"].get("calibration")
+    calibration, alpha = recipe["smoothing"].get("calibration"), recipe["algorithm"]["alpha"]
     if calibration and recipe["algorithm"]["mode"] != "predict":
         rho = 1 - calibration["confidence"]
         each = f"each certificate wrong with probability {alpha + rho:.6g} at most"
@@ -65,32 +57,85 @@ def table(recipe: Recipe, summary: Summary) -> Iterable[Any]:
     yield f"per input {summary.samples:,.0f} samples, {summary.seconds:.2f} s"
 
 
-def evaluation(summary: Summary, unit: str) -> Any:
+def _accuracies(recipe: Recipe, summary: Summary) -> Any:
+    """Accuracy at each radius, or under the attack; of predictions, which promise nothing under attack, in one row."""
+    from rich.table import Table
+
+    smoothing, attack = smoothing_of(recipe["smoothing"]), attack_of(recipe)
+    rows = Table(title=title(recipe, summary), title_justify="left")
+    one = smoothing.main is not None and smoothing.main.kind != "norm" and len(summary.accuracy) > 1
+    heads = ["attack" if attack else "radius", *(["values"] if one else [])]
+    what = "certified accuracy" if summary.labelled else "certified share (no labels)"
+    if recipe["algorithm"]["mode"] == "predict":
+        heads, what = [], "smoothed accuracy" if summary.labelled else "answered (no labels)"
+    bounded = recipe["algorithm"]["alpha"] > 0 and not averaged(recipe)
+    for name in [*heads, what, *([f"at least ({summary.confidence:.1%} confidence)"] if bounded else [])]:
+        rows.add_column(name, justify="right")
+    for r, share in summary.accuracy.items():
+        short = f"{r:g}"
+        cells = [short if float(short) == r else repr(r)] if r or not attack else [str(attack)]
+        cells += [interval_text(*(smoothing.interval_of(r) or (0.0, 0.0)))] if one else []
+        shares = [_percent(share), *([_percent(summary.at_least[r])] if bounded else [])]
+        rows.add_row(*cells[: len(heads)], *shares)
+    return rows
+
+
+def _answered(answers: Answers) -> Iterable[str]:
+    """Accuracy and distinct answers of the base and of the smoothed classifier, a line each."""
+    if answers.base:
+        base = f"base accuracy {_percent(answers.accuracy(answers.base))}" if answers.labelled else "base classifier"
+        labels = f" ({_distinct(answers.labels)} labels)" if answers.labelled else ""
+        yield f"{base}, distinct answers {_distinct(answers.base)}{labels}"
+    if answers.smoothed:
+        smoothed = "smoothed classifier"
+        if answers.labelled:
+            smoothed = f"smoothed accuracy {_percent(answers.accuracy(answers.smoothed))} (abstentions count as wrong)"
+        elif answers.base:
+            smoothed += f", as the base classifier {_percent(answers.agreement)}"
+        yield f"{smoothed}, distinct answers {_distinct(answers.smoothed)}"
+
+
+def _distinct(answers: Sequence[int | None]) -> int:
+    return len(set(answers) - {None})
+
+
+def evaluation(recipe: Recipe, summary: Summary, unit: str) -> Any:
     """The table of Fischer, Baader, Vechev 2020: a rich table of counts and shares."""
     from rich.table import Table
 
     base = summary.base
     if base is None:
-        raise RunError("--evaluation: the ledger has no answers of the base classifier; run again with this version")
+        raise RunError("`evaluation`: the ledger has no answers of the base classifier; run again with this version")
     heads = {
-        "abstained": base.abstained, "verified": base.verified, "accurately verified": base.accurately,
-        **({"correctly verified": base.correctly} if summary.labelled else {}),
+        "abstained": base.abstained, "certified": base.certified, "base class": base.as_base,
+        **({"right class": base.right} if summary.labelled else {}),
     }  # fmt: skip
-    rows = Table(title=f"{summary.inputs} inputs", title_justify="left")
-    for name in [*heads, f"certified {unit or 'radius'}", "s an input"]:
+    rows = Table(title=title(recipe, summary), title_justify="left")
+    rows.caption, rows.caption_justify = f"radius: {unit}" if unit and base.mean else None, "left"
+    for name in [*heads, "mean radius", "s each"]:
         rows.add_column(name, justify="right")
     cells = [f"{count} ({_percent(count / max(summary.inputs, 1))})" for count in heads.values()]
-    certified = f"{floor_text(base.mean)} ± {base.deviation:.3f}" if base.mean else "the attack"
+    certified = (
+        f"{floor_text(base.mean)} ± {base.deviation:.3f}"
+        if base.mean
+        else "the attack"
+        if attack_of(recipe)
+        else "none"
+    )
     rows.add_row(*cells, certified, f"{summary.seconds:.2f}")
     return rows
 
 
 def tsv(entries: Sequence[Entry]) -> Iterable[str]:
-    """The field's log: idx, label, predict, radius, correct, time (seconds); a label that is not known is empty."""
-    yield "idx\tlabel\tpredict\tradius\tcorrect\ttime"
+    """The field's log: idx, label, predict, radius, correct, time (seconds); then base (its own answer), attack_model.
+
+    What is not known is empty: a label, or what an input that failed has not.
+    """
+    yield "idx\tlabel\tpredict\tradius\tcorrect\ttime\tbase\tattack_model"
     for entry in sorted(entries, key=lambda e: int(e["index"])):
         certificate = entry.get("certificate", {"prediction": ABSTAIN, "radius": 0.0})
-        label = "" if entry["label"] is None else entry["label"]
+        label, base = ("" if entry.get(name) is None else entry[name] for name in ("label", "base"))
         correct = "" if entry["label"] is None else int(certificate["prediction"] == entry["label"])
-        radius = floor_text(certificate["radius"], 6)
-        yield f"{entry['index']}\t{label}\t{certificate['prediction']}\t{radius}\t{correct}\t{entry['seconds']:.3f}"
+        cells = [entry["index"], label, certificate["prediction"], floor_text(certificate["radius"], 6), correct]
+        model = entry.get("evidence", {}).get("attack_model", "")
+        yield "\t".join(map(str, [*cells, f"{entry['seconds']:.3f}", base, model]))

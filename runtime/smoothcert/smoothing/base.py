@@ -135,7 +135,7 @@ class Smoothing(ABC):
         """All attacks within that distance of the identity, for smoothings of one parameter."""
         part = self.main
         if part is None:
-            raise ArgumentError("radii: a smoothing of several parameters has none; name an attack (--attack)")
+            raise ArgumentError("radii: a smoothing of several parameters has none; name an `attack`")
         return Attack.of({part.name: (part.value(-radius if part.signed else 0.0), part.value(radius))})
 
     def interval_of(self, radius: float) -> tuple[float, float] | None:

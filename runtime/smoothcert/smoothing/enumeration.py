@@ -41,7 +41,7 @@ class Enumeration(Smoothing):
     guarantee: ClassVar[Guarantee] = "enumerated"
 
     def __post_init__(self) -> None:
-        require_name("--border", self.border, WARP_BORDERS)
+        require_name("border", self.border, WARP_BORDERS)
         strange = [name for name, _ in self.attack if name not in ATTACKS]
         known = ", ".join(ATTACKS)
         require(not strange, f"attack: expected parameters of {known} to enumerate, got {', '.join(strange)}")

@@ -74,7 +74,7 @@ def find_theorem(parts: tuple[Part, ...]) -> Theorem:
     require(
         not rough,
         f"{title}: {', '.join(rough)} composes only up to an error, for which a calibration is needed: "
-        "measure it (smoothcert calibrate measure), add noise as the last part, and pass --calibration",
+        "measure it (smoothcert calibrate measure), add noise as the last part, and pass `calibration`",
     )
     groups: list[tuple[Part, Part, bool]] = []
     ahead: dict[Part, Relation] = {}

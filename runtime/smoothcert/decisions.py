@@ -1,0 +1,126 @@
+"""The entries of a run decided again from their evidence: what `verify` checks, and every report begins with."""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from .algorithms import Algorithm
+from .errors import RunError
+from .evidence import Evidence
+from .job import algorithm_of
+from .runs import Entry, Recipe, chosen, run_key
+from .smoothing import Smoothing, smoothing_of
+
+_ROUNDING = 1e-11  # relative: far less than is ever printed
+
+
+@dataclass(frozen=True, eq=False)
+class Decisions:
+    """What the evidence of a run's entries decides. Equal votes are decided once."""
+
+    algorithm: Algorithm
+    smoothing: Smoothing
+    key: int
+    _known: dict[Any, dict[str, Any] | str] = field(default_factory=dict, init=False, repr=False)
+
+    @staticmethod
+    def of(recipe: Recipe) -> Decisions:
+        """Those of the run that a recipe describes."""
+        return Decisions(algorithm_of(recipe), smoothing_of(recipe["smoothing"]), run_key(recipe))
+
+    def problems(self, entry: Entry) -> list[str]:
+        """What of an entry does not follow from its own evidence, drawn under the run's key; empty where all does."""
+        if "error" in entry:
+            return ["holds an error and a certificate"] if entry.keys() & {"certificate", "evidence"} else []
+        try:
+            evidence, written = Evidence.from_json(entry["evidence"]), dict(entry["certificate"])
+        except (AttributeError, KeyError, TypeError, ValueError):
+            return ["the evidence or the certificate cannot be read"]
+        if min((*evidence.selection.values(), *evidence.estimation.values()), default=0) < 0:
+            return ["negative votes"]
+        if (evidence.key, evidence.index) != (self.key, entry["index"]):
+            return ["the votes were not drawn under this run's key"]
+        decided = self._decided(evidence)
+        if isinstance(decided, str):
+            return [decided]
+        return [
+            f"{name} is {written.get(name)} in the ledger, {decided.get(name)} by the evidence"
+            for name in decided | written
+            if not _same(written.get(name), decided.get(name))
+        ]
+
+    def _decided(self, evidence: Evidence) -> dict[str, Any] | str:
+        """The certificate as the ledger holds it, or why there is none."""
+        votes = frozenset(evidence.selection.items()), frozenset(evidence.estimation.items())
+        case = (evidence.mode, *votes, evidence.looks, evidence.slack, evidence.errors, evidence.slices)
+        if case not in self._known:
+            self._known[case] = self._decide(evidence)
+        return self._known[case]
+
+    def _decide(self, evidence: Evidence) -> dict[str, Any] | str:
+        smoothing = self.smoothing.of_evidence(evidence)
+        try:
+            possible = self.algorithm.consistent(evidence, smoothing)
+        except ValueError as error:
+            return f"the evidence is none that the algorithm leaves: {error}"
+        if not possible:
+            return "the votes are not as many as the algorithm draws"
+        return self.algorithm.decide(evidence, smoothing).to_json()
+
+
+def _same(a: Any, b: Any) -> bool:
+    """Equal, but for what processors and libraries round differently."""
+    if isinstance(a, list) and isinstance(b, list):
+        return len(a) == len(b) and all(map(_same, a, b))
+    if isinstance(a, float) and isinstance(b, float):
+        return math.isclose(a, b, rel_tol=_ROUNDING)
+    return bool(a == b)
+
+
+def problems(recipe: Recipe, entries: Sequence[Entry]) -> Iterator[tuple[Entry, list[str]]]:
+    """Each entry with what of it is wrong: see `Decisions.problems`; or that it is no input of the run, or comes twice.
+
+    Neither model nor data are looked at: `verify` does that.
+    """
+    decisions, expected = Decisions.of(recipe), chosen(recipe)
+    seen: set[int] = set()
+    for entry in entries:
+        found = decisions.problems(entry)
+        if entry["index"] in seen or entry["index"] not in expected:
+            found.append("not an input of this run, or in the ledger twice")
+        seen.add(entry["index"])
+        yield entry, found
+
+
+def recipe_problems(recipe: Recipe, entries: Sequence[Entry]) -> list[str]:
+    """Settings of the recipe that are not as this version writes them: a claim in words that was changed, say."""
+    known = {"smoothing": smoothing_of(recipe["smoothing"]).recipe, "algorithm": algorithm_of(recipe).recipe}
+    wrong = [
+        f"recipe: expected [{name}] to say {value}, got {recipe[name]}"
+        for name, value in known.items()
+        if recipe[name] != value
+    ]
+    said, models = recipe.get("attack_model"), Counter(map(attack_model, entries)).keys() - {None}
+    if said is not None and models and said not in models:
+        wrong.append(f"recipe: expected attack_model {', '.join(sorted(map(str, models)))}, got {said}")
+    return wrong
+
+
+def attack_model(entry: Entry) -> str | None:
+    """Whose attacks the entry's votes speak of; None where it has none."""
+    evidence = entry.get("evidence")
+    return str(evidence["attack_model"]) if isinstance(evidence, Mapping) and "attack_model" in evidence else None
+
+
+def require_decided(path: Path, recipe: Recipe, entries: Sequence[Entry]) -> None:
+    """Raise `RunError` where something in a run does not follow from its evidence: then nothing of it is reported."""
+    wrong = recipe_problems(recipe, entries)
+    wrong += [f"input {entry['index']}: {found[0]}" for entry, found in problems(recipe, entries) if found]
+    if wrong:
+        more = f", and {len(wrong) - 1} more" if len(wrong) > 1 else ""
+        raise RunError(f"{path}: {wrong[0]}{more}; nothing is reported of it, see smoothcert verify {path}")

@@ -1,0 +1,262 @@
+"""Ledgers decided again: what does not follow from its votes is not reported. Oracle: what the algorithms wrote."""
+
+from __future__ import annotations
+
+import copy
+import json
+import time
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, cast
+
+import numpy as np
+import pytest
+
+from smoothcert import Attack, Brightness, Contrast, Gamma, Noise, Rotation, compose
+from smoothcert.algorithms import Algorithm, Fixed, Predict, Radius, Slices, Target
+from smoothcert.decisions import Decisions, problems
+from smoothcert.evidence import Evidence, Slice
+from smoothcert.report.summary import attack_models
+from smoothcert.runs import LEDGER, RECIPE, RunFolder, differences, run_key
+from smoothcert.sampling import Sampler
+from smoothcert.smoothing import Smoothing
+
+from .conftest import MODEL, Result
+from .test_calibrated import WIDE, smoothed
+from .test_runs import edited
+
+Cli = Callable[..., Result]
+BOX = Attack.of({"contrast": (0.8, 1.2), "brightness": (-0.1, 0.1)})
+AFFINE = compose(Contrast(0.4), Brightness(0.3))
+TURNED = Attack.of({"rotation": (-10, 10)})
+CASES: dict[str, tuple[Algorithm, Smoothing]] = {
+    "fixed": (Fixed(100, 2000), Noise(0.5)),
+    "two-sided": (Fixed(100, 2000, bound="two-sided"), Noise(0.5)),
+    "attack": (Fixed(100, 2000, attack=BOX), AFFINE),
+    "radius": (Radius(200, 5000), Gamma(0.1, law="rayleigh")),
+    "target": (Target((0.25, 0.5, 1.0), 5000), Noise(0.5)),
+    "targeted attack": (Target(n=5000, attack=BOX), AFFINE),
+    "predict": (Predict(300), Noise(0.5)),
+    "slices": (Slices(TURNED, 5000), Noise(0.5)),
+    "calibrated": (Target((2.0, 5.0, 8.0), 5000), smoothed(Rotation(6.0), attack=WIDE)),
+}
+
+
+@dataclass(frozen=True)
+class Votes:
+    """A sampler of made-up votes: class 3 with probability p, else 5."""
+
+    smoothing: Smoothing
+    p: float
+    index: int
+    rng: np.random.Generator
+    slack: float = 1e-12
+
+    def counts(self, stage: int, first: int, last: int) -> Counter[int]:
+        right = int(self.rng.binomial(last - first, self.p))
+        return +Counter({3: right, 5: last - first - right})
+
+    def evidence(self, mode: str, selection: Any, estimation: Any) -> Evidence:
+        return Evidence(mode, dict(estimation), dict(selection), (), 1, self.index, self.slack, "integer")
+
+
+def sliced(algorithm: Slices, votes: Votes) -> Evidence:
+    """As `Slices.draw`, with cuts at random in place of an image's."""
+    from smoothcert.algorithms.slices import _looks
+
+    inner = np.sort(votes.rng.uniform(-10, 10, votes.rng.integers(10, 30))).tolist()
+    slices = [Slice(low, high) for low, high in zip([-10.0, *inner], [*inner, 10.0], strict=True)]
+    test = algorithm.test(votes.smoothing, len(slices), votes.slack)
+    total: Counter[int] = Counter()
+    label: int | None = None
+    for i in algorithm._order([(s.low, s.high) for s in slices]):
+        looks, drawn = _looks(cast(Sampler, votes), 0, test, label)
+        slices[i] = replace(slices[i], looks=tuple(looks))
+        total, label = total + drawn, looks[-1].label
+        if not test.claims(looks[-1].n, looks[-1].count):
+            break
+    return replace(votes.evidence("slices", {}, total), slices=tuple(slices))
+
+
+def ledger(case: str, size: int) -> list[dict[str, Any]]:
+    """Entries as a run of the case leaves them."""
+    algorithm, smoothing = CASES[case]
+    rng = np.random.default_rng(5)
+    entries = []
+    for index in range(size):
+        votes = Votes(smoothing, float(0.5 + 0.5 * rng.beta(4, 1)), index, rng)
+        sliced_ = isinstance(algorithm, Slices)
+        evidence = sliced(algorithm, votes) if sliced_ else algorithm.draw(cast(Sampler, votes))
+        certificate = algorithm.decide(evidence, smoothing).to_json()
+        entries.append({"index": index, "certificate": certificate, "evidence": evidence.to_json()})
+    return [json.loads(json.dumps(e)) for e in entries]
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_what_was_written_follows_and_any_change_of_it_does_not(case: str) -> None:
+    """60 entries of each algorithm, each with every value of its certificate changed in turn: 9 x 60 x about 6."""
+    decisions = Decisions(*CASES[case], key=1)
+    entries, changed = ledger(case, 60), 0
+    for entry in entries:
+        assert decisions.problems(entry) == []
+        for name, value in entry["certificate"].items():
+            forged = copy.deepcopy(entry)
+            other = {str: "x", int: 4, float: 0.123}.get(type(value), [0.1, 0.2])
+            forged["certificate"][name] = other
+            found = decisions.problems(forged)
+            changed += 1
+            assert found == [f"{name} is {other} in the ledger, {value} by the evidence"], name
+        votes = copy.deepcopy(entry)
+        votes["evidence"]["estimation"]["3"] = votes["evidence"]["estimation"].get("3", 0) + 1
+        assert decisions.problems(votes)
+    assert changed >= 300
+    assert any(e["certificate"]["prediction"] == 3 for e in entries)
+
+
+def test_what_processors_round_differently_is_no_forgery_and_more_is() -> None:
+    decisions = Decisions(*CASES["radius"], key=1)
+    for entry in ledger("radius", 20):
+        for change, kept in ((1 + 3e-16, True), (1 - 1e-13, True), (1 + 1e-9, False), (float("nan"), False)):
+            other = copy.deepcopy(entry)
+            other["certificate"]["p_lower"] *= change
+            if "interval" in entry["certificate"]:
+                other["certificate"]["interval"][1] *= change
+            assert (decisions.problems(other) == []) == kept or not entry["certificate"]["p_lower"], change
+
+
+def test_equal_votes_are_decided_once() -> None:
+    asked = []
+
+    @dataclass(frozen=True)
+    class Counted(Predict):
+        def decide(self, evidence: Evidence, smoothing: Smoothing) -> Any:
+            asked.append(evidence)
+            return Predict.decide(self, evidence, smoothing)
+
+    algorithm = Counted(100)
+    entries = [
+        {"index": i, "certificate": algorithm.decide(e, Noise(0.5)).to_json(), "evidence": e.to_json()}
+        for i in range(50)
+        for e in [Evidence("predict", {3: 90 + i % 2, 5: 10 - i % 2}, key=1, index=i)]
+    ]
+    asked.clear()
+    decisions = Decisions(algorithm, Noise(0.5), key=1)
+    assert not any(map(decisions.problems, entries))
+    assert len(asked) == 2
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("case", CASES)
+def test_a_thousand_entries_take_well_under_a_second(case: str) -> None:
+    """Measured at 0.02 to 0.6 s on one core; twice that is allowed for a busy machine."""
+    entries = ledger(case, 1000)
+    start = time.process_time()
+    decisions = Decisions(*CASES[case], key=1)
+    assert not any(map(decisions.problems, entries))
+    assert time.process_time() - start < 1.2
+
+
+# --- Run folders ------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def run(finished_run: Path) -> Path:
+    """A run of six digits, in r."""
+    return finished_run
+
+
+OUTPUTS: list[tuple[Any, ...]] = [(), ("--tsv",), ("--evaluation",), ("--fail-under", "0.1=0.1"), ("--ends", 0)]
+
+
+@pytest.mark.parametrize(
+    "change",
+    ["radius", "prediction", "votes", "moved votes", "more votes", "key", "slack", "index", "no evidence",
+     "no certificate", "an error too", "negative votes", "twice", "recipe"],
+)  # fmt: skip
+def test_a_forged_run_is_not_reported(cli: Cli, run: Path, change: str) -> None:
+    entries = RunFolder(run).entries()
+    if change == "recipe":
+        text = (run / RECIPE).read_text()
+        assert 'attack_model = "integer"' in text
+        (run / RECIPE).write_text(text.replace('attack_model = "integer"', 'attack_model = "enumerated"'))
+    elif change == "twice":
+        entries.append(entries[2])
+    else:
+        entries[2] = edited(entries[2], change)
+    (run / LEDGER).write_text("".join(json.dumps(entry) + "\n" for entry in entries))
+    where = "recipe: expected attack_model integer" if change == "recipe" else f"input {entries[2]['index']}: "
+    for output in OUTPUTS:
+        result = cli("report", "r", *output)
+        assert (result.code, result.out, result.err.count("\n")) == (2, "", 1)
+        assert f"smoothcert: r: {where}" in result.err
+        assert "see smoothcert verify r" in result.err
+    assert cli("verify", "r").code == 1
+
+
+def test_a_forged_run_is_not_continued(cli: Cli, run: Path) -> None:
+    entries = RunFolder(run).entries()
+    forged = "".join(json.dumps(entry) + "\n" for entry in [entries[0], edited(entries[2], "radius")])
+    (run / LEDGER).write_text(forged)
+    result = cli("certify", MODEL, "six.npz", "--smooth", "noise=0.5", "--n", 500, "-q", "--run", "r")
+    assert (result.code, "input 2: radius is " in result.err) == (2, True)
+    assert (run / LEDGER).read_text() == forged
+
+
+def test_inputs_outside_of_the_selection_are_no_part_of_the_run(run: Path) -> None:
+    recipe, entries = RunFolder(run).recipe(), RunFolder(run).entries()
+    assert not [found for _, found in problems(recipe, entries) if found]
+    recipe["selection"]["limit"] = 3
+    assert [entry["index"] for entry, found in problems(recipe, entries) if found] == [3, 4, 5]
+
+
+# --- The attack model -------------------------------------------------------------------------------------------------
+
+
+def test_the_attack_model_is_in_the_recipe_and_in_no_key(cli: Cli, run: Path) -> None:
+    """A recipe of before, without it, gives the same votes and is continued."""
+    recipe = RunFolder(run).recipe()
+    old = {name: value for name, value in recipe.items() if name != "attack_model"}
+    assert recipe["attack_model"] == "integer"
+    assert run_key(old) == run_key(recipe)
+    assert not differences(old, recipe)
+    text = (run / RECIPE).read_text().replace('attack_model = "integer"\n', "")
+    (run / RECIPE).write_text(text)
+    options = ("--smooth", "noise=0.5", "--n", 500, "--nonce", "n", "--quiet", "--run", "r")
+    assert "6 of 6 inputs were there already" in cli("certify", MODEL, "six.npz", *options).out
+    assert "attack model integer" in cli("report", "r").out
+
+
+@pytest.mark.parametrize(
+    ("options", "model"),
+    [
+        (("--smooth", "noise=0.5"), "integer"),
+        (("--smooth", "brightness=0.2"), "float-unclipped"),
+        (("--mode", "enumerate", "--attack", "brightness=0.02"), "enumerated"),
+    ],
+    ids=["integer", "float-unclipped", "enumerated"],
+)
+def test_the_attack_model_is_in_every_title(cli: Cli, few_digits: Path, options: tuple[str, ...], model: str) -> None:
+    n = () if "enumerate" in options else ("--n", 300)
+    result = cli("certify", MODEL, "six.npz", *options, *n, "-q", "--run", "r")
+    assert RunFolder(Path("r")).recipe()["attack_model"] == model
+    titles = result.out, cli("report", "r").out, cli("report", "r", "--evaluation").out, cli("verify", "r").out
+    for printed in titles:
+        assert f"attack model {model}" in " ".join(printed.split())
+    assert cli("report", "r", "--tsv").out.splitlines()[1].endswith(f"\t{model}")
+
+
+def test_the_region_names_its_attack_model(cli: Cli, few_digits: Path) -> None:
+    parts = ("--smooth", "contrast=0.4", "--smooth", "brightness=0.3")
+    assert cli("certify", MODEL, "six.npz", *parts, "--n", 300, "-q", "--run", "r").code == 0
+    printed = cli("report", "r", "--region", "contrast=0.8:1.2:3,brightness=-0.1:0.1:3").out
+    assert "across, attack model float-unclipped" in " ".join(printed.split())
+
+
+def test_a_mixed_run_is_called_so() -> None:
+    models = ["integer"] * 3 + ["float-unclipped"] * 2
+    entries = [{"evidence": {"attack_model": model}} for model in models] + [{"error": "corrupt"}]
+    assert attack_models({}, entries) == "mixed attack models: 2 float-unclipped, 3 integer"
+    assert attack_models({"attack_model": "integer"}, []) == "attack model integer"
+    assert attack_models({}, [{"error": "corrupt"}]) == "attack model unknown"
