@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from dataclasses import replace
 
 import numpy as np
@@ -10,8 +11,10 @@ from scipy.stats import binomtest, norm
 
 from smoothcert import ABSTAIN, Noise
 from smoothcert.algorithms import ALGORITHMS, Algorithm, Fixed, Predict, Radius, Target
+from smoothcert.classifier import CallableClassifier
 from smoothcert.evidence import Counts, Evidence, Look
 from smoothcert.job import algorithm_of
+from smoothcert.sampling import Sampler
 
 SMOOTHING = Noise(0.5)
 
@@ -174,6 +177,28 @@ def test_recipes_come_back(algorithm: Algorithm) -> None:
     assert algorithm.recipe["mode"] in ALGORITHMS
     least, most = algorithm.samples(SMOOTHING)
     assert 0 < least <= most
+
+
+@pytest.mark.parametrize("beyond", [(), (3.0,), (30.0,), (2.5, 3.0, 30.0)], ids=str)
+@pytest.mark.parametrize("n", [1000, 100_000])
+def test_radii_out_of_reach_cost_nothing(beyond: tuple[float, ...], n: int) -> None:
+    """The fewest samples are those of the radii within reach, and unanimous votes end after as many."""
+    within = (0.25, 0.5) if n == 1000 else (0.25, 0.5, 1.0)
+    alone, algorithm = Target(within, n), Target((*within, *beyond), n)
+    assert algorithm.reachable(SMOOTHING) == within[-1]
+    assert algorithm.samples(SMOOTHING) == alone.samples(SMOOTHING)
+    least, _ = algorithm.samples(SMOOTHING)
+    assert least < n
+    sampler = Sampler(CallableClassifier(lambda batch: np.zeros(len(batch), int)), SMOOTHING, np.zeros(2), 0, 0)
+    assert algorithm.draw(sampler).samples == least
+
+
+def test_a_prediction_within_reach_can_be_made() -> None:
+    """Where all votes agree there is an answer; at an alpha that equals the p-value there is none."""
+    for n, alpha in itertools.product(range(2, 20), (0.25, 0.125, 0.0625, 0.001, 0.05)):
+        algorithm = Predict(n, alpha)
+        made = algorithm.decide(evidence("predict", {}, {0: n}), SMOOTHING).prediction == 0
+        assert made == (algorithm.reachable(SMOOTHING) > 0)
 
 
 @pytest.mark.parametrize("bad", [(), (0.0,), (-1.0, 1.0), (1.0, 0.5), (0.5, 0.5), (float("nan"),)])

@@ -82,6 +82,18 @@ def test_lines_say_prediction_radius_and_why_it_abstains(cli: Cli, few_digits: P
     assert "abstains, futile: class" in missed.out or "abstains, target missed: class" in missed.out
 
 
+def test_the_preflight_names_radii_out_of_reach(cli: Cli, few_digits: Path) -> None:
+    target = ("certify", MODEL, "six.npz", *SMOOTH, "--mode", "target", "--quiet", "--radii")
+    fine, some = (cli(*target, radii).out.splitlines()[0] for radii in ("0.25,0.5", "0.25,0.5,3,30"))
+    assert "radius up to 0.500; " in fine
+    assert "radius up to 0.500 (3 and 30 out of reach: raise n or leave them out); " in some
+    assert fine.split("samples each")[0] == some.split("samples each")[0]
+    assert (
+        "preflight: 6 inputs, 200 samples each, no radius; "
+        in cli("predict", MODEL, "six.npz", *SMOOTH, "--n", 200).out
+    )
+
+
 def test_predict_answers_or_abstains(cli: Cli, few_digits: Path) -> None:
     result = cli("predict", MODEL, "six.npz", *SMOOTH, "--n", 200)
     with np.load("six.npz") as archive:
@@ -322,6 +334,8 @@ BAD: dict[str, tuple[bytes | None, dict[str, Any] | None, tuple[Any, ...], str]]
     "enumerate a smoothing": (
         DIGIT, DIGITS, (*ENUMERATE, *attack("blur=1"), *part("blur=1")), "expected --attack and no --smooth"),
     "enumerate with n0": (DIGIT, DIGITS, (*ENUMERATE, *attack("blur=1"), "--n0", 9), "--n0 have no meaning"),
+    "enumerate with n": (DIGIT, DIGITS, (*ENUMERATE, *attack("blur=1"), "--n", 9), "--alpha have no meaning"),
+    "enumerate with alpha": (DIGIT, DIGITS, (*ENUMERATE, *attack("blur=1"), "--alpha", 0.1), "--alpha have no meaning"),
     "enumerate without end": (DIGIT, DIGITS, (*ENUMERATE, *attack("gamma=1:2")), "give a grid, gamma=1:2:POINTS"),
     "enumerate noise": (DIGIT, DIGITS, (*ENUMERATE, *attack("noise=1")), "to enumerate, got noise"),
     "enumerate no name": (DIGIT, DIGITS, (*ENUMERATE, *attack("=1")), "attack: expected"),
@@ -342,9 +356,8 @@ def test_bad_input_is_one_line_and_exit_code_2(cli: Cli, case: str) -> None:
     if arrays is not None:
         np.savez("d.npz", **arrays)
     smooth = () if {"--smooth", "enumerate"} & {*options} else SMOOTH
-    result = cli(
-        "certify", "m.onnx", "d.npz", *smooth, *(() if "--n" in options else ("--n", 500)), *options, "--run", "r"
-    )
+    votes = () if {"--n", "enumerate"} & {*options} else ("--n", 500)
+    result = cli("certify", "m.onnx", "d.npz", *smooth, *votes, *options, "--run", "r")
     assert message in result.err
     assert (result.code, result.err.count("\n")) == (2, 1), result.err
     assert "Traceback" not in result.err

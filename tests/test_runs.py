@@ -118,7 +118,7 @@ def test_a_finished_run_is_only_reported(cli: Cli, whole: list[dict[str, Any]]) 
         (("--alpha", 0.01), "algorithm.alpha is 0.001 there, 0.01 here"),
         (("--smooth", "noise=0.25"), "no theorem for noise then noise"),
         (("--nonce", "else"), "nonce is test there, else here"),
-        (("--limit", 3), "selection.limit is unset there, 3 here"),
+        (("--skip", 1), "selection.skip is 0 there, 1 here"),
         (("--scale", 1.0), "model.preprocess.scale is unset there, 1.0 here"),
     ],
     ids=lambda v: " ".join(map(str, v)) if isinstance(v, tuple) else None,
@@ -132,6 +132,58 @@ def test_a_folder_of_another_run_is_refused_and_kept(
     assert any(part in result.err for part in message.split("|"))
     assert result.err.count("\n") == 1
     assert (Path("whole", RECIPE).read_bytes(), Path("whole", LEDGER).read_bytes()) == before
+
+
+def limit(run: str) -> int | None:
+    found: int | None = RunFolder(Path(run)).recipe()["selection"].get("limit")
+    return found
+
+
+def test_a_limit_may_grow(cli: Cli, whole: list[dict[str, Any]]) -> None:
+    for options, count in (((), 6), (("--limit", 2), 2), (("--limit", 5), 5), ((), 6)):
+        run = "whole" if count == 6 and options == () and not Path("grown").exists() else "grown"
+        assert cli(*FIXED, *options, "--run", run).code == 0
+        assert timeless(Path(run)) == whole[:count]
+        assert limit(run) == (options[1] if options else None)
+        assert cli("verify", run).out.endswith(f"{count} entries, 0 problems\n")
+    assert not differences(RunFolder(Path("grown")).recipe(), RunFolder(Path("whole")).recipe())
+
+
+def test_a_limit_may_shrink_to_what_is_there(cli: Cli, whole: list[dict[str, Any]]) -> None:
+    """The ledger loses nothing: inputs beyond the limit stay in it, in the recipe's limit and in the report."""
+    assert "more than --limit 4: 2 inputs of the ledger" in cli(*FIXED, "--limit", 4, "--run", "whole").out
+    assert (timeless(Path("whole")), limit("whole")) == (whole, 6)
+    assert cli("verify", "whole").out.endswith("6 entries, 0 problems\n")
+    ledger = Path("whole", LEDGER)
+    ledger.write_bytes(b"".join(ledger.read_bytes().splitlines(keepends=True)[:2]))
+    assert "more than" not in cli(*FIXED, "--limit", 3, "--run", "whole").out
+    assert (timeless(Path("whole")), limit("whole")) == (whole[:3], 3)
+    assert cli("report", "whole").err == ""
+
+
+def test_a_kill_after_the_limit_was_written_loses_nothing(cli: Cli, whole: list[dict[str, Any]]) -> None:
+    assert cli(*FIXED, "--limit", 2, "--run", "r").code == 0
+    asked = RunFolder(Path("r")).recipe()
+    asked["selection"]["limit"] = 5
+    assert RunFolder(Path("r")).begin(asked)["selection"]["limit"] == 5
+    assert "3 of 5 inputs are not in the ledger" in cli("verify", "r").out
+    assert cli(*FIXED, "--limit", 4, "--run", "r").code == 0
+    assert (timeless(Path("r")), limit("r")) == (whole[:4], 4)
+
+
+def test_a_limit_counts_from_the_inputs_skipped(cli: Cli, whole: list[dict[str, Any]]) -> None:
+    for count in (3, 1, 4):
+        assert cli(*FIXED, "--skip", 2, "--limit", count, "--run", "r").code == 0
+    assert (timeless(Path("r")), limit("r")) == (whole[2:], 4)
+    assert cli("verify", "r").out.endswith("4 entries, 0 problems\n")
+
+
+def test_shards_of_different_limits_merge_into_the_largest(cli: Cli, whole: list[dict[str, Any]]) -> None:
+    assert cli(*FIXED, "--shard", "1/2", "--limit", 4, "--run", "part1").code == 0
+    assert cli(*FIXED, "--shard", "2/2", "--limit", 5, "--run", "part2").code == 0
+    assert cli("merge", "merged", "part1", "part2").out == "merged: 4 of 5 inputs\n"
+    assert cli(*FIXED, "--run", "merged").code == 0
+    assert sorted(timeless(Path("merged")), key=lambda entry: entry["index"]) == whole
 
 
 def test_a_folder_of_another_model_is_refused(cli: Cli, whole: list[dict[str, Any]]) -> None:

@@ -28,6 +28,7 @@ from scipy.special import ndtr, ndtri
 
 from smoothcert import ABSTAIN, Certificate, Evidence, Noise, OrtClassifier
 from smoothcert.algorithms import Slices
+from smoothcert.algorithms.cutting import Cutting
 from smoothcert.certification import run
 from smoothcert.classifier import CallableClassifier
 from smoothcert.confidence import SequentialTest
@@ -39,6 +40,7 @@ from smoothcert.preprocess import Preprocess
 from smoothcert.runs import LEDGER, RECIPE, RunFolder, run_key
 from smoothcert.sampling import Sampler
 from smoothcert.smoothing import Attack
+from smoothcert.smoothing.attack import Range
 from smoothcert.spatial import Raw, Spatial
 from smoothcert.transforms import geometry
 
@@ -218,8 +220,58 @@ def test_a_pipeline_that_overshoots_is_refused(name: str) -> None:
 
 
 def test_too_many_slices_are_an_error_of_that_input() -> None:
-    with pytest.raises(DataError, match="rotation 0:360 needs more than 4096 slices; raise sigma"):
+    with pytest.raises(DataError, match="rotation 0:360 needs more than 4096 slices, the most there may be; raise"):
         sliced("rotation", 0, 360).cut(as_raw(rough(32, 32)), Noise(0.02))
+
+
+TOO_MANY: dict[str, tuple[str, float, float, Image, float]] = {
+    "all angles": ("rotation", -180, 180, rough(16, 16), 0.06),
+    "angles on one side": ("rotation", 5, 200, rough(16, 16), 0.06),
+    "factors": ("scaling", 0.02, 50, rough(16, 16), 0.02),
+    "factors, smooth": ("scaling", 0.1, 10, smooth(16, 16), 0.02),
+    "factors below 1": ("scaling", 0.05, 0.9, rough(16, 16), 0.02),
+}
+
+
+@pytest.mark.parametrize("case", TOO_MANY)
+def test_the_advice_on_too_many_slices_helps(case: str) -> None:
+    """Refused within 5 s of processor time; the sigma, and the part of the range, that it names can be cut."""
+    name, low, high, image, sigma = TOO_MANY[case]
+    raw, start = as_raw(image), time.process_time()
+    with pytest.raises(DataError, match="needs more than 4096 slices") as refused:
+        sliced(name, low, high).cut(raw, Noise(sigma))
+    assert time.process_time() - start < 5
+    advice = re.search(rf"raise sigma to ([\d.]+)( or take {name} ([-\d.]+):([-\d.]+))?$", str(refused.value))
+    assert advice is not None
+    assert len(sliced(name, low, high).cut(raw, Noise(float(advice[1])))) <= 4096
+    if advice[2]:
+        part = float(advice[3]), float(advice[4])
+        assert low <= part[0] < part[1] <= high
+        assert len(sliced(name, *part).cut(raw, Noise(sigma))) > 30
+
+
+@pytest.mark.parametrize(
+    ("name", "low", "high", "image", "sigma"),
+    [
+        ("rotation", -180, 180, rough(16, 16), 0.5),
+        ("rotation", -30, 60, smooth(16, 16), 0.1),
+        ("scaling", 0.1, 10, smooth(16, 16), 0.2),
+        ("scaling", 0.02, 50, rough(16, 16), 0.2),
+    ],
+)
+def test_the_number_of_slices_is_foreseen(name: str, low: float, high: float, image: Image, sigma: float) -> None:
+    """Within a third, up to what flat parts of the range count for at least."""
+    mode, raw = sliced(name, low, high), as_raw(image)
+    cutting = Cutting(name, Range(low, high), sigma / 2, lambda a, b: mode._distance(raw, a, b))
+    found = len(mode.cut(raw, Noise(sigma)))
+    assert 0.67 * found <= sum(cutting.counts) <= 1.33 * found + 16 * 32
+
+
+def test_a_wide_range_over_a_flat_image_is_few_slices() -> None:
+    """Nothing moves: slices as wide as they may be, however wide the range."""
+    flat = as_raw(np.zeros((16, 16), np.uint8))
+    assert len(sliced("rotation", -180, 180).cut(flat, Noise(0.5))) == 12
+    assert len(sliced("scaling", 0.02, 50).cut(flat, Noise(0.5))) < 100
 
 
 @pytest.mark.parametrize(
@@ -701,6 +753,35 @@ def test_an_input_of_too_many_slices_fails_alone(cli: Cli) -> None:
     assert "1 of 3 inputs failed, the first: slices: rotation -20:20 needs more than 4096 slices" in result.err
     assert ["error" in entry for entry in RunFolder(Path("r")).entries()] == [False, True, False]
     assert cli("verify", "r").code == 0
+
+
+def test_a_first_input_of_too_many_slices_refuses_the_run(cli: Cli) -> None:
+    Path("m.onnx").write_bytes(half_space((32, 32), np.ones(1024), 1.0))
+    np.savez("d.npz", x=np.stack([rough(32, 32), np.zeros_like(rough(32, 32))]))
+    run = ("--smooth", "noise=0.02", "--mode", "slices", "--attack", "rotation=-20:20", "-q", "--run", "r")
+    result = cli("certify", "m.onnx", "d.npz", *run)
+    assert (result.code, result.err.count("\n"), Path("r").exists()) == (2, 1, False)
+    assert "slices: rotation -20:20 needs more than 4096 slices, the most there may be; raise" in result.err
+
+
+def test_the_preflight_counts_slices_and_the_time_to_cut_them(cli: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
+    Path("m.onnx").write_bytes(half_space((16, 16), np.ones(256), 1.0))
+    np.savez("d.npz", x=np.stack([rough(16, 16)] * 30))
+    run = ("--smooth", "noise=0.5", "--mode", "slices", "--attack", "rotation=-20:20", "--n", 200, "-q", "--run", "r")
+    cutting, slices = Slices.cut, len(sliced("rotation", -20, 20).cut(as_raw(rough(16, 16)), Noise(0.5)))
+
+    def slowly(*arguments: Any) -> list[tuple[float, float]]:
+        time.sleep(0.5)
+        return cutting(*arguments)
+
+    monkeypatch.setattr(Slices, "cut", slowly)
+    monkeypatch.setattr(Job, "run", lambda job, folder: iter(()))
+    Path("r").mkdir()
+    out = cli("certify", "m.onnx", "d.npz", *run).out
+    found = re.search(r"64 to 200 samples for each of about (\d+) slices.*: (\d+) s to (\d+) s$", out, re.MULTILINE)
+    assert found is not None
+    assert int(found[1]) == slices
+    assert 15 <= int(found[2]) <= int(found[3])
 
 
 def test_an_image_too_large_to_enclose_fails_alone(cli: Cli) -> None:

@@ -152,7 +152,8 @@ def launch(o: Mapping[str, Any], algorithm: Algorithm) -> None:
         nonce=o["nonce"],
         calibration_path=o["calibration"],
     )
-    unnamed = {name: o[name] for name in _UNNAMED if o[name] != DEFAULTS[name]}
+    names = (*_UNNAMED, *(() if o["provider"] == "cpu" else ("batch_size",)))  # which changes scores on a GPU
+    unnamed = {name: o[name] for name in names if o[name] != DEFAULTS[name]}
     folder = RunFolder(o["run"] or folder_name(job, unnamed))
     failed = show_run(job, folder, quiet=o["quiet"])
     if failed:
