@@ -143,9 +143,7 @@ class Calibrated(Smoothing):
         if found is None:
             farthest = max(most(p_lower, 1 - p_lower, e, self.error_rule) for _, e in self._usable)
             if farthest == 0:
-                return (
-                    f"p_lower = {p_lower:.4g} is too little for what the calibration bounds; raise n, or measure more"
-                )
+                return f"p_lower = {p_lower:.4g} is too little for the calibration's errors; raise n, or measure more"
             times = math.ceil(100 * moved / farthest) / 100
             return (
                 f"this attack is {moved:.3g} standard deviations of the parts away, and votes that all agree reach "
