@@ -14,7 +14,8 @@ import pytest
 from onnx import TensorProto, helper
 from scipy.stats import binomtest
 
-from smoothcert.calibration_file import read
+from smoothcert import Attack, Noise, Rotation, compose
+from smoothcert.calibration_file import encode, read, read_calibration
 from smoothcert.datasets import open_dataset
 
 from .conftest import Result
@@ -56,7 +57,7 @@ def test_show_counts_inputs_and_bounds_each_threshold(cli: Cli, images: Path) ->
     cli("calibrate", "measure", images, "a.cal", *TURN, "--draws", 3, "--confidence", 0.99)
     shown = cli("calibrate", "show", "a.cal", "--below", "1,2,3,100", "--png", "a.png")
     file = read("a.cal")
-    below, bounds = rows(shown.out)[:4], rows(shown.out)[4:]
+    below, bounds = rows(shown.out)[:4], rows(shown.out)[4:-3]
     for (t, inputs, least), threshold in zip(below, (1, 2, 3, 100), strict=True):
         count = int((file.errors.max(axis=(1, 2)) < threshold).sum())
         exact = binomtest(count, 30, alternative="greater").proportion_ci(0.99).low
@@ -82,13 +83,36 @@ def test_show_spans_the_inputs_where_each_has_its_own_bounds(cli: Cli, images: P
     assert "--below: expected for a dataset strategy" in cli("calibrate", "show", "a.cal", "--below", "1").err
     shown = cli("calibrate", "show", "a.cal", "--png", "a.png")
     own = list(read("a.cal").calibration.inputs.values())
-    for place, (e, *spread) in enumerate(rows(shown.out)):
+    for place, (e, *spread) in enumerate(rows(shown.out)[:-3]):
         errors = [bounds[place][0] for bounds in own]
         assert 0 <= float(e) - own[0][place][1] < 1.1e-6
         assert [float(cell) for cell in spread] == pytest.approx(
             [min(errors), float(np.median(errors)), max(errors)], abs=1.1e-4
         )
-    assert len(rows(shown.out)) == len(own[0])
+    assert len(rows(shown.out)[:-3]) == len(own[0])
+
+
+@pytest.mark.parametrize("strategy", ["dataset-sampling", "dataset-worst", "input-global"])
+def test_show_says_how_much_noise_an_attack_needs(cli: Cli, images: Path, strategy: str) -> None:
+    """A little more than that is certified by votes that all agree, a little less never; the refusal says so, too."""
+    turn = GRID if strategy == "dataset-worst" else TURN
+    more = ("--evaluations", 100) if strategy == "input-global" else ()
+    cli("calibrate", "measure", images, "a.cal", *turn, "--strategy", strategy, *more)
+    table = rows(cli("calibrate", "show", "a.cal").out)[-3:]
+    assert [row[0] for row in table] == ["rotation -2.5:2.5", "rotation -5:5", "rotation -10:10"]
+    sigmas = [float(sigma) for _, sigma, _ in table]
+    assert sigmas == sorted(sigmas)
+    p_lower, points = 0.001 ** (1 / 100_000), ((3,) if strategy == "dataset-worst" else ())
+    for end, sigma in zip((5.0, 10.0), sigmas[1:], strict=True):
+        attack = Attack.of({"rotation": (-end, end, *points)})
+        for factor, enough in ((1.001, True), (0.999, False)):
+            calibration = read_calibration("a.cal")
+            smoothing = compose(Rotation(5.0), Noise(factor * sigma), calibration=calibration).favourable
+            assert (smoothing.p_star(attack) < p_lower) == enough
+            hint = smoothing.hint(attack, p_lower)
+            assert (hint == "") == enough
+            assert enough or f"needs noise of at least {sigma:.2f}"[:-2] in hint
+            assert enough or f"this run has {0.999 * sigma:g}" in hint
 
 
 def test_merge_equals_the_whole(cli: Cli, images: Path) -> None:
@@ -205,3 +229,16 @@ def test_show_refuses_what_is_no_calibration_and_what_is_no_picture(cli: Cli, im
     assert "got another kind of file" in cli("calibrate", "show", "b.cal").err
     cli("calibrate", "measure", images, "c.cal", *TURN)
     assert "expected a name that ends in .png" in cli("calibrate", "show", "c.cal", "--png", "c.doc").err
+
+
+@pytest.mark.parametrize("value", [-0.5, float("nan"), float("inf")])
+def test_errors_that_are_no_norms_are_refused(cli: Cli, images: Path, value: float) -> None:
+    """Signed anew: a checksum is no promise that what it signs was measured."""
+    cli("calibrate", "measure", images, "a.cal", *TURN)
+    file = read("a.cal")
+    errors = file.errors.copy()
+    errors[3] = value
+    Path("b.cal").write_bytes(encode(file.head, errors))
+    refused = cli("calibrate", "show", "b.cal")
+    assert (refused.code, refused.err.count("\n")) == (2, 1)
+    assert "expected errors >= 0, for they are norms" in refused.err

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import itertools
 import math
+import re
 from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
@@ -36,6 +37,7 @@ from smoothcert import (
     compose,
     transforms,
 )
+from smoothcert.algorithms import Fixed, hopeless
 from smoothcert.errors import CalibrationError, DataError
 from smoothcert.noise import Stream, integer_normal
 from smoothcert.sampling import ESTIMATION, Sampler
@@ -252,6 +254,44 @@ def test_no_usable_bound_certifies_nothing(bounds: Bounds, rule: str) -> None:
     for p_lower, p_upper in [(0.9999999, None), (1 - 1e-14, 1e-15), (0.4, 0.1)]:
         assert smoothing.reach(p_lower, p_upper) == (0.0, 0.0)
         assert not smoothing.survives({"rotation": 0.001}, p_lower, 1 - p_lower if p_upper is None else p_upper)
+
+
+REFUSALS: dict[str, tuple[Bounds, Any, float, str]] = {  # bounds, attack, sigma, the cause
+    "too little noise": (
+        ((3.9, 0.005), (5.0, 0.001)), (-4, 4), 0.25,
+        r"error that serves here, E = 3.9, needs noise of at least 1\.\d+ for this attack; this run has 0.25$",
+    ),
+    "for the smallest radius, too": (
+        ((3.9, 0.005), (5.0, 0.001)), None, 0.25,
+        r"E = 3.9, needs noise of at least 1\.\d+ for any radius; this run has 0.25$",
+    ),
+    "parts too small": (
+        ((0.1, 0.005),), (-30, 30), 0.25,
+        r"this attack is 5 standard deviations of the parts away, .* needs more than 2\.\d+ times the scale",
+    ),
+    "nothing bounded": ((), (-4, 4), 0.25, "the calibration bounds no error, for it has too few inputs or draws"),
+    "too few votes": (((0.1, 0.499),), (-4, 4), 0.25, "is too little for the calibration's errors; raise n"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("case", REFUSALS)
+def test_a_run_that_could_only_abstain_says_why(case: str) -> None:
+    bounds, attack, sigma, cause = REFUSALS[case]
+    asked = Attack.of({"rotation": attack}) if attack else None
+    algorithm = Fixed(100, 1000, 0.001, "one-sided", asked)
+    smoothing = smoothed(ROTATION, attack=WIDE, bounds=bounds, sigma=sigma)
+    assert algorithm.reachable(smoothing) == 0
+    said = hopeless(algorithm, smoothing)
+    assert re.search(cause, said)
+    assert "\n" not in said
+    if needed := re.search(r"at least ([0-9.]+) for", said):
+        for factor, enough in ((1.001, True), (0.99, False)):
+            other = smoothed(ROTATION, attack=WIDE, bounds=bounds, sigma=float(needed[1]) * factor)
+            assert (algorithm.reachable(other) > 0) == enough
+
+
+def test_other_smoothings_have_no_word_on_it() -> None:
+    assert Noise(0.5).hint(Attack.of({"noise": 9.0}), 0.99) == ""
 
 
 @RULES

@@ -12,10 +12,13 @@ from numpy.typing import NDArray
 from smoothcert.calibration_file import CalibrationFile
 from smoothcert.confidence import lower_confidence_bound
 from smoothcert.report import floor_text
+from smoothcert.smoothing import Attack, Calibrated, Calibration, Noise, Range, described
 
 if TYPE_CHECKING:
     from rich.table import Table
 
+SHARES = (0.25, 0.5, 1.0)  # of the range that was measured
+VOTES, ALPHA = 100_000, 0.001  # what certify takes unless it is told otherwise
 # Fixed ahead of the data: a threshold chosen to suit them would not have its probability.
 THRESHOLDS = (0.25, 0.5, 1.0, 1.25, 1.5, 2.0, 3.0, 5.0, 10.0)
 
@@ -48,7 +51,7 @@ def lines(file: CalibrationFile) -> list[str]:
     taken = f"{inputs} of {head['data']['inputs']} inputs{shard}"
     moments = f"mean {file.errors.mean():.4f}, standard deviation {file.errors.std():.4f}"
     return [
-        f"{head['strategy']}: {head['claim']}",
+        f"{head['strategy']}: {file.calibration.claim}",
         f"pipeline: {pipeline_text(head['pipeline'])}",
         f"data: {head['data']['name']}, {taken}; {each}; seed {head['seed']}",
         f"errors: l2 in [0,1] intensities, {moments}, largest {up(float(file.errors.max()), 4)}",
@@ -69,8 +72,8 @@ def pipeline_text(pipeline: Mapping[str, Any]) -> str:
 def tables(file: CalibrationFile, thresholds: Sequence[float] = ()) -> list[Table]:
     """The tables of the file: of dataset strategies thresholds and bounds, of others the bounds over inputs."""
     if file.calibration.per_input:
-        return [_over_inputs(file)]
-    return [_below(file, thresholds or THRESHOLDS), _bounds(file)]
+        return [_over_inputs(file), noise_table(file.calibration)]
+    return [_below(file, thresholds or THRESHOLDS), _bounds(file), noise_table(file.calibration)]
 
 
 def _below(file: CalibrationFile, thresholds: Sequence[float]) -> Table:
@@ -91,6 +94,26 @@ def _bounds(file: CalibrationFile) -> Table:
         table.add_row(up(bound, 4), up(e, 6))
     if not table.row_count:
         table.caption = f"nothing: {len(file.worst)} inputs are too few to bound any error"
+    return table
+
+
+def noise_table(calibration: Calibration) -> Table:
+    """The least noise that can certify the attacks within shares of the range measured, by the default rule.
+
+    Where each input has bounds of its own: for the input that needs least.
+    """
+    parts = tuple(described(part) for part in calibration.parts)
+    smoothing = Calibrated((*parts, Noise(1.0)), calibration=calibration).favourable
+    each = ", for the input that needs least" if calibration.per_input else ""
+    title = f"least noise that can certify, by {VOTES:,} votes that all agree, alpha {ALPHA:g}{each}"
+    table = table_of(title, "attacks within", "sigma at least", "by E")
+    for share in SHARES:
+        both = [(part, r) for part, (_, r) in zip(parts, calibration.attack, strict=True)]
+        ends = [[share * part.coordinate(end) for end in (r.low, r.high)] for part, r in both]
+        values = [(p.name, Range(p.value(low), p.value(high))) for (p, _), (low, high) in zip(both, ends, strict=True)]
+        moved = math.hypot(*(max(map(abs, pair)) / part.scale for (part, _), pair in zip(both, ends, strict=True)))
+        found = smoothing.least_sigma(moved, ALPHA ** (1 / VOTES))
+        table.add_row(str(Attack(tuple(values))), *(up(v, 4) for v in found) if found else ("none is enough", ""))
     return table
 
 

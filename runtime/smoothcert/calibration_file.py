@@ -40,6 +40,10 @@ class CalibrationFile:
     head: Mapping[str, Any]
     errors: NDArray[np.float32]
 
+    def __post_init__(self) -> None:
+        if not ((self.errors >= 0) & (self.errors < np.inf)).all():  # NaN is neither
+            raise CalibrationError("calibration: expected errors >= 0, for they are norms, got others; calibrate again")
+
     @property
     def calibration(self) -> Calibration:
         """What a certificate needs."""

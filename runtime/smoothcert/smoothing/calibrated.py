@@ -105,7 +105,7 @@ class Calibrated(Smoothing):
         return self._with(evidence.errors) if self.calibration.per_input else self
 
     @property
-    def favourable(self) -> Smoothing:
+    def favourable(self) -> Calibrated:
         """The smoothing with the bounds of the input that it suits best: what a run can reach at most."""
         if not self.calibration.per_input or self.calibration.bounds or not self.calibration.inputs:
             return self
@@ -139,13 +139,11 @@ class Calibrated(Smoothing):
         if not self._usable:
             return "the calibration bounds no error, for it has too few inputs or draws; measure more"
         what, moved = ("this attack", self._moved(attack)) if attack else ("any radius", 0.0)
-        found = self.least_sigma(attack, p_lower)
+        found = self.least_sigma(moved, p_lower)
         if found is None:
             farthest = max(most(p_lower, 1 - p_lower, e, self.error_rule) for _, e in self._usable)
             if farthest == 0:
-                return (
-                    f"p_lower = {p_lower:.4g} is too little for what the calibration bounds; raise n, or measure more"
-                )
+                return f"p_lower = {p_lower:.4g} is too little for the calibration's errors; raise n, or measure more"
             times = math.ceil(100 * moved / farthest) / 100
             return (
                 f"this attack is {moved:.3g} standard deviations of the parts away, and votes that all agree reach "
@@ -159,12 +157,11 @@ class Calibrated(Smoothing):
             f"{math.ceil(1000 * sigma) / 1000:g} for {what}; this run has {self._sigma:g}"
         )
 
-    def least_sigma(self, attack: AnyAttack | None, p_lower: float) -> tuple[float, float] | None:
-        """The least noise with which p_lower survives the attack (None: the smallest), and the error that asks for it.
+    def least_sigma(self, moved: float, p_lower: float) -> tuple[float, float] | None:
+        """The least noise with which p_lower survives an attack so many deviations of the parts away, and by which E.
 
         None where no noise is enough.
         """
-        moved = self._moved(Attack.of(attack)) if attack else 0.0
         return least_sigma(moved, self.calibration.bounds, p_lower, self.error_rule)
 
     def reach(self, p_lower: float, p_upper: float | None = None) -> tuple[float, float]:
