@@ -146,7 +146,7 @@ def blind(graph: onnx.GraphProto, *_: Any) -> Proved:
 @pytest.fixture
 def no_proof(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(folding, "proved", blind)
-    monkeypatch.setattr(module, "proved", blind)
+    monkeypatch.setattr(module, "loose", lambda _: [])
     monkeypatch.setattr(trial, "hard_rows", lambda kind, shape: np.zeros((0, *shape), np.float32))
 
 
