@@ -16,9 +16,11 @@ import pytest
 from numpy.typing import NDArray
 from onnx import helper, numpy_helper
 
-from smoothcert import OrtClassifier
+from smoothcert import Noise, OrtClassifier
+from smoothcert.classifier import as_classifier
 from smoothcert.errors import ModelError
 from smoothcert.runs import RunFolder
+from smoothcert.sampling import PROBE, Sampler
 from smoothcert_exporters import adapt as module
 from smoothcert_exporters import folding, onnx_file, trial
 from smoothcert_exporters.adapt import adapt
@@ -316,6 +318,16 @@ def test_preflight_compares_the_runs_own_samples(cli: Cli, tmp_path: Path) -> No
     assert (done.code, done.err.count("\n")) == (2, 1)
     assert "adapted in memory, the model answers otherwise than its file" in done.err
     assert not (tmp_path / "r").exists()
+
+
+def test_the_samples_compared_are_those_that_are_counted() -> None:
+    """Oracle: the votes of the loop itself, over an 8-bit image and over a vector of floats."""
+    rng = np.random.default_rng(4)
+    for x in (rng.integers(0, 256, (4, 4), np.uint8), rng.random(16, np.float32)):
+        base = as_classifier(lambda batch: batch.reshape(len(batch), 16)[:, :3])
+        sampler = Sampler.of(base, Noise(0.5), x, key=7, index=3)
+        labels = base.labels(sampler.samples(PROBE, 5, 45), 40, x.dtype == np.uint8)
+        assert Counter(labels.tolist()) == sampler.counts(PROBE, 5, 45)
 
 
 def test_an_adapted_model_keeps_its_file_as_it_came(tmp_path: Path) -> None:
