@@ -16,9 +16,11 @@ import pytest
 from numpy.typing import NDArray
 from onnx import helper, numpy_helper
 
-from smoothcert import OrtClassifier
+from smoothcert import Noise, OrtClassifier
+from smoothcert.classifier import as_classifier
 from smoothcert.errors import ModelError
 from smoothcert.runs import RunFolder
+from smoothcert.sampling import PROBE, Sampler
 from smoothcert_exporters import adapt as module
 from smoothcert_exporters import folding, onnx_file, trial
 from smoothcert_exporters.adapt import adapt
@@ -146,7 +148,7 @@ def blind(graph: onnx.GraphProto, *_: Any) -> Proved:
 @pytest.fixture
 def no_proof(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(folding, "proved", blind)
-    monkeypatch.setattr(module, "proved", blind)
+    monkeypatch.setattr(module, "loose", lambda _: [])
     monkeypatch.setattr(trial, "hard_rows", lambda kind, shape: np.zeros((0, *shape), np.float32))
 
 
@@ -318,6 +320,16 @@ def test_preflight_compares_the_runs_own_samples(cli: Cli, tmp_path: Path) -> No
     assert not (tmp_path / "r").exists()
 
 
+def test_the_samples_compared_are_those_that_are_counted() -> None:
+    """Oracle: the votes of the loop itself, over an 8-bit image and over a vector of floats."""
+    rng = np.random.default_rng(4)
+    for x in (rng.integers(0, 256, (4, 4), np.uint8), rng.random(16, np.float32)):
+        base = as_classifier(lambda batch: batch.reshape(len(batch), 16)[:, :3])
+        sampler = Sampler.of(base, Noise(0.5), x, key=7, index=3)
+        labels = base.labels(sampler.samples(PROBE, 5, 45), 40, x.dtype == np.uint8)
+        assert Counter(labels.tolist()) == sampler.counts(PROBE, 5, 45)
+
+
 def test_an_adapted_model_keeps_its_file_as_it_came(tmp_path: Path) -> None:
     """What `OrtClassifier` is asked: nothing of equal functions, a `ModelError` of others."""
     onnx.save(case("Relu", "Sum, Size, Div", 3), tmp_path / "m.onnx")
@@ -340,3 +352,61 @@ def test_a_free_axis_in_front_of_a_count_is_run_one_by_one(tmp_path: Path) -> No
     assert "NonZero" in ready.warning
     onnx.save(case("Relu", "Sum, Size, Div", 1), tmp_path / "n.onnx")
     assert onnx_file.made_ready(tmp_path / "n.onnx", None, rows()) is not None
+
+
+# --- What frameworks write stays adaptable ----------------------------------------------------------------------------
+
+
+def attention(g: Build) -> str:
+    """Four tokens of width 4, two heads: every size read off the tensors, as torch traces it."""
+    x = g("Reshape", "f", g("Concat", g("Shape", "f", end=1), [4, 4], axis=0))
+    sizes = [g("Unsqueeze", g("Gather", g("Shape", x), np.array(i)), [0]) for i in range(3)]
+    each = g("Div", sizes[2], [2])
+
+    def heads(scale: float) -> str:
+        shape = g("Concat", sizes[0], sizes[1], [2], each, axis=0)
+        return g("Transpose", g("Reshape", g("MatMul", x, scale * np.tri(4)), shape), perm=[0, 2, 1, 3])
+
+    score = g("MatMul", heads(1.0), g("Transpose", heads(0.5), perm=[0, 1, 3, 2]))
+    score = g("Div", score, g("Sqrt", g("Cast", each, to=FLOAT)))
+    mixed = g("Transpose", g("MatMul", g("Softmax", score), heads(0.7)), perm=[0, 2, 1, 3])
+    return g("Reshape", mixed, g("Concat", sizes[0], g("Mul", sizes[1], sizes[2]), axis=0))
+
+
+def token(g: Build) -> str:
+    """A class token expanded to the batch that a Shape gives, and its row cut off again."""
+    x = g("Reshape", "f", [-1, 4, 4])
+    shape = g("Concat", g("Shape", x, end=1), [-1, -1], axis=0)
+    where = g("Where", g("Equal", shape, [-1]), [1, 1, 1], shape)
+    x = g("Concat", g("Expand", np.linspace(0, 1, 4)[None, None], where), x, axis=1)
+    rows_ = g("Slice", x, [1], g("Gather", g("Shape", x), [1]), [1])
+    return g("Flatten", g("Mul", rows_, g("Slice", x, [0], [1], [1])), axis=1)
+
+
+def tensorflow_flatten(g: Build) -> str:
+    """Strided slices of a shape in 32-bit integers, packed again."""
+    x = g("Transpose", g("Conv", "x", np.ones((2, 1, 3, 3)), kernel_shape=[3, 3], pads=[1] * 4), perm=[0, 2, 3, 1])
+    batch = g("Slice", g("Cast", g("Shape", x), to=6), np.int32([0]), np.int32([1]), np.int32([0]))
+    flat = g("Reshape", x, g("Cast", g("Concat", batch, np.int32([32]), axis=0), to=7))
+    return g("Slice", flat, [0], [32], [1], [2])
+
+
+def skip_resized(g: Build) -> str:
+    """A map resized to the height and width of an earlier one."""
+    small = g("MaxPool", "x", kernel_shape=[2, 2], strides=[2, 2])
+    sizes = g("Concat", g("Slice", g("Shape", small), [0], [2]), g("Slice", g("Shape", "x"), [2], [4]), axis=0)
+    return g("Flatten", g("Add", "x", g("Resize", small, "", "", sizes, mode="nearest")), axis=1)
+
+
+def mean_of_a_map(g: Build) -> str:
+    """ReduceMean as a sum by the number of pixels that a Shape gives."""
+    x = g("Relu", g("Conv", "x", np.ones((16, 1, 3, 3)), kernel_shape=[3, 3]))
+    pixels = g("ReduceProd", g("Cast", g("Slice", g("Shape", x), [2], [4]), to=FLOAT), keepdims=0)
+    return g("Div", g("ReduceSum", x, [2, 3], keepdims=0), pixels)
+
+
+@pytest.mark.parametrize("make", [attention, token, tensorflow_flatten, skip_resized, mean_of_a_map])
+@pytest.mark.parametrize("batch", [1, 3])
+def test_sizes_that_are_read_off_tensors(make: Callable[[Build], str], batch: int) -> None:
+    g = Build(batch)
+    assert verdict(scored(g, make(g))) == "free"

@@ -16,7 +16,7 @@ from .folding import constant_nodes, fold_batch_norm, fold_constants
 from .graph import Array, CannotAdapt, constants, inputs, opset, prune, set_shape, static_shape
 from .outputs import drop_dead_inputs, keep_output, scores_output, unzip, wide, widen
 from .parity import BATCHES
-from .shapes import proved
+from .shapes import loose
 from .trial import Trial, input_shape, observe
 
 _OLDEST = 8  # opset from which the runtime takes a file
@@ -88,13 +88,13 @@ def adapt(
 
 def _mixing(proto: onnx.ModelProto, declared: int | None) -> bool:
     """Whether a shape depends on the values of the whole batch; `ModelError` where the file allows no batch of one."""
-    loose = proved(proto.graph).loose
-    if loose and (declared or 1) > 1:
+    found = loose(proto.graph)
+    if found and (declared or 1) > 1:
         raise ModelError(
-            f"expected rows that do not depend on each other: {loose[0]} gives a shape that depends on the values of "
+            f"expected rows that do not depend on each other: {found[0]} gives a shape that depends on the values of "
             f"all {declared} inputs of a batch; export the model with a batch axis of 1"
         )
-    return bool(loose)
+    return bool(found)
 
 
 def _copy(proto: onnx.ModelProto) -> onnx.ModelProto:

@@ -5,7 +5,7 @@ A list of what is known, not of what is feared: an operator that is not in it ma
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 import onnx
@@ -58,19 +58,31 @@ STEERED = {"Loop": (0, 1), "SplitToSequence": (1,)}  # of which nothing is prove
 class Proved:
     """Tensors proved to have one value, and one shape, for every input of one shape.
 
-    `loose` names the operators, of those known, at which a shape begins to depend on values.
+    `loose` names the operators, of those known, at which a shape begins to depend on values. `trusting`: what is not
+    known is taken for an operator whose shapes follow from shapes.
     """
 
     values: set[str]
     shapes: set[str]
+    trusting: bool = False
     loose: list[str] = field(default_factory=list)
 
 
-def proved(graph: onnx.GraphProto, values: Collection[str] = (), shapes: Collection[str] = ()) -> Proved:
-    """What is proved of a graph's tensors; `values` and `shapes`: what is proved of tensors around the graph."""
+def proved(graph: onnx.GraphProto) -> Proved:
+    """What is proved of a graph's tensors."""
+    return _proved(graph, Proved(set(), set()))
+
+
+def loose(graph: onnx.GraphProto) -> list[str]:
+    """Operators at which a shape is known to depend on values, what is not known given the benefit of the doubt."""
+    return _proved(graph, Proved(set(), set(), trusting=True)).loose
+
+
+def _proved(graph: onnx.GraphProto, around: Proved) -> Proved:
     own = {name for node in graph.node for name in node.output}
-    given = set(constants(graph)) | {tensor.values.name for tensor in graph.sparse_initializer} | (set(values) - own)
-    found = Proved(given, given | (set(shapes) - own) | {value.name for value in inputs(graph)})
+    given = set(constants(graph)) | {tensor.values.name for tensor in graph.sparse_initializer} | (around.values - own)
+    shapes = given | (around.shapes - own) | {value.name for value in inputs(graph)}
+    found = Proved(given, shapes, around.trusting)
     for node in graph.node:
         made = set(node.output) - {""}
         known = node.domain in DOMAINS
@@ -78,23 +90,23 @@ def proved(graph: onnx.GraphProto, values: Collection[str] = (), shapes: Collect
         if measures or reads(node) <= found.values:
             found.values.update(made)
             found.shapes.update(made)
-        elif known and (_branches_settled if node.op_type == "If" else _settled)(node, found):
+        elif (_branches_settled if known and node.op_type == "If" else _settled)(node, found):
             found.shapes.update(made)
     return found
 
 
 def _settled(node: onnx.NodeProto, found: Proved) -> bool:
     """Whether the shapes of all results are proved; where they are not, though those of the operands are: `loose`."""
-    sizes = {name for i in BY_ARGUMENTS.get(node.op_type, ()) for name in node.input[i : i + 1]} - {""}
-    known = node.op_type in BY_SHAPE or node.op_type in BY_ARGUMENTS
-    if known and sizes <= found.values and set(node.input) - {""} <= found.shapes:
-        return True
-    steered = {name for i in STEERED.get(node.op_type, ()) for name in node.input[i : i + 1]} - {""}
-    computed = node.op_type in BY_ARGUMENTS and set(node.input[:1]) <= found.shapes
-    if node.op_type in BY_VALUES or computed or not steered <= found.values:
-        found.loose.append(node.op_type)
-    found.loose.extend(name for inner in subgraphs(node) for name in _counts(inner))
-    return False
+    name = node.op_type if node.domain in DOMAINS else ""
+    places = BY_ARGUMENTS.get(name) or STEERED.get(name, ())
+    steered = {operand for i in places for operand in node.input[i : i + 1]} - {""} <= found.values
+    counts = [operator for inner in subgraphs(node) for operator in _counts(inner)]
+    operands = set(node.input) - {""} <= found.shapes
+    if name in BY_VALUES or (not steered and (name in STEERED or set(node.input[:1]) <= found.shapes)):
+        counts.append(name)
+    found.loose.extend(counts)
+    known = name in BY_SHAPE or name in BY_ARGUMENTS or found.trusting
+    return known and operands and steered and not counts
 
 
 def _branches_settled(node: onnx.NodeProto, found: Proved) -> bool:
@@ -102,7 +114,7 @@ def _branches_settled(node: onnx.NodeProto, found: Proved) -> bool:
     settled = set(node.input[:1]) <= found.values
     found.loose.extend([] if settled else ["If"])
     for branch in subgraphs(node):
-        inner = proved(branch, found.values, found.shapes)
+        inner = _proved(branch, found)
         found.loose.extend(inner.loose)
         settled &= all(value.name in inner.shapes for value in branch.output)
     return settled
