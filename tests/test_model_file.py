@@ -478,7 +478,7 @@ def test_preprocessing_as_keywords_is_told_what_to_write() -> None:
     assert OrtClassifier(content, preprocess=Preprocess(mean=(0.5,))).preprocess.mean == (0.5,)
 
 
-@pytest.mark.parametrize("smoothing", [object(), None, 0.5, "noise=0.5", Noise], ids=str)
+@pytest.mark.parametrize("smoothing", [object(), None, 0.5, "noise=0.5", Noise], ids=lambda value: type(value).__name__)
 def test_what_is_no_smoothing_is_named(smoothing: Any) -> None:
     with pytest.raises(ArgumentError, match=r"^smoothing: expected a smoothing, such as Noise\(0\.5\), got "):
         certify(lambda batch: batch, smoothing, X)
