@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import json
 import os
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -14,8 +13,9 @@ import numpy as np
 import onnx
 from onnx import TensorProto, helper, numpy_helper
 
+from .documents import typed
 from .errors import ModelError, first_line
-from .model_card import ModelCard
+from .model_card import ModelCard, damaged, value_of
 from .preprocess import Preprocess, Shape
 
 _RANDOM = {
@@ -87,10 +87,8 @@ class ModelFile:
         written = self._metadata.get(METADATA)
         if written is None:
             return None
-        try:
-            return Preprocess.of(json.loads(written))
-        except (ValueError, AttributeError) as error:
-            raise ModelError(f"the model's metadata {METADATA!r}: {first_line(error)}; write them again") from None
+        with damaged(METADATA):
+            return Preprocess.of(typed(value_of(written), dict[str, Any]))
 
     @property
     def _metadata(self) -> dict[str, str]:
