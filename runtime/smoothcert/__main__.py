@@ -23,7 +23,7 @@ def main() -> None:
             raise
         _stop()
     finally:
-        signal.signal(signal.SIGINT, _stop)
+        signal.signal(signal.SIGINT, signal.SIG_IGN)  # all is said; what is left is closing
 
 
 def _interrupt(*_: object) -> None:

@@ -55,8 +55,8 @@ def json_value(text: bytes) -> Any:
 def toml_value(text: bytes) -> dict[str, Any]:
     """The table of a TOML text, as `json_value`; dates are refused too."""
     lines = text.decode("utf-8").splitlines()
-    walk = len(lines) * max((line.count(".") for line in lines), default=0)
-    require(walk <= RECIPE_WALK, "keys nested too deeply")  # the parser's time is this product
+    deepest = max((line.count(".") for line in lines), default=0)
+    require(deepest * (deepest + len(lines)) <= RECIPE_WALK, "keys nested too deeply")  # the parser's time
     table = tomllib.loads(text.decode("utf-8"))
     _require_plain(table)
     return table

@@ -6,7 +6,7 @@ What each limit guards against: docs/security.md.
 from __future__ import annotations
 
 RECIPE_BYTES = 2**20  # of recipe.toml; a run's has a few thousand
-RECIPE_WALK = 10**6  # keys that reading a recipe visits, its lines times its deepest key; a run's has thousands
+RECIPE_WALK = 10**6  # steps along keys that reading a recipe takes: its deepest key times its lines, and squared
 LEDGER_BYTES = 2**31  # of ledger.jsonl; an input has about a thousand
 LINE_BYTES = 2**24  # of one line of a ledger; mode slices writes the longest, of some ten thousand
 NESTING = 32  # of lists and tables in JSON and TOML; ours go six deep

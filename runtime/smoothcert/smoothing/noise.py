@@ -9,7 +9,7 @@ from typing import Any, ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
-from ..errors import DataError, require
+from ..errors import DataError, require, require_number
 from ..noise import MAX_STD, Stream, float_normal, integer_normal
 from .laws import Normal
 from .part import Kind, Part
@@ -35,6 +35,7 @@ class Noise(Part):
     sigma: float
 
     def __post_init__(self) -> None:
+        require_number("noise", self.sigma)
         require(0 < self.sigma <= 1e30, f"noise: expected a standard deviation sigma > 0, got {self.sigma:g}")
 
     @property

@@ -10,7 +10,7 @@ from typing import Any, ClassVar, Literal, cast
 import numpy as np
 from numpy.typing import NDArray
 
-from ..errors import DataError, require
+from ..errors import DataError, require, require_number
 from ..noise import Stream, uniform
 from ..transforms.attacks import Manner
 from .base import Guarantee, Smoothing
@@ -34,6 +34,7 @@ class Part(Smoothing):
     law: str
 
     def __post_init__(self) -> None:
+        require_number(self.name, self.scale)
         require(1e-30 <= self.scale <= 1e30, f"{self.name}: expected a scale > 0, got {self.scale:g}")
         low = self.law != "lognormal" or self.scale <= _MOST_LOG
         require(low, f"{self.name}: expected a scale of at most {_MOST_LOG:g}, got {self.scale:g}")
