@@ -412,7 +412,8 @@ def test_evidence_comes_back() -> None:
     "line",
     [
         b'{"index": 0}', b"[]", b"null", b"5", b'"x"', b"[" * 100_000, b'{"a":' * 100_000, b"\xff", b'{"index": 1e999}',
-        b'{"index": NaN}', b"1" * 10_000, b'{"index": 0, "index": 1}', b'{"index": "0"}', b'{"index": -1}', b"\x00", b"",
+        b'{"index": NaN}', b"1" * 10_000, b'{"index": 0, "index": 1}', b'{"index": "0"}', b'{"index": -1}', b"\x00",
+        b"",
         b'{"index": 0, "label": null, "seconds": 1}', b'{"index": 0, "label": null, "seconds": 1, "error": 5}',
         b'{"index": 0, "label": null, "seconds": 1, "error": "x", "certificate": {}}',
     ],
@@ -535,10 +536,11 @@ def test_a_merge_that_was_killed_is_repeated(run: Path, tmp_path: Path, monkeypa
         writes.append(path.name)
         write_atomically(path, content)
 
-    with monkeypatch.context() as patched, pytest.raises(KeyboardInterrupt):
-        patched.setattr("smoothcert.runs.write_atomically", dying)
+    monkeypatch.setattr("smoothcert.runs.write_atomically", dying)
+    with pytest.raises(KeyboardInterrupt):
         merge(RunFolder(out), [RunFolder(run)])
     assert writes == [LEDGER]
+    monkeypatch.undo()
     assert merge(RunFolder(out), [RunFolder(run)]) == 6
     with pytest.raises(RunError, match="already holds a run"):
         merge(RunFolder(out), [RunFolder(run)])
