@@ -108,11 +108,23 @@ class Calibrated(TypedDict):
     bounds: NotRequired[list[tuple[Number, Number]]]
 
 
+class Part(TypedDict):
+    """Of a smoothing, in recipes and calibrations."""
+
+    part: str
+    scale: Number
+    unit: str
+    law: NotRequired[str]
+    about: NotRequired[str]
+    border: NotRequired[str]
+    interpolation: NotRequired[str]
+
+
 class Smoothing(TypedDict):
     """Of a recipe: parts, or an enumerated attack."""
 
     guarantee: Literal["exact", "path", "calibrated", "enumerated"]
-    parts: NotRequired[list[dict[str, Option]]]
+    parts: NotRequired[list[Part]]
     attack: NotRequired[dict[str, Range]]
     order: NotRequired[list[str]]
     border: NotRequired[str]
@@ -167,7 +179,7 @@ class Measured(TypedDict):
 class Pipeline(TypedDict):
     """Of a calibration: what certification must share with it."""
 
-    parts: list[dict[str, Option]]
+    parts: list[Part]
     spatial: dict[str, Option]
     colours: Positive
     opencv: str
