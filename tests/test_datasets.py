@@ -170,7 +170,7 @@ def bad(tmp_path: Path, case: str) -> Path:
         ("negative y", r"d.npz\[1\]: expected a label >= 0, got -1"),
         ("flat x", r"expected x of shape \(inputs, ...\), got \(3,\)"),
         ("empty folder", "empty data set"),
-        ("manifest label", "line 2: expected path,label with an integer label, got 'cat'"),
+        ("manifest label", "line 2: expected path,label with an integer label >= 0, got 'cat'"),
         ("other", "another kind of file"),
         ("missing", "got nothing there; check the path"),
     ],

@@ -157,7 +157,7 @@ def test_an_unmarked_model_has_an_empty_card() -> None:
 
 DAMAGED = {
     "no JSON": ("class_names", "[", "class_names"),
-    "numbers for names": ("class_names", "[1, 2]", "expected a word for each class"),
+    "numbers for names": ("class_names", "[1, 2]", "Expected `str`, got `int`"),
     "negative noise": ("training_noise", "-1", "expected at least 0, got -1"),
     "empty range": ("input_range", "[1, 0]", "expected LOW < HIGH"),
     "no range": ("input_range", "3", "input_range"),

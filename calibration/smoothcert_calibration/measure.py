@@ -16,7 +16,7 @@ from smoothcert.calibration_file import CalibrationFile, encode, read
 from smoothcert.datasets import Dataset, Example
 from smoothcert.errors import CalibrationError
 from smoothcert.machine import cores
-from smoothcert.runs import write_atomically
+from smoothcert.writing import write_atomically
 
 from .errors import errors_of
 from .heads import other_plan

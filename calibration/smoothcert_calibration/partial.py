@@ -16,7 +16,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from smoothcert.calibration_file import FORMAT
-from smoothcert.errors import CalibrationError
+from smoothcert.documents import json_value, typed, understood
+from smoothcert.errors import CalibrationError, require
+from smoothcert.writing import named, open_own, write_whole
 
 from .attacks import axes
 from .heads import other_plan
@@ -41,6 +43,7 @@ class Partial:
     """Records of one plan on disk, held by this process alone."""
 
     descriptor: int
+    path: Path
     plan: Plan
 
     def append(self, index: int, note: tuple[str, list[float], list[int]], errors: NDArray[np.float32]) -> Records:
@@ -50,9 +53,8 @@ class Partial:
         sha256, record["found"], record["size"] = note
         record["sha256"] = np.frombuffer(bytes.fromhex(sha256).ljust(32, b"\0"), np.uint8)
         record["crc"] = _crc(record)
-        content = record.tobytes()
-        while content:
-            content = content[os.write(self.descriptor, content) :]
+        with named(self.path):
+            write_whole(self.descriptor, record.tobytes())
         return record
 
 
@@ -63,7 +65,7 @@ def opened(path: Path, plan: Plan) -> Iterator[tuple[Partial, Records]]:
     A torn or damaged record is dropped, with all behind it: those inputs are measured again.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    descriptor = os.open(path, os.O_RDWR | os.O_APPEND | os.O_CREAT, 0o644)
+    descriptor = open_own(path, "the beginning of a calibration", CalibrationError)
     try:
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -78,22 +80,19 @@ def opened(path: Path, plan: Plan) -> Iterator[tuple[Partial, Records]]:
         if not len(records):
             line = json.dumps(plan.head).encode()
             os.ftruncate(descriptor, 0)
-            os.write(descriptor, line + b"\n")
+            with named(path):
+                write_whole(descriptor, line + b"\n")
         os.ftruncate(descriptor, len(line) + 1 + records.nbytes)
-        yield Partial(descriptor, plan), records
+        yield Partial(descriptor, path, plan), records
     finally:
         os.close(descriptor)
 
 
 def _require_same(path: Path, line: bytes, plan: Plan, begun: bool) -> None:
     """`CalibrationError` unless the head is this plan's, or another plan's that has measured nothing."""
-    try:
-        head = dict(json.loads(line))
-        ours = head["format"] == FORMAT
-    except (ValueError, TypeError, KeyError):
-        ours = False
-    if not ours:
-        raise CalibrationError(f"{path}: expected the beginning of a calibration, got another file; move it")
+    with understood(str(path), "the beginning of a calibration", CalibrationError, "move the file"):
+        head = typed(json_value(line), dict[str, Any])
+        require(head.get("format") == FORMAT, "another file")
     if begun and (wrong := other_plan(head, plan.head)):
         raise CalibrationError(f"{path} holds another calibration: {wrong}; finish it, or delete the file")
 

@@ -16,7 +16,7 @@ from smoothcert.errors import ModelError
 from smoothcert.model_card import ModelCard
 from smoothcert.model_file import FOLDED, METADATA, read_model
 from smoothcert.preprocess import Preprocess
-from smoothcert.runs import write_atomically
+from smoothcert.writing import write_atomically
 
 from .graph import array, inputs, subgraphs
 

@@ -8,10 +8,11 @@ from __future__ import annotations
 import gzip
 import hashlib
 import json
+import math
 import os
+import zlib
 from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -19,7 +20,11 @@ from numpy.typing import NDArray
 from scipy.special import ndtr
 
 from .confidence import upper_confidence_bound
+from .documents import json_value, typed, understood
 from .errors import CalibrationError
+from .limits import CALIBRATION_BYTES, HEAD_BYTES
+from .reading import read_regular, require_decodable
+from .schema import Head, Sha256
 from .smoothing import Attack, Calibration
 from .smoothing.calibration import ErrorBounds
 from .spatial import Spatial
@@ -112,32 +117,44 @@ def _line(head: Mapping[str, Any]) -> bytes:
 
 def read(path: str | os.PathLike[str]) -> CalibrationFile:
     """The file; `CalibrationError` where it is missing, truncated, edited, or another kind of file."""
-    kind = "expected a calibration file of smoothcert"
-    try:
-        content = Path(path).read_bytes()
-    except OSError as error:
-        raise CalibrationError(f"{path}: {kind}, got: {error.strerror}; make one with smoothcert calibrate") from None
-    line, _, body = content.partition(b"\n")
-    try:
-        head = json.loads(line)
-        signed, known = head["sha256"], (head["format"], head["version"])
-    except (ValueError, KeyError, TypeError):
-        raise CalibrationError(
-            f"{path}: {kind}, got another kind of file; make one with smoothcert calibrate"
-        ) from None
+    expected, advice = "a calibration file of smoothcert", "make one with smoothcert calibrate"
+    line, _, body = read_regular(path, expected, CalibrationError, CALIBRATION_BYTES).partition(b"\n")
+    with understood(str(path), expected, CalibrationError, advice):
+        head = json_value(line[:HEAD_BYTES])
+        known = (head["format"], head["version"])
+        signed = typed(head["sha256"], Sha256)
     if known != (FORMAT, VERSION):
-        raise CalibrationError(f"{path}: {kind}, format {FORMAT} {VERSION}, got {known}; use the version that wrote it")
-    unsigned = content.replace(str(signed).encode(), _UNSIGNED.encode(), 1)
-    if hashlib.sha256(unsigned).hexdigest() != signed:
+        wanted = f"expected a calibration file, format {FORMAT} {VERSION}"
+        raise CalibrationError(f"{path}: {wanted}, got {known}; use the version that wrote it")
+    digest = hashlib.sha256(line.replace(signed.encode(), _UNSIGNED.encode(), 1) + b"\n")
+    digest.update(body)
+    if digest.hexdigest() != signed:
         raise CalibrationError(f"{path}: its checksum does not fit: truncated or edited; calibrate again")
-    errors = np.frombuffer(gzip.decompress(body), "<f4").reshape(head["shape"])
-    return CalibrationFile(head, errors)
+    with understood(f"{path}, its head", "what a calibration says", CalibrationError, "calibrate again"):
+        typed(head, Head)
+    return CalibrationFile(head, _errors(str(path), head, body))
+
+
+def _errors(where: str, head: Mapping[str, Any], body: bytes) -> NDArray[np.float32]:
+    """The sample, as many numbers as the head says and no more; `CalibrationError` otherwise."""
+    shape = head["shape"]
+    listed = [head["sizes"], *(head[name] for name in ("inputs", "found") if name in head)]
+    if any(len(values) != shape[0] for values in listed):
+        raise CalibrationError(f"{where}: expected sizes, inputs and places of {shape[0]} inputs; calibrate again")
+    size = 4 * math.prod(shape)
+    if size > CALIBRATION_BYTES:
+        raise CalibrationError(f"{where}: expected at most {CALIBRATION_BYTES:,} bytes of errors, got {size:,}")
+    require_decodable(where, len(body), size, CalibrationError)
+    with understood(where, f"{size:,} bytes of errors, compressed by gzip", CalibrationError):
+        stream = zlib.decompressobj(zlib.MAX_WBITS | 16)
+        content = stream.decompress(body, size + 1)
+    if len(content) != size or not stream.eof or stream.unused_data:
+        raise CalibrationError(f"{where}: expected errors of shape {shape}, got more or fewer; calibrate again")
+    return np.frombuffer(content, "<f4").reshape(shape)
 
 
 def read_calibration(path: str | os.PathLike[str]) -> Calibration:
     """What `compose` needs of a calibration file; `CalibrationError` where it cannot be had."""
     file = read(path)
-    try:
+    with understood(str(path), "what a calibration says", CalibrationError, "calibrate again"):
         return file.calibration
-    except (AttributeError, KeyError, TypeError):
-        raise CalibrationError(f"{path}: its head lacks what a calibration says; calibrate again") from None

@@ -16,7 +16,7 @@ from .certificate import Certificate
 from .classifier import as_classifier
 from .confidence import Bound
 from .datasets import fingerprint
-from .errors import require
+from .errors import ArgumentError, first_line, require, require_number
 from .sampling import Sampler
 from .smoothing import Attack, Enumeration, Smoothing
 from .smoothing.base import AnyAttack
@@ -90,6 +90,7 @@ def certify_targets(
     See `Target`.
     """
     asked = None if attack is None else Attack.of(attack)
+    require(np.ndim(radii) == 1, f"radii: expected a list of numbers, got {radii!r:.99}")
     return run(Target(tuple(radii), n, alpha, asked), classifier, smoothing, x, key=key, index=index)
 
 
@@ -135,7 +136,13 @@ def run(
         isinstance(algorithm, Enumerate) == isinstance(smoothing, Enumeration),
         "an Enumeration of attacks has no probabilities, and only it can be enumerated: use certify_enumerated",
     )
-    key, x = secrets.randbits(64) if key is None else key, np.asarray(x)
+    key = secrets.randbits(64) if key is None else key
+    require_number("key", key, whole=True)
+    require_number("index", index, whole=True)
+    try:
+        x = np.asarray(x)
+    except ValueError as error:  # rows of unequal length
+        raise ArgumentError(f"x: expected one array, got: {first_line(error)}") from None
     if not isinstance(algorithm, Predict):  # which needs no bounds: attacked inputs have none
         smoothing = smoothing.of_input(fingerprint(x))
     sampler = Sampler.of(as_classifier(classifier), smoothing, x, key, index)

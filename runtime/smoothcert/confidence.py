@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import bdtr, betainc, betaincinv
 
-from .errors import require
+from .errors import require, require_number
 
 Bound = Literal["one-sided", "two-sided"]
 BOUNDS: tuple[Bound, ...] = ("one-sided", "two-sided")
@@ -26,6 +26,7 @@ _FUTILE = 0.02
 
 def require_alpha(alpha: float) -> None:
     """Raise `ValueError` unless 0 < alpha < 1/2."""
+    require_number("alpha", alpha)
     require(0 < alpha < 0.5, f"alpha: expected a failure probability between 0 and 0.5, got {alpha:g}")
 
 

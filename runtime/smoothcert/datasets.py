@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import csv
 import hashlib
+import io
 import os
 import re
+import sys
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -14,11 +16,14 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from .errors import DataError, require
+from .errors import DataError, SmoothcertError, first_line, require
+from .images import read_image
+from .limits import FILES, INPUTS, MANIFEST_BYTES
+from .npz import read_archive
+from .reading import open_regular
 
+_LARGEST = np.iinfo(np.int64).max  # label
 _IMAGES = {".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".webp", ".ppm", ".pgm"}
-# (head, last data, end) of formats whose decoders return what is there of a truncated file
-_FORMATS = ((b"\x89PNG", b"IDAT", b"IEND"), (b"\xff\xd8\xff", b"\xff\xda", b"\xff\xd9"))
 
 
 @dataclass(frozen=True, eq=False)
@@ -79,7 +84,7 @@ class Archive:
     @cached_property
     def sha256(self) -> str:
         """SHA-256 of the file."""
-        with self.path.open("rb") as file:
+        with open_regular(self.path, "an .npz archive", DataError, sys.maxsize) as file:
             return hashlib.file_digest(file, "sha256").hexdigest()
 
     def name(self, index: int) -> str:
@@ -109,13 +114,13 @@ class ImageFiles:
     @cached_property
     def sha256(self) -> str:
         """SHA-256 of the names, labels and sizes."""
-        sizes = ((self.root / name).stat().st_size if (self.root / name).exists() else -1 for name, _ in self.files)
+        sizes = (_size(self.root / name) for name, _ in self.files)
         listing = "".join(f"{name}\0{label}\0{size}\n" for (name, label), size in zip(self.files, sizes, strict=True))
         return hashlib.sha256(os.fsencode(listing)).hexdigest()
 
     def name(self, index: int) -> str:
-        """Path below the data set's folder."""
-        return self.files[index][0]
+        """Path below the data set's folder; what is no UTF-8 in it becomes `?`."""
+        return self.files[index][0].encode("utf-8", "replace").decode()
 
     def label(self, index: int) -> int | None:
         """The class of its folder, or its manifest entry."""
@@ -123,27 +128,27 @@ class ImageFiles:
 
     def load(self, index: int) -> Example:
         """The decoded image, H W (grey) or H W 3 (RGB), uint8."""
-        return Example(index, self.name(index), self.label(index), self._decode(self.root / self.name(index)))
+        image = read_image(self.root / self.files[index][0], grey=self.channels == 1)
+        return Example(index, self.name(index), self.label(index), image)
 
-    def _decode(self, path: Path) -> NDArray[np.uint8]:
-        os.environ.setdefault("OPENCV_LOG_LEVEL", "SILENT")  # a corrupt file is reported once, by us
-        import cv2
 
-        try:
-            content = path.read_bytes()
-        except OSError as error:
-            raise DataError(f"{path}: {error.strerror}") from None
-        whole = all(
-            not content.startswith(head) or content.rfind(end) > content.rfind(data) for head, data, end in _FORMATS
-        )
-        flag = cv2.IMREAD_GRAYSCALE if self.channels == 1 else cv2.IMREAD_COLOR
-        try:
-            image = cv2.imdecode(np.frombuffer(content, np.uint8), flag) if content and whole else None
-        except cv2.error:
-            image = None
-        if image is None:
-            raise DataError(f"{path}: expected an image, got a corrupt or truncated file")
-        return np.asarray(image if image.ndim == 2 else cv2.cvtColor(image, cv2.COLOR_BGR2RGB), np.uint8)
+def _size(path: Path) -> int:
+    """Bytes of the file; -1 where there is none, or its name is none that a file can have."""
+    try:
+        return path.stat().st_size
+    except (OSError, ValueError):
+        return -1
+
+
+def loaded(data: Dataset, index: int) -> Example:
+    """The input, whatever the data set; `DataError` for whatever goes wrong, memory too: it is that input's failure."""
+    try:
+        return data.load(index)
+    except SmoothcertError:
+        raise
+    except Exception as error:
+        what = f"{type(error).__name__}: {first_line(error)}"
+        raise DataError(f"{data.name(index)}: expected an input that can be loaded, got {what}") from None
 
 
 def open_dataset(path: Path, channels: int | None = None) -> Dataset:
@@ -165,10 +170,8 @@ def open_dataset(path: Path, channels: int | None = None) -> Dataset:
         raise DataError(f"{path}: expected {kinds}, got another kind of file; convert it")
     if not len(data):
         raise DataError(f"{path}: expected at least one input, got an empty data set")
-    for index in range(len(data)):
-        label = data.label(index)
-        if label is not None and label < 0:
-            raise DataError(f"{data.name(index)}: expected a label >= 0, got {label}")
+    if len(data) > INPUTS:
+        raise DataError(f"{path}: expected at most {INPUTS:,} inputs, got {len(data):,}; cut the data in parts")
     return data
 
 
@@ -183,22 +186,16 @@ def selection(size: int, *, skip: int = 0, limit: int | None = None, shard: str 
 
 
 def _archive(path: Path) -> Archive:
-    try:
-        with path.open("rb") as file, np.load(file, allow_pickle=False) as archive:
-            arrays = {name: archive[name] for name in ("x", "y") if name in archive.files}
-            names = ", ".join(archive.files)
-    except OSError as error:
-        raise DataError(f"{path}: {error.strerror or 'cannot be read'}") from None
-    except Exception as error:  # zip, zlib and header errors of many kinds
-        why = "pickled objects, which are never unpickled" if "pickle" in str(error) else "a corrupt or truncated file"
-        raise DataError(f"{path}: expected an .npz of plain arrays, got {why}") from None
+    arrays, names = read_archive(path, ("x", "y"))
     if "x" not in arrays:
         raise DataError(f"{path}: expected an array x (inputs, ...) and optionally y, got: {names or 'no arrays'}")
     x, y = arrays["x"], arrays.get("y")
-    if x.ndim < 2:
+    if x.ndim < 2 or (not x[:1].size and len(x)):
         raise DataError(f"{path}: expected x of shape (inputs, ...), got {x.shape}")
     if y is not None and (y.shape != x.shape[:1] or not np.issubdtype(y.dtype, np.integer)):
         raise DataError(f"{path}: expected integer labels y of shape ({len(x)},), got {y.dtype} {y.shape}")
+    if y is not None and len(y) and (wrong := np.flatnonzero((y < 0) | (y > _LARGEST))).size:
+        raise DataError(f"{path.name}[{wrong[0]}]: expected a label >= 0, got {y[wrong[0]]}")
     return Archive(path, x, y)
 
 
@@ -218,6 +215,8 @@ def _folder(path: Path, channels: int | None) -> ImageFiles:
     if numbers and len(numbers) < len(images):
         other = next(name for name in images if name not in numbers)
         raise DataError(f"{path}: expected class folders all numbered or all named, got {numbers[0]!r} and {other!r}")
+    if too_long := [name for name in numbers if len(name) > 15]:
+        raise DataError(f"{path}: expected class folders of at most 15 digits, got {too_long[0]}")
     labels = {name: int(name) if numbers else i for i, name in enumerate(images)}
     if len(set(labels.values())) < len(labels):
         raise DataError(f"{path}: expected one folder a class, got two of the same number, such as 1 and 01")
@@ -228,14 +227,19 @@ def _folder(path: Path, channels: int | None) -> ImageFiles:
 def _manifest(path: Path, channels: int | None) -> ImageFiles:
     files: list[tuple[str, int | None]] = []
     try:
-        with path.open(newline="", encoding="utf-8-sig") as file:
-            for number, row in enumerate(csv.reader(file), start=1):
+        with open_regular(path, "a CSV manifest", DataError, MANIFEST_BYTES) as content:
+            lines = io.TextIOWrapper(content, encoding="utf-8-sig", newline="")
+            for number, row in enumerate(csv.reader(lines), start=1):
                 if not any(cell.strip() for cell in row) or (number == 1 and row[0].strip() == "path"):
                     continue
                 label = row[1].strip() if len(row) > 1 else ""
-                if label and not re.fullmatch(r"-?[0-9]+", label):
-                    raise DataError(f"{path}, line {number}: expected path,label with an integer label, got {label!r}")
+                if label and not re.fullmatch(r"[0-9]{1,15}", label):
+                    raise DataError(
+                        f"{path}, line {number}: expected path,label with an integer label >= 0, got {label[:99]!r}"
+                    )
                 files.append((row[0].strip(), int(label) if label else None))
+                if len(files) > FILES:
+                    raise DataError(f"{path}: expected at most {FILES:,} images, got more; cut the list in parts")
     except (OSError, UnicodeDecodeError, csv.Error) as error:
         raise DataError(f"{path}: expected a CSV manifest with lines path,label, got: {error}") from None
     return ImageFiles(path.parent, tuple(files), channels)

@@ -36,15 +36,12 @@ class Decisions:
     def problems(self, entry: Entry) -> list[str]:
         """What of an entry does not follow from its own evidence, drawn under the run's key; empty where all does."""
         if "error" in entry:
-            return ["holds an error and a certificate"] if entry.keys() & {"certificate", "evidence"} else []
-        try:
-            evidence, written = Evidence.from_json(entry["evidence"]), dict(entry["certificate"])
-        except (AttributeError, KeyError, TypeError, ValueError):
-            return ["the evidence or the certificate cannot be read"]
-        if min((*evidence.selection.values(), *evidence.estimation.values()), default=0) < 0:
-            return ["negative votes"]
+            return []
+        evidence, written = Evidence.from_json(entry["evidence"]), entry["certificate"]
         if (evidence.key, evidence.index) != (self.key, entry["index"]):
             return ["the votes were not drawn under this run's key"]
+        if evidence.mode != self.algorithm.recipe["mode"]:
+            return [f"expected votes of mode {self.algorithm.recipe['mode']}, got {evidence.mode}"]
         decided = self._decided(evidence)
         if isinstance(decided, str):
             return [decided]

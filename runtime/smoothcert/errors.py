@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from numbers import Integral, Real
+
 
 class SmoothcertError(Exception):
     """A file, model, run folder or machine that cannot do what was asked. Wrong arguments are `ArgumentError`."""
@@ -37,6 +39,15 @@ class RunError(SmoothcertError):
 def first_line(error: BaseException) -> str:
     """The first line of another library's message, or the error's type where it has none."""
     return next(iter(str(error).strip().splitlines()), type(error).__name__)
+
+
+def require_number(name: str, *values: object, whole: bool = False) -> None:
+    """Raise `ArgumentError` unless all values are numbers, or `whole` ones: those of numpy too, but no truth values."""
+    kind, words = (Integral, "whole number") if whole else (Real, "number")
+    for value in values:
+        require(
+            isinstance(value, kind) and not isinstance(value, bool), f"{name}: expected a {words}, got {value!r:.99}"
+        )
 
 
 def require(condition: bool, message: str) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -81,24 +81,22 @@ class Evidence:
 
     @staticmethod
     def from_json(value: Mapping[str, Any]) -> Evidence:
-        """The evidence that `to_json` wrote; `KeyError`, `TypeError` or `ValueError` for anything else."""
-        return Evidence(
-            mode=str(value["mode"]),
-            selection={int(k): int(v) for k, v in value["selection"].items()},
-            estimation={int(k): int(v) for k, v in value["estimation"].items()},
-            looks=_looks(value["looks"]),
-            key=int(value["key"], 16),
-            index=int(value["index"]),
-            slack=float(value["slack"]),
-            attack_model=str(value["attack_model"]),
-            errors=tuple((float(bound), float(e)) for bound, e in value.get("errors", ())),
-            slices=tuple(Slice(float(low), float(high), _looks(s)) for low, high, s in value.get("slices", ())),
-        )
+        """The evidence that `to_json` wrote; `RunError` for anything else."""
+        from .documents import typed, understood
+        from .errors import RunError
+
+        with understood("the ledger", "evidence", RunError):
+            looks, slices = _looks(value["looks"]), []
+            for low, high, inner in typed(value.get("slices", []), list[tuple[float, float, Any]]):
+                slices.append(Slice(low, high, _looks(inner)))
+            return typed({**value, "key": int(value["key"], 16), "looks": looks, "slices": slices}, Evidence)
 
 
 def _plain(looks: tuple[Look, ...]) -> list[list[int]]:
     return [[look.n, look.label, look.count] for look in looks]
 
 
-def _looks(values: Sequence[Sequence[int]]) -> tuple[Look, ...]:
-    return tuple(Look(*map(int, look)) for look in values)
+def _looks(values: Any) -> tuple[Look, ...]:
+    from .documents import typed
+
+    return tuple(Look(*look) for look in typed(values, list[tuple[int, int, int]]))

@@ -22,8 +22,9 @@ from .algorithms import ALGORITHMS, Algorithm, Enumerate, Predict, Slices, hopel
 from .certificate import Certificate
 from .certification import require_one_function, run
 from .classifier import OrtClassifier
-from .datasets import Dataset, Example, fingerprint, selection
-from .errors import DataError, ModelError, RunError, require
+from .datasets import Dataset, Example, fingerprint, loaded, selection
+from .documents import built
+from .errors import DataError, RunError, SmoothcertError, first_line, require
 from .runs import Entry, Ledger, Recipe, RunFolder, run_key
 from .sampling import PROBE, Sampler
 from .smoothing import Attack, Calibrated, Enumeration, Smoothing
@@ -175,7 +176,7 @@ class Job:
     def _readable(self) -> Iterator[Example]:
         for index in self.indices:
             with suppress(DataError):
-                yield self.data.load(index)
+                yield loaded(self.data, index)
 
     @cached_property
     def _first_floats(self) -> tuple[NDArray[Any], ...]:
@@ -205,13 +206,15 @@ class Job:
         start = time.perf_counter()
         entry: Entry = {"index": index, "name": self.data.name(index), "label": self.data.label(index)}
         try:
-            example = self.data.load(index)
+            example = loaded(self.data, index)
             entry["input"] = example.sha256
             certificate = self.certify(example, key)
             entry["base"] = self._base(example)
             entry |= {"certificate": certificate.to_json(), "evidence": certificate.evidence.to_json()}
-        except (DataError, ModelError) as error:
+        except SmoothcertError as error:
             entry["error"] = str(error)
+        except MemoryError as error:
+            entry["error"] = f"{entry['name']}: not enough memory ({first_line(error)}); take a smaller --batch-size"
         entry["seconds"] = round(time.perf_counter() - start, 4)
         ledger.append(entry)
         return entry
@@ -236,14 +239,14 @@ def _disguised(x: NDArray[Any]) -> bool:
 
 
 def algorithm_of(recipe: Recipe) -> Algorithm:
-    """The algorithm that a recipe describes; `RunError` for one this version does not know."""
+    """The algorithm that a recipe describes; `RunError` for a mode, `ArgumentError` for numbers that are none's."""
     numbers: dict[str, Any] = dict(recipe["algorithm"])
-    try:
-        mode = ALGORITHMS[numbers.pop("mode")]
-        if mode is Enumerate:
-            return Enumerate()
-        if "attack" in numbers:
-            numbers["attack"] = Attack.of(numbers["attack"])
-        return mode(**{k: tuple(v) if isinstance(v, list) else v for k, v in numbers.items()})
-    except (KeyError, TypeError):
-        raise RunError(f"expected an algorithm of {', '.join(ALGORITHMS)}, got {recipe['algorithm']}") from None
+    mode: Any = ALGORITHMS.get(numbers.pop("mode"))
+    if mode is None:
+        raise RunError(f"recipe: expected a mode of {', '.join(ALGORITHMS)}, got {recipe['algorithm']['mode']!r}")
+    if mode is Enumerate:
+        return Enumerate()
+    if "attack" in numbers:
+        numbers["attack"] = Attack.of(numbers["attack"])
+    found: Algorithm = built(numbers, mode, "recipe: [algorithm]")
+    return found

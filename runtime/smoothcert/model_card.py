@@ -5,10 +5,13 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Mapping
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, fields
 from typing import Any
 
-from .errors import ModelError, first_line, require
+from .documents import json_value, typed, understood
+from .errors import ModelError, require
+from .limits import METADATA_BYTES
 
 PREFIX = "smoothcert."
 
@@ -42,17 +45,13 @@ class ModelCard:
     @staticmethod
     def of(metadata: Mapping[str, str]) -> ModelCard:
         """The card in a model's metadata; keys of newer versions are passed over. `ModelError` for a damaged one."""
-        values: dict[str, Any] = {}
+        found: dict[str, Any] = {}
         for name in (field.name for field in fields(ModelCard)):
             if PREFIX + name in metadata:
-                try:
-                    value = json.loads(metadata[PREFIX + name])
-                    values[name] = tuple(value) if isinstance(value, list) else value
-                    ModelCard(**{name: values[name]})
-                except (ValueError, TypeError) as error:
-                    key = PREFIX + name
-                    raise ModelError(f"the model's metadata {key!r}: {first_line(error)}; export it again") from None
-        return ModelCard(**values)
+                with damaged(PREFIX + name):
+                    card = typed({name: value_of(metadata[PREFIX + name])}, ModelCard)
+                found[name] = getattr(card, name)
+        return ModelCard(**found)
 
     @property
     def metadata(self) -> dict[str, str]:
@@ -63,3 +62,14 @@ class ModelCard:
             for name, value in values.items()
             if value not in (None, (), "")
         }
+
+
+def value_of(text: str) -> Any:
+    """The JSON value of a metadata entry; for use within `damaged`."""
+    require(len(text) <= METADATA_BYTES, f"expected at most {METADATA_BYTES:,} characters, got {len(text):,}")
+    return json_value(text.encode())
+
+
+def damaged(key: str) -> AbstractContextManager[None]:
+    """Turn what reading that entry raises into a `ModelError`."""
+    return understood(f"the model's metadata {key!r}", "what an exporter writes", ModelError, "write them again")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -12,9 +11,10 @@ import numpy as np
 import onnx
 from onnx import TensorProto, helper, numpy_helper
 
+from .documents import typed
 from .errors import ModelError, first_line
 from .graph_checks import inlined, operators, random_operators, require_plausible, tensors
-from .model_card import ModelCard
+from .model_card import ModelCard, damaged, value_of
 from .preprocess import Preprocess, Shape
 from .reading import read_regular
 from .weights import Outside, fingerprint
@@ -91,10 +91,8 @@ class ModelFile:
         written = self._metadata.get(METADATA)
         if written is None:
             return None
-        try:
-            return Preprocess.of(json.loads(written))
-        except (ValueError, AttributeError) as error:
-            raise ModelError(f"the model's metadata {METADATA!r}: {first_line(error)}; write them again") from None
+        with damaged(METADATA):
+            return Preprocess.of(typed(value_of(written), dict[str, Any]))
 
     @property
     def _metadata(self) -> dict[str, str]:

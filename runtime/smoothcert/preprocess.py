@@ -10,7 +10,8 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from .errors import ArgumentError, DataError, require
+from .documents import built
+from .errors import DataError, require
 from .spatial import PLAIN, Raw, Spatial
 
 Layout = Literal["auto", "nchw", "nhwc", "flat"]
@@ -43,15 +44,7 @@ class Preprocess:
     @staticmethod
     def of(recipe: Mapping[str, Any]) -> Preprocess:
         """The preprocessing that `recipe` wrote; `ValueError` for anything else."""
-        known = {field.name for field in fields(Preprocess)}
-        strange = sorted(recipe.keys() - known)
-        require(not strange, f"preprocessing: expected {', '.join(sorted(known))}, got {', '.join(strange)}")
-        values: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in recipe.items()}
-        values["spatial"] = Spatial.of(recipe.get("spatial", {}))
-        try:
-            return Preprocess(**values)
-        except TypeError:
-            raise ArgumentError(f"preprocessing: expected numbers and names, got {dict(recipe)}") from None
+        return built({**recipe, "spatial": Spatial.of(recipe.get("spatial", {}))}, Preprocess, "preprocessing")
 
     @property
     def recipe(self) -> dict[str, Any]:

@@ -9,7 +9,6 @@ import fcntl
 import hashlib
 import json
 import os
-import tomllib
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -19,7 +18,12 @@ from typing import Any
 import tomli_w
 
 from .datasets import selection
+from .documents import json_value, toml_value, typed, understood
 from .errors import RunError
+from .limits import LEDGER_BYTES, LINE_BYTES, RECIPE_BYTES
+from .reading import open_regular, read_regular
+from .schema import EntryLine, RecipeTable
+from .writing import named, open_own, write_atomically, write_whole
 
 Recipe = dict[str, Any]
 Entry = dict[str, Any]
@@ -28,7 +32,7 @@ RECIPE, LEDGER = "recipe.toml", "ledger.jsonl"
 _ELSEWHERE = {"path"}  # may differ when a run is resumed or merged: the hashes decide
 _FREE = {"host", "attack_model"}  # the second follows from data and smoothing
 _LIMIT = frozenset({"selection.limit"})  # may differ: it changes no vote, only how many inputs there are
-_SECTIONS = {"smoothcert", "nonce", "model", "data", "smoothing", "algorithm", "selection"}
+_SELECTION = {"skip", "limit", "shard"}
 
 
 def run_key(recipe: Recipe) -> int:
@@ -80,7 +84,7 @@ class RunFolder:
         A recipe that is there keeps its nonce unless the new one brings its own. Its limit becomes the new one's, but
         never so small that it leaves out an input of the ledger.
         """
-        if (self.path / RECIPE).exists():
+        if os.path.lexists(self.path / RECIPE):
             there = self.recipe()
             nonce = recipe["nonce"] or there["nonce"]
             if wrong := differences(there, recipe | {"nonce": nonce}, _LIMIT):
@@ -92,7 +96,7 @@ class RunFolder:
         if (self.path / LEDGER).exists() and (self.path / LEDGER).stat().st_size:
             raise RunError(f"{self.path} holds a ledger without its recipe; choose another `run` folder")
         recipe = recipe | {"nonce": recipe["nonce"] or os.urandom(16).hex()}
-        write_atomically(self.path / RECIPE, tomli_w.dumps(recipe).encode())
+        write_atomically(self.path / RECIPE, _encoded(recipe, self.path))
         return recipe
 
     def _limited(self, asked: Mapping[str, Any]) -> dict[str, Any]:
@@ -102,31 +106,31 @@ class RunFolder:
         return {**asked, **limit}
 
     def recipe(self) -> Recipe:
-        """The recipe; `RunError` where there is none."""
-        try:
-            recipe = tomllib.loads((self.path / RECIPE).read_text(encoding="utf-8"))
-        except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
-            raise RunError(f"{self.path}: expected a run folder with a {RECIPE}, got: {error}") from None
-        if missing := _SECTIONS - recipe.keys():
-            raise RunError(f"{self.path / RECIPE}: expected a recipe of smoothcert, got one without {min(missing)}")
+        """The recipe; `RunError` where there is none, or one whose keys, types or numbers are no recipe's."""
+        path, expected = self.path / RECIPE, f"a run folder with a {RECIPE} of smoothcert"
+        content = read_regular(path, expected, RunError, RECIPE_BYTES)
+        with understood(str(path), expected, RunError):
+            recipe = toml_value(content)
+            typed(recipe, RecipeTable)
+        if strange := sorted(recipe["selection"].keys() - _SELECTION):
+            raise RunError(f"{path}: expected [selection] to say {', '.join(sorted(_SELECTION))}, got {strange[0]!r}")
         return recipe
 
     def entries(self) -> list[Entry]:
-        """Every whole line of the ledger, in order; a torn last line, left by a kill, does not count."""
-        path = self.path / LEDGER
+        """Every whole line of the ledger, in order; a torn last line, left by a kill, does not count.
+
+        `RunError` for a line that holds no entry: neither an error alone nor a certificate with its evidence.
+        """
+        path, entries = self.path / LEDGER, []
         if not path.exists():
             return []
-        lines = path.read_bytes().split(b"\n")[:-1]
-        entries = []
-        for number, line in enumerate(lines, start=1):
-            try:
-                entry = json.loads(line)
-                whole = type(entry["index"]) is int and {"label", "seconds"} <= entry.keys()
-            except (ValueError, KeyError, TypeError):
-                whole = False
-            if not whole:
-                raise RunError(f"{path}, line {number}: expected a ledger entry, got a damaged line")
-            entries.append(entry)
+        with open_regular(path, "a ledger", RunError, LEDGER_BYTES) as file:
+            number = 1
+            while (line := file.readline(LINE_BYTES)).endswith(b"\n"):
+                entries.append(_entry(line, f"{path}, line {number}"))
+                number += 1
+        if len(line) >= LINE_BYTES:
+            raise RunError(f"{path}, line {number}: expected at most {LINE_BYTES:,} bytes, got more")
         return entries
 
     @contextmanager
@@ -136,7 +140,8 @@ class RunFolder:
         The lock comes first: two processes that begin the same run at once must not write two nonces.
         """
         self.path.mkdir(parents=True, exist_ok=True)
-        descriptor = os.open(self.path / LEDGER, os.O_RDWR | os.O_APPEND | os.O_CREAT, 0o644)
+        path = self.path / LEDGER
+        descriptor = open_own(path, "a ledger", RunError)
         try:
             try:
                 fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -145,9 +150,10 @@ class RunFolder:
                     f"{self.path} is in use by another process; wait for it, or choose another `run`"
                 ) from None
             recipe = self.begin(recipe)
-            content = (self.path / LEDGER).read_bytes()
-            os.ftruncate(descriptor, content.rfind(b"\n") + 1)
-            yield recipe, Ledger(descriptor)
+            size = os.fstat(descriptor).st_size
+            start = max(0, size - LINE_BYTES)
+            os.ftruncate(descriptor, start + os.pread(descriptor, size - start, start).rfind(b"\n") + 1)
+            yield recipe, Ledger(descriptor, path)
         finally:
             os.close(descriptor)
 
@@ -157,43 +163,49 @@ class Ledger:
     """Whole lines, on disk when `append` returns."""
 
     descriptor: int
+    path: Path
 
     def append(self, entry: Entry) -> None:
-        """Add a line, or, where the disk is full, leave the ledger as it was and raise `OSError`."""
+        """Add a line, or, where the disk is full, leave the ledger as it was and raise `OSError` with its name."""
         end = os.fstat(self.descriptor).st_size
-        line = (json.dumps(entry, separators=(",", ":")) + "\n").encode()
-        try:
-            while line:
-                line = line[os.write(self.descriptor, line) :]
-            os.fsync(self.descriptor)
-        except OSError:
-            os.ftruncate(self.descriptor, end)
-            raise
+        with named(self.path):
+            try:
+                write_whole(self.descriptor, _line(entry))
+                os.fsync(self.descriptor)
+            except OSError:
+                os.ftruncate(self.descriptor, end)
+                raise
 
 
-def write_atomically(path: Path, content: bytes) -> None:
-    """Write a file so that it is whole or not there."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(path.name + ".partial")
-    with partial.open("wb") as file:
-        file.write(content)
-        file.flush()
-        os.fsync(file.fileno())
-    partial.replace(path)
-    folder = os.open(path.parent, os.O_RDONLY)
+def _line(entry: Entry) -> bytes:
+    return (json.dumps(entry, separators=(",", ":")) + "\n").encode()
+
+
+def _entry(line: bytes, where: str) -> Entry:
+    with understood(where, "a ledger entry", RunError):
+        entry = json_value(line)
+        typed(entry, EntryLine)
+    parts = entry.keys() & {"certificate", "evidence", "error"}
+    if parts not in ({"error"}, {"certificate", "evidence"}):
+        got = " and ".join(sorted(parts)) or "neither"
+        raise RunError(f"{where}: expected a ledger entry with an error, or a certificate and its evidence, got {got}")
+    return dict(entry)
+
+
+def _encoded(recipe: Recipe, where: Path) -> bytes:
     try:
-        os.fsync(folder)
-    finally:
-        os.close(folder)
+        return tomli_w.dumps(recipe).encode("utf-8")
+    except UnicodeEncodeError as error:
+        raise RunError(f"{where}: expected names and options in UTF-8, got {error.object!r}; rename the file") from None
 
 
 def merge(out: RunFolder, shards: list[RunFolder]) -> int:
     """Merge the ledgers of shards of one run, sorted by input. Returns the number of entries.
 
-    `RunError` where the recipes differ in more than shard and limit, or two shards hold the same input. The largest
-    limit counts.
+    The recipe is written last: a merge that was killed can be repeated. The largest limit counts. `RunError` where the
+    recipes differ in more than shard and limit, or two shards hold the same input.
     """
-    if (out.path / RECIPE).exists() or (out.path / LEDGER).exists():
+    if (out.path / RECIPE).exists():
         raise RunError(f"{out.path} already holds a run; choose another folder for the merged one")
     recipe = shards[0].recipe()
     entries: dict[int, Entry] = {}
@@ -208,7 +220,10 @@ def merge(out: RunFolder, shards: list[RunFolder]) -> int:
     recipe["selection"] = {"skip": recipe["selection"]["skip"], "shard": "1/1"}
     if None not in limits:
         recipe["selection"]["limit"] = max(limits)
-    lines = (json.dumps(entries[index], separators=(",", ":")) + "\n" for index in sorted(entries))
-    write_atomically(out.path / LEDGER, "".join(lines).encode())
-    write_atomically(out.path / RECIPE, tomli_w.dumps(recipe).encode())
+    ledger = b"".join(_line(entries[index]) for index in sorted(entries))
+    there = out.path / LEDGER
+    if there.exists() and read_regular(there, "a ledger", RunError, LEDGER_BYTES) != ledger:
+        raise RunError(f"{out.path} already holds another ledger; choose another folder for the merged one")
+    write_atomically(there, ledger)
+    write_atomically(out.path / RECIPE, _encoded(recipe, out.path))
     return len(entries)

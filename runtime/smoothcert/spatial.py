@@ -11,7 +11,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from .errors import ArgumentError, DataError, require
+from .documents import built
+from .errors import DataError, require
 
 INTERPOLATIONS = {
     "nearest": cv2.INTER_NEAREST,
@@ -58,13 +59,8 @@ class Spatial:
     @staticmethod
     def of(recipe: Mapping[str, Any]) -> Spatial:
         """The pipeline that `recipe` wrote; `ValueError` for anything else."""
-        known = {field.name for field in fields(Spatial)}
-        strange = sorted(recipe.keys() - known)
-        require(not strange, f"preprocessing: expected {', '.join(sorted(known))}, got {', '.join(strange)}")
-        try:
-            return Spatial(**recipe)
-        except TypeError:
-            raise ArgumentError(f"preprocessing: expected numbers and names, got {dict(recipe)}") from None
+        require(isinstance(recipe, Mapping), f"preprocessing: expected a table of spatial, got {recipe!r:.99}")
+        return built(recipe, Spatial, "preprocessing")
 
     @property
     def recipe(self) -> dict[str, Any]:

@@ -2,21 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import re
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from .algorithms import Predict, Slices
 from .calibration_file import read_calibration
-from .datasets import Dataset, open_dataset
+from .datasets import Dataset, loaded, open_dataset
 from .decisions import problems, recipe_problems
-from .errors import CalibrationError, DataError, ModelError
+from .errors import ArgumentError, CalibrationError, DataError, ModelError, RunError
 from .evidence import Evidence
 from .job import algorithm_of
 from .model_file import read_model, read_proto
 from .preprocess import Preprocess, Shape, raw_image, seen
+from .providers import PROVIDERS
 from .report.summary import attack_models
-from .runs import Entry, Recipe, RunFolder, chosen
+from .runs import RECIPE, Entry, Recipe, RunFolder, chosen
 from .smoothing import Calibrated, Smoothing, smoothing_of
 from .smoothing.calibration import ErrorBounds
 from .spatial import Spatial
@@ -40,13 +43,16 @@ def verify(
 ) -> Verdict:
     """Check the whole run; `model`, `data`, `calibration` where they are no longer where the recipe says."""
     recipe, entries = folder.recipe(), folder.entries()
-    wrong: list[str] = []
+    try:
+        algorithm, smoothing = algorithm_of(recipe), smoothing_of(recipe["smoothing"])
+        preprocess, expected = Preprocess.of(recipe["model"]["preprocess"]), chosen(recipe)
+    except ArgumentError as error:
+        raise RunError(f"{folder.path / RECIPE}: {error}; use the version that wrote it") from None
+    wrong: list[str] = [f"recipe: {line}" for line in _strange(recipe["model"])]
     unchecked: list[str] = []
     shape = _check_model(recipe, model or Path(recipe["model"]["path"]), wrong, unchecked)
     inputs = _check_data(recipe, data or Path(recipe["data"]["path"]), wrong, unchecked)
-    smoothing, algorithm = smoothing_of(recipe["smoothing"]), algorithm_of(recipe)
     errors = _check_calibration(recipe, smoothing, calibration, wrong, unchecked)
-    preprocess = Preprocess.of(recipe["model"]["preprocess"])
     if isinstance(smoothing, Calibrated) and smoothing.calibration.spatial != preprocess.spatial:
         wrong.append("calibration: made for another preprocessing than the model's")
     wrong += recipe_problems(recipe, entries)
@@ -59,8 +65,8 @@ def verify(
         if bounded and "evidence" in entry and not found and errors.get(entry.get("input", "")) != _errors(entry):
             found.append("the bounds on the error are not the calibration's for this input")
         wrong += [f"input {entry['index']}: {problem}" for problem in found]
-    expected, seen = set(chosen(recipe)), {entry["index"] for entry in entries}
-    if missing := len(expected - seen):
+    seen = {entry["index"] for entry in entries}
+    if missing := len(expected) - sum(index in expected for index in seen):
         unchecked.append(f"the run is not finished: {missing} of {len(expected)} inputs are not in the ledger")
     return Verdict(len(entries), tuple(wrong), tuple(unchecked), attack_models(recipe, entries))
 
@@ -78,9 +84,28 @@ def _check_model(recipe: Recipe, path: Path, wrong: list[str], unchecked: list[s
     if got != recipe["model"]["sha256"]:
         wrong.append(f"model: expected SHA-256 {recipe['model']['sha256']}, got {got} for {path}")
     try:
-        return read_model(path, recipe["model"]["output"]).shape
+        file = read_model(path, recipe["model"]["output"])
     except ModelError:  # a file that was adapted in memory
         return None
+    said = recipe["model"]["precision"]
+    if "adapted" not in recipe["model"] and file.precision != said:
+        wrong.append(f"model: expected precision {file.precision}, that of {path}, got {said} in the recipe")
+    return file.shape
+
+
+def _strange(model: Mapping[str, Any]) -> Iterator[str]:
+    """What no run writes: providers and runtimes that do not exist, or not together."""
+    provider, runtime = model["provider"], re.fullmatch(r"(onnxruntime(-gpu)?) [0-9][0-9a-z.+-]*", model["runtime"])
+    if provider not in PROVIDERS:
+        yield f"expected a provider of {', '.join(PROVIDERS)}, got {provider!r}"
+    if runtime is None:
+        yield f"expected a runtime, onnxruntime or onnxruntime-gpu with its version, got {model['runtime']!r}"
+    elif provider in PROVIDERS and provider != "cpu" and runtime[1] == "onnxruntime":
+        yield f"expected onnxruntime-gpu, without which provider {provider} does not start, got {model['runtime']}"
+    if provider == "cpu" and model["tf32"]:
+        yield "expected tf32 = false, for the provider cpu has none, got true"
+    if ("batch_size" in model) != (provider != "cpu"):
+        yield f"expected a batch_size for providers but cpu, and for these alone; the provider is {provider}"
 
 
 def _check_calibration(
@@ -121,6 +146,11 @@ def _check_data(recipe: Recipe, path: Path, wrong: list[str], unchecked: list[st
     if data.sha256 != recipe["data"]["sha256"]:
         wrong.append(f"data: expected SHA-256 {recipe['data']['sha256']}, got {data.sha256} for {path}")
         return None
+    if len(data) != recipe["data"]["inputs"]:
+        wrong.append(
+            f"data: expected {len(data)} inputs, those of {path}, got {recipe['data']['inputs']} in the recipe"
+        )
+        return None
     return data
 
 
@@ -130,7 +160,7 @@ def _input_problems(entry: Entry, data: Dataset, smoothing: Smoothing, spatial: 
     if "input" not in entry:
         return [] if "error" in entry else ["the input's hash is missing"]
     try:
-        example = data.load(entry["index"])
+        example = loaded(data, entry["index"])
     except DataError as error:
         return [str(error)]
     if example.sha256 != entry["input"]:
@@ -148,7 +178,7 @@ def _input_problems(entry: Entry, data: Dataset, smoothing: Smoothing, spatial: 
 def _slice_problems(
     entry: Entry, data: Dataset, smoothing: Smoothing, algorithm: Slices, preprocess: Preprocess, shape: Shape | None
 ) -> list[str]:
-    raw = raw_image(data.load(entry["index"]).x, shape, preprocess.layout, preprocess.spatial)
+    raw = raw_image(loaded(data, entry["index"]).x, shape, preprocess.layout, preprocess.spatial)
     cuts = [(s.low, s.high) for s in Evidence.from_json(entry["evidence"]).slices]
     try:
         covered = algorithm.covers(algorithm.image(raw), smoothing, cuts)

@@ -7,7 +7,7 @@ from typing import Any, Protocol
 
 from ..certificate import ABSTAIN, Certificate
 from ..confidence import BOUNDS, Bound, margin, require_alpha
-from ..errors import require
+from ..errors import require, require_number
 from ..evidence import Evidence, runner_up
 from ..sampling import Sampler
 from ..smoothing import Attack, Smoothing
@@ -75,6 +75,8 @@ def plain(mode: str, algorithm: Any) -> dict[str, Any]:
 def require_sizes(n: int, alpha: float, n0: int = 1, bound: Bound = "one-sided") -> None:
     """Raise `ValueError` for sample sizes, a failure probability or a bound that no algorithm takes."""
     require_alpha(alpha)
+    require_number("n", n, whole=True)
+    require_number("n0", n0, whole=True)
     require(0 < n < 2**31, f"n: expected at least 1 sample and fewer than 2**31, got {n}")
     require(0 < n0 < 2**31, f"n0: expected at least 1 sample and fewer than 2**31, got {n0}")
     require(bound in BOUNDS, f"bound: expected one of {', '.join(BOUNDS)}, got {bound!r}")

@@ -8,7 +8,7 @@ from typing import Any
 
 from ..certificate import ABSTAIN, Certificate
 from ..confidence import SequentialTest, geometric_looks
-from ..errors import require
+from ..errors import require, require_number
 from ..evidence import Evidence, Look, top
 from ..sampling import ESTIMATION, Sampler
 from ..smoothing import Attack, Smoothing
@@ -29,6 +29,7 @@ class Target:
 
     def __post_init__(self) -> None:
         require_sizes(self.n, self.alpha)
+        require_number("radii", *self.radii)
         ascending = all(a < b for a, b in zip(self.radii, self.radii[1:], strict=False))
         require(
             (self.attack is not None and not self.radii) or (len(self.radii) > 0 and self.radii[0] > 0 and ascending),

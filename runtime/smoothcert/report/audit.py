@@ -19,8 +19,8 @@ from ..certificate import ABSTAIN
 from ..confidence import binomial_quantile
 from ..members import Member, Push
 from ..replay import Replay
-from ..runs import write_atomically
 from ..smoothing import Enumeration
+from ..writing import write_atomically
 from .summary import averaged, failures
 from .terminal import console, watched
 

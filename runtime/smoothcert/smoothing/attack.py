@@ -54,6 +54,8 @@ class Attack:
         """From `{"contrast": (0.5, 2), "brightness": 0.2}`: numbers, (low, high), (low, high, points), `Range`s."""
         if isinstance(values, Attack):
             return values
+        expected = 'attack: expected a value or a range for each parameter, such as {"contrast": (0.5, 2)}'
+        require(isinstance(values, Mapping), f"{expected}, got {values!r:.99}")
         return Attack(tuple((name, _range(name, value)) for name, value in values.items()))
 
     @staticmethod

@@ -36,7 +36,7 @@ class Noise(Part):
     sigma: float
 
     def __post_init__(self) -> None:
-        require_scale("noise: expected a standard deviation sigma", self.sigma)
+        require_scale("noise", "a standard deviation sigma", self.sigma)
 
     @property
     def scale(self) -> float:  # type: ignore[override]

@@ -10,7 +10,7 @@ from typing import Any, ClassVar, Literal, cast
 import numpy as np
 from numpy.typing import NDArray
 
-from ..errors import DataError, require
+from ..errors import DataError, require, require_number
 from ..noise import Stream, uniform
 from ..transforms.attacks import Manner
 from .attack import Range
@@ -23,10 +23,11 @@ _MOST_LOG = 10.0  # scale of a log factor: eight deviations of it are still a fl
 LEAST, MOST = 1e-12, 1e12  # scales: beyond, squares and draws leave what floats can tell apart
 
 
-def require_scale(expected: str, scale: float) -> None:
-    """`ValueError` for a scale of a law that is no positive number, or too small or large to compute with."""
-    require(scale > 0, f"{expected} > 0, got {scale:g}")
-    require(LEAST <= scale <= MOST, f"{expected} from {LEAST:g} to {MOST:g}, got {scale:g}")
+def require_scale(name: str, what: str, scale: float) -> None:
+    """`ArgumentError` for a scale of a law that is no positive number, or too small or large to compute with."""
+    require_number(name, scale)
+    require(scale > 0, f"{name}: expected {what} > 0, got {scale:g}")
+    require(LEAST <= scale <= MOST, f"{name}: expected {what} from {LEAST:g} to {MOST:g}, got {scale:g}")
 
 
 class Part(Smoothing):
@@ -43,7 +44,7 @@ class Part(Smoothing):
     law: str
 
     def __post_init__(self) -> None:
-        require_scale(f"{self.name}: expected a scale", self.scale)
+        require_scale(self.name, "a scale", self.scale)
         low = self.law != "lognormal" or self.scale <= _MOST_LOG
         require(low, f"{self.name}: expected a scale of at most {_MOST_LOG:g}, got {self.scale:g}")
         require(self.law in self.laws, f"{self.name}: expected a law of {', '.join(self.laws)}, got {self.law!r}")

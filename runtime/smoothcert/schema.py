@@ -1,0 +1,209 @@
+"""What stands in recipes, ledgers and heads of calibrations: types that a reader may rely on. Format: docs/runs.md.
+
+Keys that are not named here are kept and mean nothing to this version. Numbers are finite; whole ones fit 64 bits.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal, NotRequired, TypedDict
+
+from msgspec import Meta
+
+Whole = Annotated[int, Meta(ge=0, le=2**63 - 1)]
+Positive = Annotated[int, Meta(ge=1, le=2**63 - 1)]
+Number = Annotated[float, Meta(ge=-1e300, le=1e300)]
+Sha256 = Annotated[str, Meta(pattern="^[0-9a-f]{64}$")]
+Key = Annotated[str, Meta(pattern="^[0-9a-f]{1,16}$")]
+Option = str | bool | int | float
+Look = tuple[Whole, Annotated[int, Meta(ge=-1, le=2**63 - 1)], Whole]
+
+
+class Range(TypedDict):
+    """Of one parameter of an attack."""
+
+    low: Number
+    high: Number
+    points: NotRequired[Whole]
+
+
+class Certificate(TypedDict):
+    """What `Certificate.to_json` writes."""
+
+    prediction: Annotated[int, Meta(ge=-1, le=2**63 - 1)]
+    radius: Number
+    interval: NotRequired[tuple[Number, Number]]
+    unit: NotRequired[str]
+    p_lower: Number
+    p_upper: Number
+    reason: str
+
+
+class Evidence(TypedDict):
+    """What `Evidence.to_json` writes."""
+
+    mode: str
+    selection: dict[Whole, Whole]
+    estimation: dict[Whole, Whole]
+    looks: list[Look]
+    key: Key
+    index: Whole
+    slack: Number
+    attack_model: str
+    errors: NotRequired[list[tuple[Number, Number]]]
+    slices: NotRequired[list[tuple[Number, Number, list[Look]]]]
+
+
+class EntryLine(TypedDict):
+    """One line of a ledger: `error`, or both `certificate` and `evidence`."""
+
+    index: Whole
+    name: NotRequired[str]
+    label: Whole | None
+    input: NotRequired[Sha256]
+    base: NotRequired[Whole]
+    seconds: Annotated[float, Meta(ge=0, le=1e12)]
+    certificate: NotRequired[Certificate]
+    evidence: NotRequired[Evidence]
+    error: NotRequired[str]
+
+
+class Model(TypedDict):
+    """Of a recipe."""
+
+    path: str
+    sha256: Sha256
+    output: str
+    precision: str
+    runtime: str
+    provider: str
+    tf32: bool
+    preprocess: dict[str, Any]
+    batch_size: NotRequired[Positive | str]
+    adapted: NotRequired[list[str]]
+    opencv: NotRequired[str]
+
+
+class Data(TypedDict):
+    """Of a recipe."""
+
+    path: str
+    sha256: Sha256
+    inputs: Positive
+    channels: NotRequired[Positive]
+
+
+class Calibrated(TypedDict):
+    """The calibration in a recipe's smoothing."""
+
+    sha256: Sha256
+    strategy: str
+    claim: str
+    confidence: Number
+    error_rule: str
+    attack: dict[str, Range]
+    spatial: dict[str, Option]
+    colours: Positive
+    opencv: str
+    sizes: list[tuple[Whole, Whole]]
+    bounds: NotRequired[list[tuple[Number, Number]]]
+
+
+class Part(TypedDict):
+    """Of a smoothing, in recipes and calibrations."""
+
+    part: str
+    scale: Number
+    unit: str
+    law: NotRequired[str]
+    about: NotRequired[str]
+    border: NotRequired[str]
+    interpolation: NotRequired[str]
+
+
+class Smoothing(TypedDict):
+    """Of a recipe: parts, or an enumerated attack."""
+
+    guarantee: Literal["exact", "path", "calibrated", "enumerated"]
+    parts: NotRequired[list[Part]]
+    attack: NotRequired[dict[str, Range]]
+    order: NotRequired[list[str]]
+    border: NotRequired[str]
+    calibration: NotRequired[Calibrated]
+
+
+class Algorithm(TypedDict):
+    """Of a recipe; its numbers are checked by the algorithm that the mode names."""
+
+    mode: str
+    alpha: Number
+    attack: NotRequired[dict[str, Range]]
+    radii: NotRequired[list[Number]]
+
+
+class Selection(TypedDict):
+    """Of a recipe, and of a calibration."""
+
+    skip: Whole
+    shard: str
+    limit: NotRequired[Positive | None]
+
+
+class Path(TypedDict):
+    """Of a calibration file, in a recipe."""
+
+    path: str
+
+
+class RecipeTable(TypedDict):
+    """`recipe.toml`."""
+
+    smoothcert: str
+    nonce: str
+    model: Model
+    data: Data
+    smoothing: Smoothing
+    algorithm: Algorithm
+    selection: Selection
+    attack_model: NotRequired[str]
+    calibration: NotRequired[Path]
+    host: NotRequired[dict[str, Any]]
+
+
+class Measured(TypedDict):
+    """Of a calibration: what was measured of which data."""
+
+    name: str
+    sha256: Sha256
+    inputs: Positive
+
+
+class Pipeline(TypedDict):
+    """Of a calibration: what certification must share with it."""
+
+    parts: list[Part]
+    spatial: dict[str, Option]
+    colours: Positive
+    opencv: str
+
+
+class Head(TypedDict):
+    """The first line of a calibration file."""
+
+    format: str
+    version: int
+    sha256: Sha256
+    strategy: str
+    claim: str
+    confidence: Annotated[float, Meta(gt=0.5, lt=1)]
+    attack: dict[str, Range]
+    attacks: NotRequired[list[Any]]
+    pipeline: Pipeline
+    data: Measured
+    selection: Selection
+    seed: Whole
+    draws: Positive
+    evaluations: NotRequired[Positive]
+    shape: tuple[Positive, Positive, Positive]
+    sizes: list[tuple[Whole, Whole]]
+    inputs: NotRequired[list[Sha256]]
+    found: NotRequired[list[list[Number]]]
