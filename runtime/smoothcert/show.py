@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from .algorithms import Slices, hopeless
 from .certificate import ABSTAIN
+from .demo_files import demo_file
 from .errors import SmoothcertError, require
 from .report import evaluation, floor_text, summarise, table
 from .report.terminal import console, progress_bar
@@ -22,7 +23,6 @@ if TYPE_CHECKING:
 _HINT = (
     "\nhint: the inputs look like 8-bit images divided by 255; as uint8 they would get integer noise, which is exact"
 )
-DATA_FOLDER = Path(__file__).parent / "data"
 
 
 def print_report(recipe: Recipe, entries: Sequence[Entry], radii: Sequence[float] = ()) -> None:
@@ -152,7 +152,7 @@ def _starts(provider: str) -> bool:
     from .classifier import OrtClassifier
 
     try:
-        OrtClassifier(DATA_FOLDER / "digits.onnx", providers=provider)
+        OrtClassifier(demo_file("digits.onnx"), providers=provider)
     except SmoothcertError as error:
         print(f"no: {error}")
         return False
@@ -166,8 +166,8 @@ def _throughput(provider: str) -> float:
     from .sampling import ESTIMATION, Sampler
     from .smoothing import Noise
 
-    classifier = OrtClassifier(DATA_FOLDER / "digits.onnx", providers=provider)
-    x = classifier.fit(open_dataset(DATA_FOLDER / "digits.npz").load(0).x)
+    classifier = OrtClassifier(demo_file("digits.onnx"), providers=provider)
+    x = classifier.fit(open_dataset(demo_file("digits.npz")).load(0).x)
     sampler = Sampler(classifier, Noise(0.5), x, key=0, index=0)
     sampler.counts(ESTIMATION, 0, 1000)
     start = time.perf_counter()
