@@ -12,7 +12,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from smoothcert.show import DATA_FOLDER
+from smoothcert import demo_file
 
 
 def main() -> None:
@@ -20,7 +20,7 @@ def main() -> None:
     parser.add_argument("out", type=Path, nargs="?", default=Path("digits256.npz"))
     parser.add_argument("--side", type=int, default=256)
     arguments = parser.parse_args()
-    with np.load(DATA_FOLDER / "digits.npz") as digits:
+    with np.load(demo_file("digits.npz")) as digits:
         x, y = digits["x"], digits["y"]
     size = (arguments.side, arguments.side)
     large = np.stack([cv2.resize(image, size, interpolation=cv2.INTER_CUBIC) for image in x])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import itertools
 import re
 import subprocess
 import sys
@@ -10,11 +11,13 @@ import tomllib
 from pathlib import Path
 
 import pytest
+from packaging.requirements import Requirement
 
 import smoothcert
 from smoothcert.smoothing import PARTS
 
 ROOT = Path(smoothcert.__file__).parent
+CLONE = Path(__file__).parents[1]
 FOREIGN = {"torch", "tensorflow", "keras", "jax", "sklearn", "xgboost", "lightgbm"}
 
 
@@ -61,10 +64,34 @@ def test_every_import_is_declared() -> None:
     """`pip install smoothcert[cpu]` brings all that the runtime imports, wherever it imports it."""
     foreign = set().union(*map(imported, ROOT.rglob("*.py"))) - sys.stdlib_module_names - {"smoothcert"}
     foreign = {name for name in foreign if not name.startswith("smoothcert_")}
-    project = tomllib.loads((Path(__file__).parents[1] / "pyproject.toml").read_text())["project"]
+    project = tomllib.loads((CLONE / "pyproject.toml").read_text())["project"]
     lines = project["dependencies"] + project["optional-dependencies"]["cpu"]
     declared = {re.split(r"[^A-Za-z0-9_.-]", line)[0] for line in lines}
     assert {DISTRIBUTIONS.get(name, name) for name in foreign} <= declared
+
+
+def test_the_lock_names_one_version_in_range_of_every_dependency_and_no_place_to_get_it() -> None:
+    """For each Python that is supported; `make lock` makes it anew."""
+    project = tomllib.loads((CLONE / "pyproject.toml").read_text())["project"]
+    extras = project["optional-dependencies"]
+    lines = [line for line in (CLONE / "constraints" / "lock.txt").read_text().splitlines() if not line.startswith("#")]
+    assert all(re.fullmatch(r"[a-z0-9-]+==[0-9][0-9a-z.]*( ; [^:/@]+)?", line) for line in lines)
+    pinned = [Requirement(line) for line in lines]
+    for wanted in map(Requirement, project["dependencies"] + extras["cpu"] + extras["dev"]):
+        for python in ("3.11.7", "3.12.1", "3.13.0"):
+            place = {"python_version": python[:4], "python_full_version": python, "sys_platform": "linux"}
+            found = [
+                pin for pin in pinned if pin.name == wanted.name and (not pin.marker or pin.marker.evaluate(place))
+            ]
+            (version,) = (spec.version for pin in found for spec in pin.specifier)
+            assert wanted.specifier.contains(version), (wanted, version)
+
+
+def test_every_dependency_declares_its_lowest_version() -> None:
+    """Which `make test-lowest` installs."""
+    project = tomllib.loads((CLONE / "pyproject.toml").read_text())["project"]
+    for line in itertools.chain(project["dependencies"], *project["optional-dependencies"].values()):
+        assert re.fullmatch(r"[a-z0-9-]+(\[[a-z,]+\])?>=[0-9.]+", line), line
 
 
 def test_every_part_is_public() -> None:

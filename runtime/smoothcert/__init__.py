@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from .certification import certify, certify_enumerated, certify_radius, certify_targets, predict
     from .classifier import OrtClassifier
     from .confidence import lower_confidence_bound
+    from .demo_files import demo_file
     from .errors import SmoothcertError
     from .evidence import Evidence
     from .preprocess import Preprocess
@@ -62,6 +63,7 @@ _HOME = {
     "certify_radius": "certification",
     "certify_targets": "certification",
     "compose": "smoothing",
+    "demo_file": "demo_files",
     "lower_confidence_bound": "confidence",
     "predict": "certification",
     "read_calibration": "calibration_file",
@@ -91,6 +93,7 @@ __all__ = [
     "certify_radius",
     "certify_targets",
     "compose",
+    "demo_file",
     "lower_confidence_bound",
     "predict",
     "read_calibration",

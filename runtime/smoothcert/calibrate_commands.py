@@ -47,7 +47,10 @@ Seed = Annotated[int, typer.Option(help="Of the draws; choose it ahead of the re
 Limit = Annotated[int | None, typer.Option(help="Take this many inputs, no fewer. (default: all)", show_default=False)]
 Shard = Annotated[str, typer.Option(metavar="I/K", help="Take every K-th input from the I-th on; see merge.")]
 Model = Annotated[
-    Path | None, typer.Option(help="Take preprocessing and grey or colour from this model, as certify does.")
+    Path | None,
+    typer.Option(
+        "--model", parser=opt.path, help="Take preprocessing and grey or colour from this model, as certify does."
+    ),
 ]
 Grey = Annotated[
     bool | None, typer.Option("--grey/--colour", help="How image files are read. (default: colour, or as the model)")

@@ -169,12 +169,12 @@ def doctor() -> None:
 def demo(run: opt.RunOption = None) -> None:
     """Certify the digit classifier that comes with the package, on its own test images."""
     from .algorithms import Target
+    from .demo_files import demo_file
     from .launch import DEFAULTS, launch
-    from .show import DATA_FOLDER
 
-    line = "digits.onnx digits.npz --smooth noise=0.5 --mode target --radii 0.25,0.5,0.75,1 --limit 100"
+    line = "demo:digits.onnx demo:digits.npz --smooth noise=0.5 --mode target --radii 0.25,0.5,0.75,1 --limit 100"
     print(f"smoothcert certify {line}")
-    files = {"model": DATA_FOLDER / "digits.onnx", "data": DATA_FOLDER / "digits.npz", "smooth": ["noise=0.5"]}
+    files = {"model": demo_file("digits.onnx"), "data": demo_file("digits.npz"), "smooth": ["noise=0.5"]}
     launch(DEFAULTS | files | {"limit": 100, "run": run}, Target((0.25, 0.5, 0.75, 1.0)))
 
 

@@ -12,7 +12,7 @@ from . import options as opt
 app = typer.Typer(help="Write a trained classifier as ONNX, ready to certify.", no_args_is_help=True)
 
 Out = Annotated[Path, typer.Argument(help="ONNX file to write.")]
-Model = Annotated[Path, typer.Argument(help="ONNX file.")]
+Model = Annotated[Path, typer.Argument(parser=opt.path, help="ONNX file.")]
 Shape = Annotated[
     str, typer.Option("--shape", metavar="N,N,...", help="Axes of one input, where the file leaves them free: 3,32,32.")
 ]
@@ -23,7 +23,10 @@ ExampleShape = Annotated[
     str, typer.Option("--example-shape", metavar="N,N,...", help="Axes of one input, as the model takes it: 3,32,32.")
 ]
 Weights = Annotated[
-    Path | None, typer.Option("--weights", help="State dictionary for the module; tensors alone are read. (pytorch)")
+    Path | None,
+    typer.Option(
+        "--weights", parser=opt.path, help="State dictionary for the module; tensors alone are read. (pytorch)"
+    ),
 ]
 InputLayout = Annotated[
     str, typer.Option("--input-layout", help="Order of axes that the file shall take: nchw or nhwc. (default: its own)")
@@ -32,12 +35,16 @@ InputRange = Annotated[
     str, typer.Option("--input-range", metavar="LOW,HIGH", help="Least and largest value of the file's inputs.")
 ]
 ClassNames = Annotated[
-    Path | None, typer.Option("--class-names", help="Text file, a class name a line, kept in the metadata.")
+    Path | None,
+    typer.Option("--class-names", parser=opt.path, help="Text file, a class name a line, kept in the metadata."),
 ]
 TrainingNoise = Annotated[
     float | None, typer.Option("--training-noise", help="Standard deviation of the training's noise, for the metadata.")
 ]
-Examples = Annotated[Path | None, typer.Option("--examples", help="Data set whose first inputs parity is measured on.")]
+Examples = Annotated[
+    Path | None,
+    typer.Option("--examples", parser=opt.path, help="Data set whose first inputs parity is measured on."),
+]
 Precision = Annotated[str, typer.Option("--precision", help="float32, float16 or bfloat16; scores stay float32.")]
 Tolerance = Annotated[
     float, typer.Option("--tolerance", help="Largest difference of a score, as a share of the largest score.")

@@ -9,10 +9,35 @@ from typing import Annotated, Literal
 
 import typer
 
-Model = Annotated[Path, typer.Argument(help="ONNX classifier: one input, scores or integer labels as output.")]
-Data = Annotated[
-    Path, typer.Argument(help=".npz (x, optional y), image folder (class subfolders) or .csv (path,label).")
+from .demo_files import PREFIX, demo_file
+
+
+def path(text: str) -> Path:
+    """A path as given, or behind `demo:` a file that comes with the package.
+
+    It is the parser of every path that is read or that goes to `launch`: Typer's own conversion would leave text in
+    `context.params` (before 0.29).
+    """
+    return demo_file(text.removeprefix(PREFIX)) if text.startswith(PREFIX) else Path(text)
+
+
+Model = Annotated[
+    Path,
+    typer.Argument(
+        parser=path,
+        help="ONNX classifier: one input, scores or integer labels as output. demo:digits.onnx comes with smoothcert.",
+    ),
 ]
+Data = Annotated[
+    Path,
+    typer.Argument(
+        parser=path,
+        help=".npz (x, optional y), image folder (class subfolders) or .csv (path,label). demo:digits.npz comes with "
+        "smoothcert.",
+    ),
+]
+MovedModel = Annotated[Path | None, typer.Option("--model", parser=path, help="The model, if it has moved.")]
+MovedData = Annotated[Path | None, typer.Option("--data", parser=path, help="The data, if they have moved.")]
 Run = Annotated[Path, typer.Argument(help="Run folder.")]
 Smooth = Annotated[
     list[str],
@@ -44,7 +69,9 @@ GuaranteeName = Annotated[
 ]
 CalibrationOption = Annotated[
     Path | None,
-    typer.Option("--calibration", help="File of smoothcert calibrate, for parts that compose up to an error."),
+    typer.Option(
+        "--calibration", parser=path, help="File of smoothcert calibrate, for parts that compose up to an error."
+    ),
 ]
 ErrorRuleName = Annotated[
     Literal["tight", "paper"],
@@ -82,7 +109,8 @@ Shard = Annotated[
 ]
 Nonce = Annotated[str, typer.Option(help="Text mixed into the run key. (default: drawn afresh, kept in the recipe)")]
 RunOption = Annotated[
-    Path | None, typer.Option("--run", help="Run folder; the same command again continues it. (default: runs/...)")
+    Path | None,
+    typer.Option("--run", parser=path, help="Run folder; the same command again continues it. (default: runs/...)"),
 ]
 Provider = Annotated[str, typer.Option(help="cpu, cuda or tensorrt; the session is asked what it runs on.")]
 Threads = Annotated[int | None, typer.Option(help="Host threads. (default: all cores)")]

@@ -29,8 +29,8 @@ def merge(
 
 def verify(
     run: opt.Run,
-    model: Annotated[Path | None, typer.Option(help="The model, if it has moved.")] = None,
-    data: Annotated[Path | None, typer.Option(help="The data, if they have moved.")] = None,
+    model: opt.MovedModel = None,
+    data: opt.MovedData = None,
     calibration: Annotated[Path | None, typer.Option(help="The calibration file, if it has moved.")] = None,
     redraw: Annotated[
         int | None, typer.Option(metavar="K", help="Sample K inputs again too, and compare the votes exactly.")
@@ -71,8 +71,8 @@ def audit(
         int | None, typer.Option(help="Of the attacks and samples. (default: drawn afresh, kept in audit.json)")
     ] = None,
     limit: Annotated[int | None, typer.Option(help="Take at most this many certificates.")] = None,
-    model: Annotated[Path | None, typer.Option(help="The model, if it has moved.")] = None,
-    data: Annotated[Path | None, typer.Option(help="The data, if they have moved.")] = None,
+    model: opt.MovedModel = None,
+    data: opt.MovedData = None,
     provider: Annotated[str, typer.Option(help="cpu, cuda or tensorrt. (default: the run's)", show_default=False)] = "",
     threads: opt.Threads = None,
     quiet: opt.Quiet = False,

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 from .algorithms import Predict, Slices, Target, hopeless
 from .certificate import ABSTAIN
 from .decisions import require_decided
+from .demo_files import demo_file
 from .errors import SmoothcertError, require
 from .report import evaluation, floor_text, summarise, table
 from .report.answers import Answers
@@ -29,7 +30,6 @@ _LEVELS = (
     "warning: the inputs look like 8-bit levels (whole numbers up to 255) held as floats: a radius of 1 is then one "
     "level of 255; as uint8 they would get radii in [0,1] intensities and integer noise"
 )
-DATA_FOLDER = Path(__file__).parent / "data"
 
 
 def print_report(recipe: Recipe, entries: Sequence[Entry], radii: Sequence[float] = ()) -> None:
@@ -170,7 +170,7 @@ def _starts(provider: str) -> bool:
     from .classifier import OrtClassifier
 
     try:
-        OrtClassifier(DATA_FOLDER / "digits.onnx", providers=provider)
+        OrtClassifier(demo_file("digits.onnx"), providers=provider)
     except SmoothcertError as error:
         print(f"no: {error}")
         return False
@@ -184,8 +184,8 @@ def _throughput(provider: str) -> float:
     from .sampling import ESTIMATION, Sampler
     from .smoothing import Noise
 
-    classifier = OrtClassifier(DATA_FOLDER / "digits.onnx", providers=provider)
-    x = classifier.fit(open_dataset(DATA_FOLDER / "digits.npz").load(0).x)
+    classifier = OrtClassifier(demo_file("digits.onnx"), providers=provider)
+    x = classifier.fit(open_dataset(demo_file("digits.npz")).load(0).x)
     sampler = Sampler(classifier, Noise(0.5), x, key=0, index=0)
     sampler.counts(ESTIMATION, 0, 1000)
     start = time.perf_counter()
