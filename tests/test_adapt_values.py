@@ -103,9 +103,11 @@ def test_what_is_proved_is_still_folded(source: str) -> None:
 
 @pytest.mark.slow
 def test_every_source_in_front_of_every_folding() -> None:
-    """49 sources by 23 foldings, at batches of 1 and 3 and behind a free axis: 3,381 models, none adapted wrongly."""
-    found = verdicts((s, name, batch) for s in SOURCES for name in FOLDINGS for batch in (1, 3, "N"))
-    assert len(found) == 3381
+    """49 sources by 23 foldings, at batches of 1 and 3, and by 3 behind a free axis: 2,401 models, none made free."""
+    free = {"Expand", "If", "Slice"}
+    cases = ((s, name, batch) for s in SOURCES for name in FOLDINGS for batch in (1, 3, *["N"] * (name in free)))
+    found = verdicts(cases)
+    assert len(found) == 2401
     assert [one for one, what in found.items() if what not in ("left", "refused")] == []
     assert all(what == "left" for (_, _, batch), what in found.items() if batch != 3)
 

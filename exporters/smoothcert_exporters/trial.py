@@ -112,6 +112,19 @@ def input_shape(proto: onnx.ModelProto) -> tuple[int, ...] | None:
     return None if None in rest else tuple(n or 0 for n in rest)
 
 
+def _answered(run: Runner, rows: Array, size: int) -> tuple[Array, list[Array]]:
+    """The rows that a file has an answer to, and its answers: some files take no row of zeros."""
+    if not len(rows):
+        return rows, []
+    try:
+        return rows, [run.by(rows, size)]
+    except ModelError:
+        if len(rows) == 1:
+            return rows[:0], []
+    halves = [_answered(run, part, size) for part in np.array_split(rows, 2)]
+    return np.concatenate([part for part, _ in halves]), [found for _, more in halves for found in more]
+
+
 class Trial:
     """What the model given says of random and of hard inputs, against which every change is held."""
 
@@ -130,13 +143,9 @@ class Trial:
         rows = random_rows(kind, shape)
         scores = run.by(rows, self._own)
         more = [hard_rows(kind, shape), *([] if examples is None else [np.asarray(examples, np.float32)])]
-        for row in np.concatenate(more):
-            try:
-                answer = run.by(row[None], self._own)
-            except ModelError:
-                continue  # the file itself has no answer to it
-            rows, scores = np.concatenate([rows, row[None]]), np.concatenate([scores, answer])
-        self._rows, self._expected = rows, scores
+        hard, answers = _answered(run, np.concatenate(more), self._own)
+        rows, self._expected = np.concatenate([rows, hard]), np.concatenate([scores, *answers])
+        self._rows = rows
         self._plain = np.ptp(rows.reshape(len(rows), -1), axis=1) == 0
         self._coarse = is_coarse(given)
         table = np.nan_to_num(self._expected)
