@@ -318,4 +318,4 @@ def test_lists_have_the_price_of_their_composed_parameters() -> None:
 
 @pytest.mark.slow
 def test_every_list_has_the_price_of_its_composed_parameters() -> None:
-    assert check(COMPOSING, np.random.default_rng(6), 40_000) == len(COMPOSING)
+    assert check(COMPOSING, np.random.default_rng(6), 20_000) == len(COMPOSING)

@@ -20,7 +20,7 @@ from .laws import Law
 
 Kind = Literal["additive", "factor", "norm", "variance"]
 _MOST_LOG = 10.0  # scale of a log factor: eight deviations of it are still a float32
-LEAST, MOST = 1e-12, 1e12  # scales: beyond, squares and draws leave what floats can tell apart
+LEAST, MOST = 1e-30, 1e12  # scales: beyond, their squares overflow, and draws swallow any input
 
 
 def require_scale(name: str, what: str, scale: float) -> None:
