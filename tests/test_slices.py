@@ -226,13 +226,14 @@ def test_too_many_slices_are_an_error_of_that_input() -> None:
 
 TOO_MANY: dict[str, tuple[str, float, float, Image, float]] = {
     "all angles": ("rotation", -180, 180, rough(16, 16), 0.06),
-    "angles on one side": ("rotation", 5, 200, rough(16, 16), 0.06),
+    "angles on one side": ("rotation", 5, 200, rough(16, 16), 0.03),
     "factors": ("scaling", 0.02, 50, rough(16, 16), 0.02),
     "factors, smooth": ("scaling", 0.1, 10, smooth(16, 16), 0.02),
     "factors below 1": ("scaling", 0.05, 0.9, rough(16, 16), 0.02),
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("case", TOO_MANY)
 def test_the_advice_on_too_many_slices_helps(case: str) -> None:
     """Refused within 5 s of processor time; the sigma, and the part of the range, that it names can be cut."""
