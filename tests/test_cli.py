@@ -94,6 +94,14 @@ def test_the_preflight_names_radii_out_of_reach(cli: Cli, few_digits: Path) -> N
     )
 
 
+@pytest.mark.parametrize("options", [(), ("--n", 9), ("--alpha", 0.01), ("--n", 100_000, "--alpha", 0.001)], ids=str)
+def test_enumeration_says_that_it_takes_no_samples(cli: Cli, few_digits: Path, options: tuple[object, ...]) -> None:
+    run = ("certify", MODEL, "six.npz", "--mode", "enumerate", "--attack", "brightness=0.01", "-q", "--run", "r")
+    result = cli(*run, *options)
+    assert result.code == 0
+    assert ("--n and --alpha have no meaning there" in result.err) == (options in (("--n", 9), ("--alpha", 0.01)))
+
+
 def test_predict_answers_or_abstains(cli: Cli, few_digits: Path) -> None:
     result = cli("predict", MODEL, "six.npz", *SMOOTH, "--n", 200)
     with np.load("six.npz") as archive:
@@ -334,8 +342,6 @@ BAD: dict[str, tuple[bytes | None, dict[str, Any] | None, tuple[Any, ...], str]]
     "enumerate a smoothing": (
         DIGIT, DIGITS, (*ENUMERATE, *attack("blur=1"), *part("blur=1")), "expected --attack and no --smooth"),
     "enumerate with n0": (DIGIT, DIGITS, (*ENUMERATE, *attack("blur=1"), "--n0", 9), "--n0 have no meaning"),
-    "enumerate with n": (DIGIT, DIGITS, (*ENUMERATE, *attack("blur=1"), "--n", 9), "--alpha have no meaning"),
-    "enumerate with alpha": (DIGIT, DIGITS, (*ENUMERATE, *attack("blur=1"), "--alpha", 0.1), "--alpha have no meaning"),
     "enumerate without end": (DIGIT, DIGITS, (*ENUMERATE, *attack("gamma=1:2")), "give a grid, gamma=1:2:POINTS"),
     "enumerate noise": (DIGIT, DIGITS, (*ENUMERATE, *attack("noise=1")), "to enumerate, got noise"),
     "enumerate no name": (DIGIT, DIGITS, (*ENUMERATE, *attack("=1")), "attack: expected"),

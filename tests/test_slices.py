@@ -226,13 +226,14 @@ def test_too_many_slices_are_an_error_of_that_input() -> None:
 
 TOO_MANY: dict[str, tuple[str, float, float, Image, float]] = {
     "all angles": ("rotation", -180, 180, rough(16, 16), 0.06),
-    "angles on one side": ("rotation", 5, 200, rough(16, 16), 0.06),
+    "angles on one side": ("rotation", 5, 200, rough(16, 16), 0.03),
     "factors": ("scaling", 0.02, 50, rough(16, 16), 0.02),
     "factors, smooth": ("scaling", 0.1, 10, smooth(16, 16), 0.02),
     "factors below 1": ("scaling", 0.05, 0.9, rough(16, 16), 0.02),
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("case", TOO_MANY)
 def test_the_advice_on_too_many_slices_helps(case: str) -> None:
     """Refused within 5 s of processor time; the sigma, and the part of the range, that it names can be cut."""
@@ -697,7 +698,8 @@ def whole(cli: Cli, few_digits: Path) -> list[dict[str, Any]]:
 def test_a_run_names_its_attack_and_verifies(cli: Cli, few_digits: Path) -> None:
     result = cli(*RUN[:-1], "--run", "r")
     assert result.code == 0
-    assert "6 inputs, 64 to 2,000 samples a slice, p_lower above 0.691462 needed" in result.out
+    said = r"6 inputs, 64 to 2,000 samples for each of about \d+ slices, p_lower above 0.691462 needed"
+    assert re.search(said, result.out)
     assert "slices mode" in result.out
     assert "│ rotation -4:4 │             100.0% │" in result.out
     assert cli("verify", "r").out == "r: 6 entries (attack model integer), 0 problems\n"

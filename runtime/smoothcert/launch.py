@@ -48,8 +48,8 @@ def algorithm(o: Mapping[str, Any]) -> Algorithm:
         meant = bound == "one-sided" and n0 is None
         require(meant, f"--mode {mode}: --bound and --n0 have no meaning there; leave them out")
     if mode == "enumerate":
-        meant = n == Fixed.n and alpha == Fixed.alpha
-        require(meant, "--mode enumerate: --n and --alpha have no meaning there, nothing is sampled; leave them out")
+        if (n, alpha) != (Fixed.n, Fixed.alpha):
+            print("warning: --mode enumerate samples nothing; --n and --alpha have no meaning there", file=sys.stderr)
         return Enumerate()
     if mode == "slices":
         require(attack is not None, "--mode slices: expected --attack rotation=LOW:HIGH or scaling=LOW:HIGH, got none")

@@ -59,7 +59,7 @@ class Cutting:
         (low, end), widest = self.ends, _WIDEST[self.name]
         if end - low > _WIDE * widest and self._too_many:
             return None
-        cuts, width, least = list[tuple[float, float]](), min((end - low) / 16, widest), (end - low) / (4 * MOST)
+        cuts, width, least = list[tuple[float, float]](), min((end - low) / 16, widest), (end - low) / (_CELLS * MOST)
         # A first guess, for ranges that few slices cover: what is seen moves about as far as the range is wide.
         width = min(widest, width * max(1.0, self._times(self.moved(low, low + width))))
         while low < end or not cuts:
@@ -137,14 +137,18 @@ class Cutting:
                 return times
         return None
 
-    def _less(self) -> tuple[float, float] | None:
+    def _less(self, tries: int = 3) -> tuple[float, float] | None:
         identity, (low, end) = self._at(float(IDENTITY[self.name])), self.ends
         edges = [low + i * (end - low) / _CELLS for i in range(_CELLS)] + [end]
         away = [max(a - identity, identity - b, 0.0) for a, b in pairwise(edges)]
         order = sorted(range(_CELLS), key=away.__getitem__)
         totals = accumulate(self.counts[i] for i in order)
         kept = [i for i, total in zip(order, totals, strict=True) if total <= self._limit]
-        return (self.value(edges[min(kept)]), self.value(edges[max(kept) + 1])) if kept else None
+        if not kept or not tries:
+            return None
+        part = Range(self.value(edges[min(kept)]), self.value(edges[max(kept) + 1]))
+        closer = replace(self, whole=part)  # measured again: where rounding counts, widths jump
+        return (part.low, part.high) if sum(closer.counts) <= MOST / _SURE else closer._less(tries - 1)
 
 
 def _inward(value: float, rounded: Callable[[float], int]) -> str:
