@@ -44,7 +44,7 @@ def json_value(text: bytes) -> Any:
 
     That is: duplicate keys, NaN and infinities, and what is nested too deeply. Halves of characters become `?`.
     """
-    value = json.loads(text.decode("utf-8"), object_pairs_hook=_unique, parse_constant=_no_constant)
+    value = _STRICT.decode(text.decode("utf-8"))
     if text.count(b"[") + text.count(b"{") > NESTING:
         _require_plain(value)
     if _SURROGATE.search(text):
@@ -93,6 +93,9 @@ def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 
 def _no_constant(name: str) -> None:
     raise ValueError(f"{name}, which is no number")
+
+
+_STRICT = json.JSONDecoder(object_pairs_hook=_unique, parse_constant=_no_constant)
 
 
 def _require_plain(value: Any, depth: int = 0) -> None:
