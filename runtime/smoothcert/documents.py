@@ -36,6 +36,8 @@ def understood(where: str, expected: str, error: type[SmoothcertError], advice: 
         got = first_line(problem)[:_SHOWN]
         if isinstance(problem, RecursionError):
             got = f"lists or tables more than {NESTING} deep"
+        if isinstance(problem, KeyError):
+            got = f"nothing called {got}"
         raise error(f"{where}: expected {expected}, got: {got}" + (advice and f"; {advice}")) from None
 
 
