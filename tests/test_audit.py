@@ -518,7 +518,7 @@ def spoiled() -> Iterator[tuple[str, Callable[[], Any], tuple[Any, ...], str]]:
     yield "no certificates", without_certificates, (), "expected certificates to audit, got none"
     yield "no ledger", lambda: Path("r", LEDGER).unlink(), (), "expected certificates to audit, got none"
     yield "no run", lambda: shutil.rmtree("r"), (), "expected a run folder"
-    yield "no evidence", without_evidence, (), "expected a certificate with its evidence"
+    yield "no evidence", without_evidence, (), "a certificate and its evidence, got certificate"
     yield "another input", another_input, (), "expected SHA-256 0000"
     yield "no model", nothing, ("--model", "gone.onnx"), "gone.onnx is not there; pass --model"
     yield "no data", nothing, ("--data", "gone.npz"), "gone.npz is not there; pass --data"

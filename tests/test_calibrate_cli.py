@@ -226,7 +226,7 @@ def test_thresholds_are_numbers_above_0(cli: Cli, below: str) -> None:
 def test_show_refuses_what_is_no_calibration_and_what_is_no_picture(cli: Cli, images: Path) -> None:
     assert "got: No such file" in cli("calibrate", "show", "a.cal").err
     Path("b.cal").write_bytes(b"{}\n")
-    assert "got another kind of file" in cli("calibrate", "show", "b.cal").err
+    assert "expected a calibration file of smoothcert, got: nothing" in cli("calibrate", "show", "b.cal").err
     cli("calibrate", "measure", images, "c.cal", *TURN)
     assert "expected a name that ends in .png" in cli("calibrate", "show", "c.cal", "--png", "c.doc").err
 

@@ -1,6 +1,6 @@
 """What others wrote, damaged in every way: valid files, mutated. One line comes out, soon, in little memory.
 
-2,700 cases, the same in every run: 900 run folders, 600 calibrations, 600 archives, 300 images, 300 models' metadata.
+2,900 cases, the same in every run: 700 run folders, 800 calibrations, 700 archives, 400 images, 300 models' metadata.
 """
 
 from __future__ import annotations
@@ -212,7 +212,7 @@ COMMANDS: tuple[tuple[str, ...], ...] = (
 
 
 @given(random=RANDOM)
-@cases(900)
+@cases(700)
 def test_run_folders(runs: dict[str, Path], tmp_path_factory: pytest.TempPathFactory, random: Random) -> None:
     name = random.choice(list(runs))
     folder = tmp_path_factory.mktemp("run", numbered=True)
@@ -222,7 +222,7 @@ def test_run_folders(runs: dict[str, Path], tmp_path_factory: pytest.TempPathFac
             recipe = scrambled(recipe, random)
         case 1:
             changed = mutated(tomllib.loads(recipe.decode()), random)
-            with suppress(TypeError, ValueError):  # what TOML cannot say
+            with suppress(TypeError, ValueError, RecursionError):  # what TOML cannot say
                 recipe = tomli_w.dumps(changed).encode("utf-8", "surrogatepass")
         case 2:
             ledger = scrambled(ledger, random)
@@ -260,7 +260,7 @@ def calibrations(tmp_path_factory: pytest.TempPathFactory) -> list[tuple[dict[st
 
 
 @given(random=RANDOM)
-@cases(600)
+@cases(800)
 def test_calibrations(
     calibrations: list[tuple[dict[str, Any], bytes]], tmp_path_factory: pytest.TempPathFactory, random: Random
 ) -> None:
@@ -285,7 +285,7 @@ def test_calibrations(
 
 
 @given(random=RANDOM)
-@cases(600)
+@cases(700)
 def test_archives(tmp_path_factory: pytest.TempPathFactory, random: Random) -> None:
     path = tmp_path_factory.getbasetemp() / "d.npz"
     x = np.arange(2 * 5 * 5, dtype=random.choice(["u1", "f4", ">f8", "i2"])).reshape(2, 5, 5)
@@ -308,7 +308,7 @@ IMAGE = cv2.cvtColor(np.random.default_rng(0).integers(0, 256, (9, 7), np.uint8)
 
 
 @given(random=RANDOM)
-@cases(300)
+@cases(400)
 def test_images(tmp_path_factory: pytest.TempPathFactory, random: Random) -> None:
     suffix = random.choice(("png", "jpg", "bmp", "tiff", "webp", "ppm", "pgm"))
     folder = tmp_path_factory.mktemp("images", numbered=True)

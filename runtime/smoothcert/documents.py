@@ -36,6 +36,8 @@ def understood(where: str, expected: str, error: type[SmoothcertError], advice: 
         got = first_line(problem)[:_SHOWN]
         if isinstance(problem, RecursionError):
             got = f"lists or tables more than {NESTING} deep"
+        if isinstance(problem, KeyError):
+            got = f"nothing called {got}"
         raise error(f"{where}: expected {expected}, got: {got}" + (advice and f"; {advice}")) from None
 
 
@@ -44,7 +46,7 @@ def json_value(text: bytes) -> Any:
 
     That is: duplicate keys, NaN and infinities, and what is nested too deeply. Halves of characters become `?`.
     """
-    value = json.loads(text.decode("utf-8"), object_pairs_hook=_unique, parse_constant=_no_constant)
+    value = _STRICT.decode(text.decode("utf-8"))
     if text.count(b"[") + text.count(b"{") > NESTING:
         _require_plain(value)
     if _SURROGATE.search(text):
@@ -93,6 +95,9 @@ def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 
 def _no_constant(name: str) -> None:
     raise ValueError(f"{name}, which is no number")
+
+
+_STRICT = json.JSONDecoder(object_pairs_hook=_unique, parse_constant=_no_constant)
 
 
 def _require_plain(value: Any, depth: int = 0) -> None:
