@@ -12,7 +12,7 @@ from .datasets import Dataset, open_dataset
 from .errors import CalibrationError, DataError, ModelError
 from .evidence import Evidence
 from .job import algorithm_of
-from .model_file import read_model, read_proto
+from .model_file import open_model, read_proto
 from .preprocess import Preprocess, Shape, raw_image, seen
 from .runs import Entry, Recipe, RunFolder, chosen, run_key
 from .smoothing import Calibrated, Smoothing, smoothing_of
@@ -79,8 +79,8 @@ def _check_model(recipe: Recipe, path: Path, wrong: list[str], unchecked: list[s
     if got != recipe["model"]["sha256"]:
         wrong.append(f"model: expected SHA-256 {recipe['model']['sha256']}, got {got} for {path}")
     try:
-        return read_model(path, recipe["model"]["output"]).shape
-    except ModelError:  # a file that was adapted in memory
+        return open_model(path, recipe["model"]["output"]).shape
+    except ModelError:  # refused by this version, or hashed otherwise
         return None
 
 
