@@ -24,7 +24,7 @@ MOST_NODES = 200_000  # of a graph whose functions are written out; ONNX Runtime
 MOST_DEPTH = 100  # of functions that call functions
 MOST_CODE = 256 << 20  # bytes of all nodes that functions are written out to
 MOST_VALUES = 1 << 28  # of one batch or one declared tensor: 1 GiB in float32
-_MOST_MADE = 1 << 26  # values of one tensor that an operator makes of constants, which happens while the model loads
+_MOST_MADE = 1 << 27  # values of one tensor that an operator makes of constants, which happens while the model loads
 _SWELL = 8  # bytes that a byte of a file can stand for, where numbers are packed
 _RANDOM = {
     "RandomNormal",
@@ -66,7 +66,7 @@ def require_plausible(proto: onnx.ModelProto, size: int, where: str) -> None:
 
     `size`: bytes of the file. Functions, written out, come to at most MOST_NODES nodes and MOST_CODE bytes, MOST_DEPTH
     deep and never recursive; tensors declare about what the file holds; no input and no sparse tensor has more than
-    MOST_VALUES values, and none that constants size more than 2^26. All this is counted before anything is expanded.
+    MOST_VALUES values, and none that constants size more than 2^27. All this is counted before anything is expanded.
     """
     _require_bounded_functions(proto, where)
     declared = sum(_bytes(t) for t in tensors(proto) if t.data_location != TensorProto.EXTERNAL)
