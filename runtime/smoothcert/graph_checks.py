@@ -24,7 +24,7 @@ MOST_NODES = 200_000  # of a graph whose functions are written out; ONNX Runtime
 MOST_DEPTH = 100  # of functions that call functions
 MOST_CODE = 256 << 20  # bytes of all nodes that functions are written out to
 MOST_VALUES = 1 << 28  # of one batch or one declared tensor: 1 GiB in float32
-_MOST_MADE = 1 << 26  # values of one tensor that an operator makes of constants, which happens while the model loads
+_MOST_MADE = 1 << 27  # values of one tensor that an operator makes of constants, which happens while the model loads
 _SWELL = 8  # bytes that a byte of a file can stand for, where numbers are packed
 _RANDOM = {
     "RandomNormal",
@@ -39,6 +39,7 @@ _DYNAMIC = {"DynamicQuantizeLinear", "DynamicQuantizeMatMul", "DynamicQuantizeLS
 _DROPOUTS = {"Dropout", "BiasDropout", "BitmaskDropout", "BitmaskBiasDropout"}
 _SHAPING = {"ConstantOfShape": 0, "Expand": 1, "Tile": 1}  # operator -> its input that multiplies values
 _STANDARD = ("", "ai.onnx")
+_HOLDERS = {"Constant", "ConstantOfShape", "If", "Loop", "Scan", "SequenceMap"}  # the standard's own, with more inside
 
 Body = onnx.GraphProto | onnx.FunctionProto
 Key = tuple[str, str, str]  # domain, name and overload of a function
@@ -65,7 +66,7 @@ def require_plausible(proto: onnx.ModelProto, size: int, where: str) -> None:
 
     `size`: bytes of the file. Functions, written out, come to at most MOST_NODES nodes and MOST_CODE bytes, MOST_DEPTH
     deep and never recursive; tensors declare about what the file holds; no input and no sparse tensor has more than
-    MOST_VALUES values, and none that constants size more than 2^26. All this is counted before anything is expanded.
+    MOST_VALUES values, and none that constants size more than 2^27. All this is counted before anything is expanded.
     """
     _require_bounded_functions(proto, where)
     declared = sum(_bytes(t) for t in tensors(proto) if t.data_location != TensorProto.EXTERNAL)
@@ -97,9 +98,9 @@ def inlined(proto: onnx.ModelProto, where: str = "the model") -> onnx.ModelProto
         ) from None
 
 
-def tensors(proto: onnx.ModelProto) -> Iterator[TensorProto]:
-    """Every tensor of the model, wherever the format lets one stand."""
-    yield from _messages(proto, TensorProto)
+def tensors(proto: onnx.ModelProto, *, everywhere: bool = False) -> Iterator[TensorProto]:
+    """Every tensor of the model; with `everywhere`, also those in places where ONNX Runtime refuses them."""
+    yield from _messages(proto, TensorProto, everywhere=everywhere)
 
 
 def _require_bounded_functions(proto: onnx.ModelProto, where: str) -> None:
@@ -152,8 +153,19 @@ def _within(body: Body) -> Iterator[Body]:
         graph = left.pop()
         yield graph
         for node in graph.node:
-            for attribute in node.attribute:
-                left += [*attribute.graphs, *([attribute.g] if attribute.HasField("g") else [])]
+            left += _inside(node)
+
+
+def _inside(node: onnx.NodeProto) -> list[onnx.GraphProto]:
+    """The graphs inside a node."""
+    if not _holds(node):
+        return []
+    return [g for a in node.attribute for g in (*a.graphs, *([a.g] if a.HasField("g") else []))]
+
+
+def _holds(node: onnx.NodeProto) -> bool:
+    """Whether a node may hold graphs or tensors: ONNX Runtime refuses attributes that an operator does not have."""
+    return node.op_type in _HOLDERS or node.domain not in _STANDARD
 
 
 def _scoped(proto: onnx.ModelProto) -> Iterator[tuple[onnx.NodeProto, Scope]]:
@@ -180,9 +192,8 @@ def _nodes(
     scope = outer.new_child(own)
     for node in body.node:
         yield node, scope
-        for attribute in node.attribute:
-            for inner in (*attribute.graphs, *([attribute.g] if attribute.HasField("g") else [])):
-                yield from _nodes(inner, scope, is_called=True)
+        for inner in _inside(node):
+            yield from _nodes(inner, scope, is_called=True)
 
 
 def _constant(node: onnx.NodeProto) -> TensorProto | None:
@@ -263,8 +274,8 @@ def _paths(target: str) -> Mapping[str, frozenset[str]]:
     return {k: frozenset(name for kind, name, inner in fields if kind == k and inner in reach) for k in reach}
 
 
-def _messages(proto: onnx.ModelProto, kind: Any) -> Iterator[Any]:
-    """Every message of one kind inside the model, by the format's own description."""
+def _messages(proto: onnx.ModelProto, kind: Any, *, everywhere: bool = False) -> Iterator[Any]:
+    """Every message of one kind inside the model, by the format's own description; see `tensors`."""
     target = kind.DESCRIPTOR.full_name
     paths = _paths(target)
     left: list[Any] = [proto]
@@ -272,6 +283,8 @@ def _messages(proto: onnx.ModelProto, kind: Any) -> Iterator[Any]:
         message = left.pop()
         if message.DESCRIPTOR.full_name == target:
             yield message
+            continue
+        if not everywhere and isinstance(message, onnx.NodeProto) and not _holds(message):
             continue
         for field, value in message.ListFields():
             if field.name in paths[message.DESCRIPTOR.full_name]:

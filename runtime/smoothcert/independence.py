@@ -22,7 +22,7 @@ FINE, COARSE = 1e-3, 1e-2  # share of the scores' scale that rounding may move t
 
 def tried(size: int) -> int:
     """How many rows of that many values are tried of either kind."""
-    return int(np.clip(100_000 // max(1, size), 4, 64))
+    return int(np.clip(50_000 // max(1, size), 4, 64))
 
 
 def contrasts(x: NDArray[Any], dtype: np.dtype[Any], levels: bool) -> tuple[NDArray[Any], NDArray[Any]]:

@@ -15,7 +15,7 @@ from .decisions import problems, recipe_problems
 from .errors import ArgumentError, CalibrationError, DataError, ModelError, RunError
 from .evidence import Evidence
 from .job import algorithm_of
-from .model_file import read_model, read_proto
+from .model_file import open_model, read_proto
 from .preprocess import Preprocess, Shape, raw_image, seen
 from .providers import PROVIDERS
 from .report.summary import attack_models
@@ -84,11 +84,11 @@ def _check_model(recipe: Recipe, path: Path, wrong: list[str], unchecked: list[s
     if got != recipe["model"]["sha256"]:
         wrong.append(f"model: expected SHA-256 {recipe['model']['sha256']}, got {got} for {path}")
     try:
-        file = read_model(path, recipe["model"]["output"])
-    except ModelError:  # a file that was adapted in memory
+        file = open_model(path, recipe["model"]["output"])
+    except ModelError:  # refused by this version, or hashed otherwise
         return None
     said = recipe["model"]["precision"]
-    if "adapted" not in recipe["model"] and file.precision != said:
+    if file.precision != said:
         wrong.append(f"model: expected precision {file.precision}, that of {path}, got {said} in the recipe")
     return file.shape
 

@@ -48,7 +48,7 @@ def fingerprint(proto: onnx.ModelProto, content: bytes, folder: str, where: str)
     digest = hashlib.sha256(content)
     locations = {
         entry.value
-        for tensor in tensors(proto)
+        for tensor in (tensors(proto, everywhere=True) if b"location" in content else ())  # the key that names a file
         if tensor.data_location == TensorProto.EXTERNAL
         for entry in tensor.external_data
         if entry.key == "location"
