@@ -25,7 +25,7 @@ define headless
 @$(1)/bin/python -c 'import cv2' 2>/dev/null || { echo "OpenCV's usual build needs libGL, which this machine lacks: taking its headless build"; \
 	build=$$($(1)/bin/python -c 'from importlib.metadata import version; print("opencv-python-headless==" + version("opencv-python"))'); \
 	$(1)/bin/python -m pip --disable-pip-version-check uninstall -q -y opencv-python; \
-	$(1)/bin/python -m pip --disable-pip-version-check install -q --no-deps $$build; }
+	$(1)/bin/python -m pip --disable-pip-version-check install -q --force-reinstall --no-deps $$build; }
 endef
 
 # $(call short,ENVIRONMENT): the short set there. Old versions warn of what they are; that is no fault of this package.
@@ -62,10 +62,12 @@ $(VENV)/setup-$(RUNTIME): pyproject.toml $(wildcard constraints/*.txt) | $(BIN)/
 
 $(VENV)/dev-$(RUNTIME): $(VENV)/setup-$(RUNTIME)
 	@$(PIP) $(CONSTRAINTS) -e '.[$(RUNTIME),dev]'
+	$(call headless,$(VENV))
 	@touch $@
 
 $(VENV)/bench-$(RUNTIME): $(VENV)/dev-$(RUNTIME)
 	@$(PIP) $(CONSTRAINTS) -e '.[$(RUNTIME),dev,bench,examples]'
+	$(call headless,$(VENV))
 	@touch $@
 
 $(EXPORTERS)/exporters: pyproject.toml $(wildcard constraints/*.txt)

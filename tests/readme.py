@@ -125,7 +125,7 @@ def _close(a: str, b: str) -> bool:
 
 
 def _compared(shown: tuple[str, ...]) -> Iterator[str]:
-    for line, after in zip(shown, (*shown[1:], ""), strict=True):
+    for line, after in zip(shown, (*shown[1:], ""), strict=False):
         border = line[:1] in "┏┃┡└" or line in ("", "...")
         if not border and not after.startswith("┏") and not line.startswith("preflight: "):
             yield line

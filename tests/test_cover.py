@@ -268,6 +268,7 @@ def test_a_larger_box_needs_no_less(name: str) -> None:
         last = value
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["cg rayleigh", "bcn"])
 def test_effort_for_one_box(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """Nodes in all, at most thirty million: seconds on one core, not minutes."""

@@ -34,6 +34,7 @@ from smoothcert.smoothing import Part, Smoothing
 
 from .known_cases import (
     ALPHA,
+    BUILDERS,
     COMPOSITIONS,
     GREY,
     JUST_UNDER,
@@ -56,6 +57,9 @@ from .known_cases import (
     single,
     unit,
 )
+from .marks import slow_but
+
+SOME = ("brightness up", "blur uniform wrap", "contrast then noise")
 
 # --- The truth itself -------------------------------------------------------------------------------------------------
 
@@ -140,7 +144,7 @@ def reaches(certificate: Certificate, case: Case) -> bool:
     return low <= value <= high
 
 
-@NAMES
+@pytest.mark.parametrize("name", slow_but(BUILDERS, *SOME))
 def test_fixed(name: str) -> None:
     """Points at the exact rate of the bound, one- and two-sided; intervals and boxes within alpha; the largest radius.
 
@@ -179,7 +183,7 @@ TWO_SIDED = [
 ]  # fmt: skip
 
 
-@pytest.mark.parametrize("name", TWO_SIDED)
+@pytest.mark.parametrize("name", slow_but(TWO_SIDED, *SOME))
 def test_two_sided_with_three_classes(name: str) -> None:
     """The attack leaves the top class just behind the last one, and a third between them: below one half throughout."""
     case = case_of(name)
@@ -196,7 +200,7 @@ def test_two_sided_with_three_classes(name: str) -> None:
     assert consistent(wrong, RUNS, ALPHA), wrong
 
 
-@NAMES
+@pytest.mark.parametrize("name", slow_but(BUILDERS, *SOME))
 def test_target(name: str) -> None:
     case = case_of(name)
     classifier, n = case.classifier(), 256
@@ -211,7 +215,7 @@ def test_target(name: str) -> None:
         assert wrong > 0.4 * ALPHA * RUNS  # alpha is spent, not hoarded
 
 
-@pytest.mark.parametrize("name", LINES)
+@pytest.mark.parametrize("name", slow_but(LINES, "brightness up", "gamma rayleigh down"))
 def test_certify_radius(name: str) -> None:
     """The end of the interval on the attack's side goes too far seldom."""
     case = case_of(name)
@@ -274,10 +278,10 @@ BOXES: dict[str, tuple[Callable[[Group], Case], Group, tuple[float, float], tupl
 }
 
 
-@pytest.mark.parametrize("box", BOXES.values(), ids=BOXES)
-def test_boxes(box: tuple[Callable[[Group], Case], Group, tuple[float, float], tuple[float, float]]) -> None:
+@pytest.mark.parametrize("name", slow_but(BOXES, "brightness then contrast"))
+def test_boxes(name: str) -> None:
     """Oracle: p_star by integrals on a grid of the box. Its worst attack, as a case, belies the box within alpha."""
-    build, group, of_k, of_b = box
+    build, group, of_k, of_b = BOXES[name]
     grid = itertools.product(np.linspace(*of_k, 13), np.linspace(*of_b, 7))
     p_stars = {(k, b): share_below_median(replace(group, k=k, b=b).pair(150)) for k, b in grid}
     (k, b), worst = max(p_stars.items(), key=lambda item: item[1])
@@ -324,10 +328,9 @@ WRONG: dict[str, tuple[Callable[[], Case], Callable[[Case], float]]] = {
 }  # fmt: skip
 
 
-@pytest.mark.parametrize(("build", "wrong"), WRONG.values(), ids=WRONG)
-def test_wrong_theory_is_found_out(
-    build: Callable[[], Case], wrong: Callable[[Case], float], monkeypatch: pytest.MonkeyPatch
-) -> None:
+@pytest.mark.parametrize("name", slow_but(WRONG, "General Lipschitz as published", "rounding down"))
+def test_wrong_theory_is_found_out(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    build, wrong = WRONG[name]
     case = build()
     claimed = float(wrong(case))
     assert claimed < case.p_star

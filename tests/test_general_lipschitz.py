@@ -31,8 +31,8 @@ def load() -> ModuleType:
 
 
 example = load()
-ROWS = [pytest.param(row, id=row.title) for row in example.ROWS]
 SLOW = "translation ±3, blur 1..3, brightness ±.1, contrast .95..1.05"  # its path takes half a minute
+ROWS = [pytest.param(row, id=row.title, marks=[pytest.mark.slow] * (row.title == SLOW)) for row in example.ROWS]
 
 
 def printed(title: str) -> list[str]:

@@ -23,6 +23,8 @@ from smoothcert.smoothing import theorem as theorem_module
 from smoothcert.smoothing.cover import line_threshold, line_worst
 from smoothcert.smoothing.laws import Exponential, FoldedNormal, Law, LogNormal, LogRayleigh, Normal, Rayleigh, Uniform
 
+from .marks import slow_but
+
 Array = NDArray[np.float64]
 
 # --- Laws -------------------------------------------------------------------------------------------------------------
@@ -505,8 +507,10 @@ PAIRS = ((0.45, 0.1), (0.6, 0.05), (0.6, 0.3), (0.8, 0.02))
 SLOW = ("bcn", "t blur b c n", "t blur c b n", "blur b c n, weak", "cg rayleigh, up", "cg rayleigh, down", "cgt")
 TWO_SIDED = [name for name in CASES if name not in SLOW and not name.startswith("b blur")]
 
+QUICK = ("noise", "brightness", "gamma rayleigh, up", "translation", "cb", "bc", "gc lognormal", "cn", "tb")
 
-@pytest.mark.parametrize("name", TWO_SIDED)
+
+@pytest.mark.parametrize("name", slow_but(TWO_SIDED, *QUICK))
 def test_two_sided_from_both_sides(name: str) -> None:
     """Attacks along a ray, weak to strong: kept while the oracle's margin is positive, lost when it is not."""
     smoothing, attack = CASES[name]

@@ -43,6 +43,7 @@ from smoothcert.confidence import (
 )
 from smoothcert.sampling import ESTIMATION, SELECTION, Sampler
 
+from .marks import slow_but
 from .models import half_space, linear, slabs
 
 RUNS, ALPHA, SIGMA, KEY, SIZE = 2000, 0.05, 0.5, 20, 8
@@ -197,8 +198,9 @@ FIXED_LAWS = {  # the middle class lies between the other two
 
 
 @pytest.mark.parametrize("bound", BOUNDS)
-@pytest.mark.parametrize("law", FIXED_LAWS.values(), ids=FIXED_LAWS)
-def test_certify(law: tuple[float, ...], bound: Bound) -> None:
+@pytest.mark.parametrize("name", slow_but(FIXED_LAWS, "three classes"))
+def test_certify(name: str, bound: Bound) -> None:
+    law = FIXED_LAWS[name]
     classifier, truth = float_case(cuts_of(*law))
     n = 500
     certificates = outcomes(
@@ -213,6 +215,7 @@ def test_certify(law: tuple[float, ...], bound: Bound) -> None:
     assert truth.radius > expected > 0
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("p", [0.7, 0.9, 0.994])
 def test_certify_is_wrong_as_often_as_its_bound(p: float) -> None:
     """Oracle: the exact probability that Clopper-Pearson's bound exceeds p; the sharpest check of the whole chain."""
@@ -244,7 +247,7 @@ def test_two_sided_certifies_what_one_sided_cannot() -> None:
 
 
 @pytest.mark.parametrize("bound", BOUNDS)
-@pytest.mark.parametrize("name", ["clear", "near a tie", "tie", "three classes", "below half"])
+@pytest.mark.parametrize("name", slow_but(["clear", "near a tie", "tie", "three classes", "below half"], "near a tie"))
 def test_certify_radius(name: str, bound: Bound) -> None:
     law = FIXED_LAWS[name]
     classifier, truth = float_case(cuts_of(*law))
@@ -361,9 +364,10 @@ PREDICTED = {
 }
 
 
-@pytest.mark.parametrize("law", PREDICTED.values(), ids=PREDICTED)
-def test_predict(law: tuple[float, ...]) -> None:
+@pytest.mark.parametrize("name", slow_but(PREDICTED, "near a tie"))
+def test_predict(name: str) -> None:
     """With two classes the rates are binomtest's own, exactly; with three, below alpha."""
+    law = PREDICTED[name]
     classifier, truth = float_case(cuts_of(*law))
     n = 300
     certificates = outcomes(lambda i: predict(classifier, NOISE, ZERO, n=n, alpha=ALPHA, key=KEY, index=i))
@@ -390,9 +394,10 @@ def test_integer_truth(case: IntegerCase) -> None:
 
 
 @pytest.mark.parametrize("bound", BOUNDS)
-@pytest.mark.parametrize("case", [WIDE, COARSE], ids=["wide", "coarse"])
-def test_certify_integer(case: IntegerCase, bound: Bound) -> None:
+@pytest.mark.parametrize("name", slow_but(["wide", "coarse"], "coarse"))
+def test_certify_integer(name: str, bound: Bound) -> None:
     """Radii beyond sigma Phi^-1(p), p by exact convolution, let alone beyond the integer attacker's: at most alpha."""
+    case = {"wide": WIDE, "coarse": COARSE}[name]
     classifier, truth, smoothing, n = case.classifier, case.truth, Noise(case.sigma), 500
     certificates = outcomes(
         lambda i: certify(classifier, smoothing, case.x, n0=50, n=n, alpha=ALPHA, key=KEY, index=i, bound=bound)
@@ -407,6 +412,7 @@ def test_certify_integer(case: IntegerCase, bound: Bound) -> None:
     assert {c.attack_model for c in certificates} == {"integer"}
 
 
+@pytest.mark.slow
 def test_certify_radius_integer() -> None:
     classifier, truth, n = WIDE.classifier, WIDE.truth, 2000
     certificates = outcomes(
@@ -464,6 +470,7 @@ def test_peeking_is_caught() -> None:
     assert not consistent(sum(map(peek, voters(classifier))), RUNS, ALPHA)
 
 
+@pytest.mark.slow
 def test_selecting_on_the_estimation_sample_is_caught() -> None:
     """At a tie, the class that happens to lead and its count from the same votes."""
     classifier, truth = float_case(cuts_of(0.5, 0.5))
@@ -478,6 +485,7 @@ def test_selecting_on_the_estimation_sample_is_caught() -> None:
     assert not consistent(wrong(truth, (decide(s, ESTIMATION) for s in voters(classifier))), RUNS, ALPHA)
 
 
+@pytest.mark.slow
 def test_following_the_favourite_for_nothing_is_caught(monkeypatch: pytest.MonkeyPatch) -> None:
     """Target mode at a two-way tie, all of alpha on each class's boundary."""
     monkeypatch.setattr(SequentialTest, "share", property(lambda self: 1.0))
