@@ -440,7 +440,7 @@ def test_an_output_that_is_no_tensor_is_refused() -> None:
 def test_several_outputs_are_refused_where_nothing_chooses() -> None:
     with pytest.raises(ModelError) as error:
         as_it_is(linear((SIZE,), outputs=["logits", "labels"]))
-    one_line(error, "2 outputs", "--output with one of: logits, labels")
+    one_line(error, "2 outputs", "`output` with one of: logits, labels")
 
 
 def test_unknown_output_is_refused() -> None:

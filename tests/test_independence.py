@@ -33,7 +33,7 @@ def opened(content: bytes, size: int | None = None) -> OrtClassifier:
 def refused(classifier: OrtClassifier, x: NDArray[Any]) -> bool:
     """Whether the search finds something, with rows made of x and with samples of a smoothing."""
     try:
-        Sampler.of(classifier, Noise(0.5), x, 1, 0).require_independent()
+        Sampler.of(classifier, Noise(0.5), x, 1, 0).require_one_function()
     except ModelError as error:
         return MIXED in str(error)
     return False
@@ -116,7 +116,7 @@ def dynamic() -> bytes:
 @pytest.mark.parametrize("wrap", [bytes, mixing.in_function, mixing.in_branch], ids=["graph", "function", "branch"])
 def test_dynamic_quantisation_is_refused_by_name_beyond_one_row(wrap: Callable[[bytes], bytes]) -> None:
     content = wrap(dynamic())
-    with pytest.raises(ModelError, match=r"\(DynamicQuantizeLinear\).*pass --batch-size 1, or quantise it statically"):
+    with pytest.raises(ModelError, match=r"\(DynamicQuantizeLinear\).*pass `batch_size=1`, or quantise it statically"):
         opened(content).fit(REALS)
     assert opened(content, 1).fit(REALS).shape == REALS.shape
     assert OrtClassifier(content, threads=1, batch_size=1).fit(REALS).shape == REALS.shape

@@ -145,7 +145,7 @@ def test_a_limit_may_grow(cli: Cli, whole: list[dict[str, Any]]) -> None:
         assert cli(*FIXED, *options, "--run", run).code == 0
         assert timeless(Path(run)) == whole[:count]
         assert limit(run) == (options[1] if options else None)
-        assert cli("verify", run).out.endswith(f"{count} entries, 0 problems\n")
+        assert cli("verify", run).out.endswith(f"{count} entries (attack model integer), 0 problems\n")
     assert not differences(RunFolder(Path("grown")).recipe(), RunFolder(Path("whole")).recipe())
 
 
@@ -153,7 +153,7 @@ def test_a_limit_may_shrink_to_what_is_there(cli: Cli, whole: list[dict[str, Any
     """The ledger loses nothing: inputs beyond the limit stay in it, in the recipe's limit and in the report."""
     assert "more than --limit 4: 2 inputs of the ledger" in cli(*FIXED, "--limit", 4, "--run", "whole").out
     assert (timeless(Path("whole")), limit("whole")) == (whole, 6)
-    assert cli("verify", "whole").out.endswith("6 entries, 0 problems\n")
+    assert cli("verify", "whole").out.endswith("6 entries (attack model integer), 0 problems\n")
     ledger = Path("whole", LEDGER)
     ledger.write_bytes(b"".join(ledger.read_bytes().splitlines(keepends=True)[:2]))
     assert "more than" not in cli(*FIXED, "--limit", 3, "--run", "whole").out
@@ -175,7 +175,7 @@ def test_a_limit_counts_from_the_inputs_skipped(cli: Cli, whole: list[dict[str, 
     for count in (3, 1, 4):
         assert cli(*FIXED, "--skip", 2, "--limit", count, "--run", "r").code == 0
     assert (timeless(Path("r")), limit("r")) == (whole[2:], 4)
-    assert cli("verify", "r").out.endswith("4 entries, 0 problems\n")
+    assert cli("verify", "r").out.endswith("4 entries (attack model integer), 0 problems\n")
 
 
 def test_shards_of_different_limits_merge_into_the_largest(cli: Cli, whole: list[dict[str, Any]]) -> None:

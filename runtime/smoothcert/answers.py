@@ -39,10 +39,10 @@ class Classifier(Protocol):
         """The raw input as an attacker's 8-bit image, and the way to the model's pixels; None for what is none."""
         ...
 
-    def require_independent(self, samples: NDArray[Any], levels: bool) -> None:
-        """`ModelError` where the answer to one of these perturbed inputs depends on the others, or on the moment.
+    def require_one_function(self, samples: NDArray[Any], levels: bool) -> None:
+        """`ModelError` where the answer to one of these inputs depends on the others in its batch, or on the moment.
 
-        `levels`: as of `labels`.
+        Or where it is not that of the model's file as it came. `levels`: as of `labels`.
         """
         ...
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import secrets
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 from weakref import WeakKeyDictionary
 
@@ -154,8 +154,11 @@ def run(
 _tried: WeakKeyDictionary[Any, set[tuple[Any, ...]]] = WeakKeyDictionary()
 
 
-def require_one_function(classifier: BaseClassifier, sampler: Sampler) -> None:
-    """`ModelError` where rows of a batch are found to depend on each other; looked for once a shape and smoothing."""
+def require_one_function(classifier: BaseClassifier, sampler: Sampler, others: Iterable[NDArray[Any]] = ()) -> None:
+    """`ModelError` for a classifier that is found to be no function of one input; asked once a shape and smoothing.
+
+    `others`: further inputs to try, see `Sampler.require_one_function`.
+    """
     x, parts = sampler.x, sampler.smoothing.parts
     case = (x.shape, x.dtype, sampler.smoothing.guarantee, *(part.label for part in parts))
     try:
@@ -163,5 +166,5 @@ def require_one_function(classifier: BaseClassifier, sampler: Sampler) -> None:
     except TypeError:  # a callable that cannot be remembered
         known = set()
     if case not in known:
-        sampler.require_independent()
+        sampler.require_one_function(others)
         known.add(case)

@@ -25,6 +25,7 @@ from .preprocess import Preprocess, arrange, image_shape, numeric, raw_image, se
 from .spatial import Raw
 
 __all__ = ["CallableClassifier", "Classifier", "Labels", "OrtClassifier", "as_classifier", "to_labels"]
+_COMPARED = 16  # inputs on which an adapted model is held against its file
 
 
 class OrtClassifier:
@@ -115,7 +116,7 @@ class OrtClassifier:
             raise DataError("the model takes int8, which 8-bit images do not fit; pass `scale`, such as 0.5")
         self.require_range(fitted)
         if fitted.shape not in self._independent:
-            self._require_one_function(fitted)
+            self._require_independent(fitted)
             self._independent.add(fitted.shape)
         return fitted
 
@@ -144,16 +145,13 @@ class OrtClassifier:
         """The raw 8-bit image with the spatial pipeline; None for vectors and float data."""
         return raw_image(np.asarray(x), self.shape, self.preprocess.layout, self.preprocess.spatial)
 
-    def require_as_given(self, batch: NDArray[Any], levels: bool) -> None:
-        """`ModelError` where the model, adapted in memory, answers such a batch otherwise than its file does."""
-        require_as_given(self._file, self.preprocess, batch, levels)
-
     def labels(self, batch: NDArray[Any], rows: int, levels: bool) -> Labels:
         """Labels of the first rows of a batch of perturbed inputs: levels (int16 or float32), or float32 values."""
         return to_labels(self._scores(batch, levels), len(batch), rows)
 
-    def require_independent(self, samples: NDArray[Any], levels: bool) -> None:
-        """`ModelError` where the scores of these perturbed inputs depend on the batch around them."""
+    def require_one_function(self, samples: NDArray[Any], levels: bool) -> None:
+        """`ModelError` where scores depend on the batch around an input, or are not those of the file as it came."""
+        require_as_given(self._file, self.preprocess, samples[:_COMPARED], levels)
         if (size := self.batch_size(samples[0])) > 1:
             others = np.resize(contrasts(samples[0], samples.dtype, levels)[1], samples.shape)
             require_independent(lambda batch: self._scores(batch, levels), samples, others, size, self._tolerance)
@@ -163,7 +161,7 @@ class OrtClassifier:
         wide = set(self.precision.split("+")) <= {"float32", "double"} and not self.tf32
         return FINE if wide and self.provider != "tensorrt" else COARSE
 
-    def _require_one_function(self, x: NDArray[Any]) -> None:
+    def _require_independent(self, x: NDArray[Any]) -> None:
         """The search for rows that depend on each other, with rows made of the first input of a shape."""
         size, levels = self.batch_size(x), x.dtype == np.uint8
         require_moderate(size, x)
@@ -243,7 +241,7 @@ class CallableClassifier:
         """The 8-bit image itself; None for vectors and float data."""
         return raw_image(np.asarray(x))
 
-    def require_independent(self, samples: NDArray[Any], levels: bool) -> None:
+    def require_one_function(self, samples: NDArray[Any], levels: bool) -> None:
         """`ModelError` where what the callable makes of these perturbed inputs depends on the batch around them."""
         size = self.batch_size(samples[0])
         others = np.resize(np.concatenate(contrasts(samples[0], samples.dtype, levels)), samples.shape)

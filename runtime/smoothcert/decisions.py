@@ -114,6 +114,14 @@ def attack_model(entry: Entry) -> str | None:
     return str(evidence["attack_model"]) if isinstance(evidence, Mapping) and "attack_model" in evidence else None
 
 
+def attack_models(recipe: Recipe, entries: Sequence[Entry]) -> str:
+    """`attack model integer`, or how many inputs have which where they differ; the recipe's where there are none."""
+    found = Counter(model for entry in entries if (model := attack_model(entry)))
+    if len(found) > 1:
+        return "mixed attack models: " + ", ".join(f"{count} {name}" for name, count in sorted(found.items()))
+    return f"attack model {next(iter(found), recipe.get('attack_model', 'unknown'))}"
+
+
 def require_decided(path: Path, recipe: Recipe, entries: Sequence[Entry]) -> None:
     """Raise `RunError` where something in a run does not follow from its evidence: then nothing of it is reported."""
     wrong = recipe_problems(recipe, entries)

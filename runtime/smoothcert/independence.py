@@ -99,6 +99,6 @@ def _agree(a: NDArray[Any], b: NDArray[Any], tolerance: float) -> bool:
         return False
     if a.dtype.kind != "f":
         return True
-    a, b = (np.nan_to_num(v, nan=-np.inf)[0] for v in (a, b))
+    a, b = (np.where(np.isnan(v), -np.inf, v.astype(float)) for v in (a[0], b[0]))
     ours, theirs = a.argmax(), b.argmax()
-    return bool(min(a[ours] - a[theirs], b[theirs] - b[ours]) <= _LEAD * scales(b[None]).max())
+    return bool(ours == theirs or min(a[ours] - a[theirs], b[theirs] - b[ours]) <= _LEAD * scales(b[None]).max())

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import platform
 import time
 from collections.abc import Iterator
@@ -30,7 +29,7 @@ from .sampling import PROBE, Sampler
 from .smoothing import Attack, Calibrated, Enumeration, Smoothing
 from .spatial import PLAIN
 
-_COMPARED = 8  # first inputs, and samples of one, on which an adapted model is held against its file
+_COMPARED = 8  # first inputs that are tried among perturbed ones
 _FIRST = 16  # inputs that are looked at before a run
 
 
@@ -136,9 +135,8 @@ class Job:
             reached = self.algorithm.claimable(sampler.smoothing, slices)
             require(reached, f"{slices} slices: {hopeless(self.algorithm, sampler.smoothing)}")
         cutting = time.perf_counter() - start
-        require_one_function(self.classifier, sampler)
+        require_one_function(self.classifier, sampler, self._first_fitted())
         size = self.classifier.batch_size(sampler.x)
-        self._require_as_given(sampler, min(size, _COMPARED))
         round_ = size * self.classifier.threads
         sampler.counts(PROBE, 0, round_)  # kernels are chosen, engines built
         done, spent, start = 0, 0.0, time.perf_counter()
@@ -147,17 +145,11 @@ class Job:
             done, spent = done + round_, time.perf_counter() - start
         return Preflight(size, done / spent, _disguised(raw), slices, cutting)
 
-    def _require_as_given(self, sampler: Sampler, count: int) -> None:
-        """`ModelError` where an adapted model answers the first inputs, or samples of one, otherwise than its file."""
-        if not self.classifier.adapted:
-            return
-        samples = sampler.samples(PROBE, 0, count)
-        batch = list(samples)
-        for index in self.indices[:count]:
-            with contextlib.suppress(DataError):
-                x = self.classifier.fit(self.data.load(index).x)
-                batch += [x.astype(samples.dtype)] if (x.shape, x.dtype) == (sampler.x.shape, sampler.x.dtype) else []
-        self.classifier.require_as_given(np.stack(batch), sampler.x.dtype == np.uint8)
+    def _first_fitted(self) -> Iterator[NDArray[Any]]:
+        """The first few inputs that can be read and fit the model, as it takes them."""
+        for example in islice(self._readable, _COMPARED):
+            with suppress(DataError):
+                yield self.classifier.fit(example.x)
 
     def _require_labels(self) -> None:
         classes = self.classifier.classes

@@ -91,7 +91,7 @@ class RunFolder:
                 raise RunError(f"{self.path} holds another run: {'; '.join(wrong)}; choose another `run` folder")
             if (selection := self._limited(recipe["selection"])) != there["selection"]:
                 there = there | {"selection": selection}
-                write_atomically(self.path / RECIPE, tomli_w.dumps(there).encode())
+                write_atomically(self.path / RECIPE, _encoded(there, self.path))
             return there
         if (self.path / LEDGER).exists() and (self.path / LEDGER).stat().st_size:
             raise RunError(f"{self.path} holds a ledger without its recipe; choose another `run` folder")

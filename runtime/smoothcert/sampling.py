@@ -6,6 +6,7 @@ import functools
 import os
 import threading
 from collections import Counter
+from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any
@@ -51,11 +52,15 @@ class Sampler:
         """The sampler of one raw input. `DataError` where it does not fit the model."""
         return Sampler(classifier, smoothing, classifier.fit(x), key, index, classifier.image(x), classifier.raw(x))
 
-    def require_independent(self) -> None:
-        """`ModelError` where the answer to one of some perturbed x depends on the other rows of its batch."""
+    def require_one_function(self, others: Iterable[NDArray[Any]] = ()) -> None:
+        """`ModelError` where the answer to some perturbed x depends on more than that x: see `Classifier`.
+
+        `others`: inputs as the classifier fitted them, which are tried too where they are of the shape and type of x.
+        """
         with one_thread():
             samples = self.samples(PROBE, 0, tried(self.x.size))
-            self.classifier.require_independent(samples, self.x.dtype == np.uint8)
+            alike = [x.astype(samples.dtype) for x in others if (x.shape, x.dtype) == (self.x.shape, self.x.dtype)]
+            self.classifier.require_one_function(np.stack([*alike, *samples]), self.x.dtype == np.uint8)
 
     @property
     def slack(self) -> float:

@@ -11,14 +11,13 @@ from typing import Any
 from .algorithms import Predict, Slices
 from .calibration_file import read_calibration
 from .datasets import Dataset, loaded, open_dataset
-from .decisions import problems, recipe_problems
+from .decisions import attack_models, problems, recipe_problems
 from .errors import ArgumentError, CalibrationError, DataError, ModelError, RunError
 from .evidence import Evidence
 from .job import algorithm_of
 from .model_file import open_model, read_proto
 from .preprocess import Preprocess, Shape, raw_image, seen
 from .providers import PROVIDERS
-from .report.summary import attack_models
 from .runs import RECIPE, Entry, Recipe, RunFolder, chosen
 from .smoothing import Calibrated, Smoothing, smoothing_of
 from .smoothing.calibration import ErrorBounds

@@ -12,11 +12,12 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from ..decisions import attack_models
 from ..errors import ArgumentError, require
 from ..runs import Entry, Recipe
 from ..smoothing import Attack, Part, Range, Smoothing, smoothing_of
 from .answers import smoothed_answer
-from .summary import attack_models, attack_of
+from .summary import attack_of
 
 POINTS = 21  # an axis, unless asked otherwise
 _CELL, _MARGIN, _INK = 24, 84, (60, 60, 60)

@@ -10,7 +10,7 @@ from typing import Any
 
 from ..certificate import ABSTAIN
 from ..confidence import binomial_quantile
-from ..decisions import attack_model
+from ..decisions import attack_models
 from ..runs import Entry, Recipe
 from ..smoothing import Attack
 from ..transforms.attacks import Manner
@@ -68,14 +68,6 @@ def manner_of(recipe: Recipe) -> Manner:
     """Border and interpolation of attacks that no part of the smoothing describes: enumerated and sliced ones."""
     asked = {**recipe["algorithm"], **recipe["smoothing"]}
     return Manner(asked.get("border", "black"), asked.get("interpolation", "bilinear"))
-
-
-def attack_models(recipe: Recipe, entries: Sequence[Entry]) -> str:
-    """`attack model integer`, or how many inputs have which where they differ; the recipe's where there are none."""
-    found = Counter(model for entry in entries if (model := attack_model(entry)))
-    if len(found) > 1:
-        return "mixed attack models: " + ", ".join(f"{count} {name}" for name, count in sorted(found.items()))
-    return f"attack model {next(iter(found), recipe.get('attack_model', 'unknown'))}"
 
 
 def failures(recipe: Recipe) -> tuple[float, float]:
