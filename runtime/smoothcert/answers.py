@@ -42,7 +42,7 @@ class Classifier(Protocol):
     def require_independent(self, samples: NDArray[Any], levels: bool) -> None:
         """`ModelError` where the answer to one of these perturbed inputs depends on the others, or on the moment.
 
-        `levels`: as of `labels`.
+        An even number of samples. `levels`: as of `labels`.
         """
         ...
 

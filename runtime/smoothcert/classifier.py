@@ -17,7 +17,7 @@ from . import providers as ort
 from .answers import Classifier, Labels, require_moderate, to_labels
 from .errors import DataError, ModelError, ProviderError, SmoothcertError, require
 from .graph_checks import shared_scales
-from .independence import COARSE, FINE, contrasts, require_independent
+from .independence import COARSE, FINE, contrasts, require_independent, require_independent_samples
 from .machine import cores
 from .model_file import INPUT, ModelFile, open_model
 from .preprocess import Preprocess, arrange, image_shape, numeric, raw_image, seen
@@ -136,9 +136,8 @@ class OrtClassifier:
 
     def require_independent(self, samples: NDArray[Any], levels: bool) -> None:
         """`ModelError` where the scores of these perturbed inputs depend on the batch around them."""
-        if (size := self.batch_size(samples[0])) > 1:
-            others = np.resize(contrasts(samples[0], samples.dtype, levels)[1], samples.shape)
-            require_independent(lambda batch: self._scores(batch, levels), samples, others, size, self._tolerance)
+        size = self.batch_size(samples[0])
+        require_independent_samples(lambda b: self._scores(b, levels), samples, levels, size, self._tolerance)
 
     @property
     def _tolerance(self) -> float:
@@ -228,8 +227,7 @@ class CallableClassifier:
     def require_independent(self, samples: NDArray[Any], levels: bool) -> None:
         """`ModelError` where what the callable makes of these perturbed inputs depends on the batch around them."""
         size = self.batch_size(samples[0])
-        others = np.resize(np.concatenate(contrasts(samples[0], samples.dtype, levels)), samples.shape)
-        require_independent(lambda batch: self._answer(batch, levels), samples, others, size, COARSE)
+        require_independent_samples(lambda b: self._answer(b, levels), samples, levels, size, COARSE)
 
     def labels(self, batch: NDArray[Any], rows: int, levels: bool) -> Labels:
         """Labels of the first rows."""

@@ -54,7 +54,7 @@ class Sampler:
     def require_independent(self) -> None:
         """`ModelError` where the answer to one of some perturbed x depends on the other rows of its batch."""
         x = self.x.reshape(self.image or -1)
-        count = tried(self.x.size)
+        count = 2 * tried(self.x.size)
         samples = np.zeros((count, *x.shape), self.smoothing.dtype(x))
         stream = Stream(self.key, self.index, PROBE)
         self.smoothing.perturb(self.smoothing.encode(x, self.raw), stream, 0, samples)
