@@ -42,7 +42,7 @@ class Classifier(Protocol):
     def require_one_function(self, samples: NDArray[Any], levels: bool) -> None:
         """`ModelError` where the answer to one of these inputs depends on the others in its batch, or on the moment.
 
-        Or where it is not that of the model's file as it came. `levels`: as of `labels`.
+        Or where it is not that of the model's file as it came. An even number of samples. `levels`: as of `labels`.
         """
         ...
 

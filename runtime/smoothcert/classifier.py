@@ -18,7 +18,7 @@ from .agreement import require_as_given
 from .answers import Classifier, Labels, require_moderate, to_labels
 from .errors import ArgumentError, DataError, ModelError, ProviderError, SmoothcertError, require
 from .graph_checks import shared_scales
-from .independence import COARSE, FINE, contrasts, require_independent
+from .independence import COARSE, FINE, contrasts, require_independent, require_independent_samples
 from .machine import cores
 from .model_file import INPUT, ModelFile, open_model
 from .preprocess import Preprocess, arrange, image_shape, numeric, raw_image, seen
@@ -42,7 +42,7 @@ class OrtClassifier:
     the moment (see `independence`): such a model is no function of its input, and is refused.
 
     Raises `ModelError` (file, graph, output), `ProviderError` (what was asked for did not start, or left its first
-    batch unanswered for `providers.PATIENCE` seconds), `ArgumentError`. Attributes: `sha256` of the file and its
+    batch unanswered for longer than `providers.PATIENCE`), `ArgumentError`. Attributes: `sha256` of the file and its
     external weights, `adapted`: what was changed in memory, `warning`: what could not be, `shape` of one input (None:
     free axis), `classes` (None: the graph does not say), `provider`, `precision`, `threads`, `card`: what an exporter
     wrote into the metadata (class names, training noise, input range, source, ...). External weights are hashed when
@@ -152,9 +152,8 @@ class OrtClassifier:
     def require_one_function(self, samples: NDArray[Any], levels: bool) -> None:
         """`ModelError` where scores depend on the batch around an input, or are not those of the file as it came."""
         require_as_given(self._file, self.preprocess, samples[:_COMPARED], levels)
-        if (size := self.batch_size(samples[0])) > 1:
-            others = np.resize(contrasts(samples[0], samples.dtype, levels)[1], samples.shape)
-            require_independent(lambda batch: self._scores(batch, levels), samples, others, size, self._tolerance)
+        size = self.batch_size(samples[0])
+        require_independent_samples(lambda b: self._scores(b, levels), samples, levels, size, self._tolerance)
 
     @property
     def _tolerance(self) -> float:
@@ -244,8 +243,7 @@ class CallableClassifier:
     def require_one_function(self, samples: NDArray[Any], levels: bool) -> None:
         """`ModelError` where what the callable makes of these perturbed inputs depends on the batch around them."""
         size = self.batch_size(samples[0])
-        others = np.resize(np.concatenate(contrasts(samples[0], samples.dtype, levels)), samples.shape)
-        require_independent(lambda batch: self._answer(batch, levels), samples, others, size, COARSE)
+        require_independent_samples(lambda b: self._answer(b, levels), samples, levels, size, COARSE)
 
     def labels(self, batch: NDArray[Any], rows: int, levels: bool) -> Labels:
         """Labels of the first rows."""

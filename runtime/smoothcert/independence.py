@@ -29,7 +29,8 @@ def contrasts(x: NDArray[Any], dtype: np.dtype[Any], levels: bool) -> tuple[NDAr
     """Rows like x of little range, and as many of great range or offset, (`tried`, *x.shape); the same every time.
 
     Little: nothing, x itself, x at a hundredth of its contrast, noise at a tenth of the range. Great: everything full,
-    one full value, noise over the range, noise over eight times the range. Further rows are mixtures of these.
+    one full value, noise over the range, noise over eight times the range. Further rows are mixtures of these; the
+    great ones lie on the other side of 0, so that sums over a batch change their sign.
     """
     rng = np.random.default_rng(0)
     more = tried(x.size) - 4
@@ -41,9 +42,10 @@ def contrasts(x: NDArray[Any], dtype: np.dtype[Any], levels: bool) -> tuple[NDAr
     little = [0 * own, own, middle + (own - middle) / 100, middle + top / 10 * noise[0]]
     great = [0 * own + top, one, top * (noise[1] + 0.5), middle + 8 * top * noise[2]]
     each = (more, *[1] * x.ndim)
-    for rows, reach in ((little, 0.3), (great, 8.0)):
+    across = -3 * top * (1 if own.mean() >= 0 else -1)
+    for rows, reach, offset in ((little, 0.3, 0.0), (great, 8.0, across)):
         share, spread = rng.random(each), top * rng.uniform(0.02, reach, each)
-        rows.extend(share * own + (1 - share) * rows[0] + spread * rng.standard_normal((more, *x.shape)))
+        rows.extend(offset + share * own + (1 - share) * rows[0] + spread * rng.standard_normal((more, *x.shape)))
     quiet, loud = np.stack(little), np.stack(great)
     if dtype.kind in "iu":
         quiet, loud = np.rint(quiet), np.rint(loud)
@@ -81,6 +83,14 @@ def require_independent(ask: Ask, rows: NDArray[Any], others: NDArray[Any], size
                         "the model's answer for an input depends on the others in its batch (batch statistics?); "
                         "export it for inference, or pass `batch_size=1`"
                     )
+
+
+def require_independent_samples(ask: Ask, samples: NDArray[Any], levels: bool, size: int, tolerance: float) -> None:
+    """`require_independent` for perturbed inputs, an even number: one half beside the other, and beside great rows."""
+    first, second = np.split(samples, 2)
+    great = np.resize(contrasts(first[0], samples.dtype, levels)[1], first.shape)
+    for others in (second, great):
+        require_independent(ask, first, others, size, tolerance)
 
 
 def _require_same(first: Any, second: Any) -> None:

@@ -21,7 +21,8 @@ PROVIDERS = {
 }
 # Ends the process on float16 transformers behind a convolution, in ONNX Runtime 1.31; without it they run.
 _CRASHING = ["FuseFp16InitializerToFp32NodeTransformer"]
-PATIENCE = 120.0  # seconds that a model gets for its first batch, and for being loaded
+# Seconds that a model gets to be loaded, and for its first batch; TensorRT builds its engine meanwhile.
+PATIENCE = {"CPUExecutionProvider": 120.0, "CUDAExecutionProvider": 300.0, "TensorrtExecutionProvider": 3600.0}
 _DISTRIBUTIONS = ("onnxruntime", "onnxruntime-gpu")
 
 
@@ -87,7 +88,7 @@ def start(model: bytes, folder: str, provider: str, tf32: bool) -> Any:
     settings.use_deterministic_compute = True
     settings.log_severity_level = 4
     settings.add_session_config_entry("session.model_external_initializers_file_folder_path", folder)
-    with _watched_load(settings):
+    with _watched_load(settings, PATIENCE[wanted[0][0]]):
         session = ort.InferenceSession(model, settings, providers=wanted, disabled_optimizers=_CRASHING)
     got = session.get_providers()
     if got[0] != wanted[0][0]:
@@ -99,8 +100,8 @@ def start(model: bytes, folder: str, provider: str, tf32: bool) -> Any:
 
 
 @contextmanager
-def _watched_load(settings: Any) -> Iterator[None]:
-    """Loading ends after PATIENCE seconds with a `ProviderError`, where this ONNX Runtime can be told to end it."""
+def _watched_load(settings: Any, patience: float) -> Iterator[None]:
+    """Loading ends after so many seconds with a `ProviderError`, where this ONNX Runtime can be told to end it."""
     if not hasattr(settings, "set_load_cancellation_flag"):
         yield
         return
@@ -110,7 +111,7 @@ def _watched_load(settings: Any) -> Iterator[None]:
         late.set()
         settings.set_load_cancellation_flag(True)
 
-    watch = threading.Timer(PATIENCE, cancel)
+    watch = threading.Timer(patience, cancel)
     watch.daemon = True
     watch.start()
     try:
@@ -119,19 +120,19 @@ def _watched_load(settings: Any) -> Iterator[None]:
         if not late.is_set():
             raise
         raise ProviderError(
-            f"expected ONNX Runtime to load the model within {PATIENCE:g} s, got none; simplify it"
+            f"expected ONNX Runtime to load the model within {patience:g} s, got none; simplify it"
         ) from None
     finally:
         watch.cancel()
 
 
 def first_run(session: Any, outputs: Sequence[str], feed: Mapping[str, Any]) -> list[Any]:
-    """`session.run`, ended after PATIENCE seconds: `ProviderError` then, for a model that loops forever.
+    """`session.run`, ended after its provider's PATIENCE: `ProviderError` then, for a model that loops forever.
 
     For the first runs of a model; the thread that watches would cost later ones time.
     """
-    settings = runtime().RunOptions()
-    watch = threading.Timer(PATIENCE, setattr, (settings, "terminate", True))
+    settings, patience = runtime().RunOptions(), PATIENCE[session.get_providers()[0]]
+    watch = threading.Timer(patience, setattr, (settings, "terminate", True))
     watch.daemon = True
     watch.start()
     try:
@@ -141,7 +142,7 @@ def first_run(session: Any, outputs: Sequence[str], feed: Mapping[str, Any]) -> 
             raise
         shapes = ", ".join(str(np.shape(value)) for value in feed.values())
         raise ProviderError(
-            f"expected an answer to a batch of shape {shapes} within {PATIENCE:g} s, got none; "
+            f"expected an answer to a batch of shape {shapes} within {patience:g} s, got none; "
             "take a smaller `batch_size`, and look for a loop without end in the model"
         ) from None
     finally:

@@ -58,9 +58,10 @@ class Sampler:
         `others`: inputs as the classifier fitted them, which are tried too where they are of the shape and type of x.
         """
         with one_thread():
-            samples = self.samples(PROBE, 0, tried(self.x.size))
+            samples = self.samples(PROBE, 0, 2 * tried(self.x.size))
             alike = [x.astype(samples.dtype) for x in others if (x.shape, x.dtype) == (self.x.shape, self.x.dtype)]
-            self.classifier.require_one_function(np.stack([*alike, *samples]), self.x.dtype == np.uint8)
+            rows = np.stack([*alike, *samples[len(alike) % 2 :]])
+            self.classifier.require_one_function(rows, self.x.dtype == np.uint8)
 
     @property
     def slack(self) -> float:
