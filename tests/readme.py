@@ -172,7 +172,9 @@ def _most_like(line: str, out: tuple[str, ...]) -> str:
     if line.startswith("│"):
         rows = [other for other in out if other.startswith("│") and cells(other)[0] == cells(line)[0]]
         return rows[0] if rows else line
-    found = difflib.get_close_matches(line, [other for other in out if not other.startswith("│")], 1, 0.5)
+    others = [other for other in out if other and not other.startswith("│")]
+    alike = [other for other in others if other.split()[:1] == line.split()[:1]]
+    found = difflib.get_close_matches(line, alike or others, 1, 0.5)
     return found[0] if found else line
 
 
