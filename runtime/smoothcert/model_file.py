@@ -13,7 +13,9 @@ from onnx import TensorProto, helper, numpy_helper
 
 from .documents import typed
 from .errors import ModelError, first_line
-from .graph_checks import inlined, operators, random_operators, require_plausible, tensors
+from .graph_checks import random_operators, require_plausible
+from .graph_functions import inlined
+from .graph_walk import operators, tensors
 from .model_card import ModelCard, damaged, value_of
 from .preprocess import Preprocess, Shape
 from .reading import read_regular

@@ -13,7 +13,7 @@ import onnx
 from onnx import TensorProto
 
 from .errors import ModelError
-from .graph_checks import tensors
+from .graph_walk import tensors
 from .reading import open_regular
 
 _MOST = 1 << 40  # bytes of one file of weights
