@@ -140,6 +140,98 @@ def test_what_a_graph_does_not_show_is_found_by_asking_twice(monkeypatch: pytest
                 certify(OrtClassifier(read_model(content), batch_size=size), Noise(0.1), X, key=1)
 
 
+# --- Names that the runtime gives itself ------------------------------------------------------------------------------
+
+ZEROS = np.zeros(4, np.float32)
+
+
+def _held_dense(name: str) -> bytes:
+    return graph([node("Add", ["x", name], ["y"])], (numpy_helper.from_array(ZEROS, name),))
+
+
+def _held_sparse(name: str) -> bytes:
+    model = onnx.load_from_string(graph([node("Add", ["x", name], ["y"])]))
+    places = numpy_helper.from_array(np.array([0], np.int64), "")
+    values = numpy_helper.from_array(np.zeros(1, np.float32), name)
+    model.graph.sparse_initializer.append(helper.make_sparse_tensor(values, places, [4]))
+    return bytes(model.SerializeToString())
+
+
+def _held_by_a_node(name: str) -> bytes:
+    return graph([node("Neg", ["x"], [name]), node("Neg", [name], ["y"])])
+
+
+def _held_in_a_branch(name: str) -> bytes:
+    held = numpy_helper.from_array(ZEROS, name)
+    both = [_branch(n, [node("Add", ["x", name], [f"{n}_y"])], [held]) for n in "ab"]
+    return graph([node("If", ["on"], ["y"], then_branch=both[0], else_branch=both[1])], (flag("on", True),))
+
+
+def _made_in_a_branch(name: str) -> bytes:
+    both = [_branch(n, [node("Neg", ["x"], [name]), node("Neg", [name], [f"{n}_y"])]) for n in "ab"]
+    return graph([node("If", ["on"], ["y"], then_branch=both[0], else_branch=both[1])], (flag("on", True),))
+
+
+def _in_a_function(name: str) -> bytes:
+    body = [node("Neg", ["a"], [name]), node("Neg", [name], ["b"])]
+    return graph([call("F")], functions=[helper.make_function("local", "F", ["a"], ["b"], body, OPSETS)])
+
+
+def _input_called(name: str) -> bytes:
+    return _renamed("x", name)
+
+
+def _output_called(name: str) -> bytes:
+    return _renamed("y", name)
+
+
+def _never_made(name: str) -> bytes:
+    return graph([node("Add", ["x", name], ["y"])])
+
+
+def _renamed(old: str, new: str) -> bytes:
+    model = onnx.load_from_string(RELU)
+    for value in (*model.graph.input, *model.graph.output):
+        value.name = new if value.name == old else value.name
+    for one in model.graph.node:
+        for names in (one.input, one.output):
+            names[:] = [new if name == old else name for name in names]
+    return bytes(model.SerializeToString())
+
+
+NAMED = [_held_dense, _held_sparse, _held_by_a_node, _held_in_a_branch, _made_in_a_branch, _in_a_function,
+         _input_called, _output_called, _never_made]  # fmt: skip
+RESERVED = ["smoothcert_input", "smoothcert_0", "smoothcert_12", "smoothcert_constant_1", "smoothcert_probe_0"]
+
+
+@pytest.mark.parametrize("place", NAMED, ids=[place.__name__ for place in NAMED])
+def test_names_of_the_runtimes_own_are_refused_wherever_they_are(place: Callable[[str], bytes], tmp_path: Path) -> None:
+    """The value of one of the two would be taken for the other's, without a word."""
+    for name in RESERVED:
+        (tmp_path / "m.onnx").write_bytes(place(name))
+        for way in (read_source, read_model, OrtClassifier):
+            with pytest.raises(ModelError, match=f"expected no name that smoothcert gives itself, got '{name}'"):
+                way(tmp_path / "m.onnx")  # type: ignore[operator]
+    if place is not _never_made:
+        for name in ("smoothcert", "smoothcert_folded_0", "smoothcert_inputs", "smoothcert_weights_0"):
+            OrtClassifier(place(name))  # names that exporters write, or that hide nothing
+
+
+def test_every_name_of_the_runtime_is_reserved() -> None:
+    """What a model behind its input has beyond its own names."""
+    pipeline = Preprocess(mean=(0.5,), std=(0.5,), scale=0.5)
+    for kind in (TensorProto.FLOAT, TensorProto.UINT8):
+        model = onnx.load_from_string(graph([node("Cast", ["x"], ["y"], to=TensorProto.FLOAT)]))
+        model.graph.input[0].type.tensor_type.elem_type = kind
+        file = read_model(model.SerializeToString())
+        behind = onnx.load_from_string(file.with_input(np.dtype(np.int16), True, pipeline)).graph
+        made = {name for one in behind.node for name in (*one.input, *one.output)} - {"x", "y"}
+        assert len(made) >= 8
+        for name in made:
+            with pytest.raises(ModelError, match="gives itself"):
+                read_source(_held_by_a_node(name))
+
+
 # --- Sizes, before memory is taken -----------------------------------------------------------------------------------
 
 

@@ -13,7 +13,8 @@ from numpy.typing import NDArray
 from smoothcert import providers
 from smoothcert.classifier import to_labels
 from smoothcert.errors import ModelError, SmoothcertError, require
-from smoothcert.model_file import INPUT, read_model
+from smoothcert.graph_names import INPUT
+from smoothcert.model_file import read_model
 from smoothcert.providers import reason
 
 from .files import save

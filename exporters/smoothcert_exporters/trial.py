@@ -13,7 +13,8 @@ from onnx import TensorProto, helper
 from smoothcert.agreement import COARSE, Runner, is_coarse, session
 from smoothcert.classifier import to_labels
 from smoothcert.errors import ModelError, ProviderError
-from smoothcert.model_file import INPUT, ModelFile
+from smoothcert.graph_names import INPUT, PROBE
+from smoothcert.model_file import ModelFile
 from smoothcert.preprocess import Preprocess
 from smoothcert.providers import first_run, reason
 from smoothcert.scores import difference
@@ -48,11 +49,11 @@ def observe(
     del graph.output[:]
     del graph.value_info[:]
     for i, name in enumerate(shapes):
-        graph.node.append(helper.make_node("Shape", [name], [f"smoothcert_probe_{i}"]))
-        graph.output.add(name=f"smoothcert_probe_{i}").type.tensor_type.elem_type = TensorProto.INT64
+        graph.node.append(helper.make_node("Shape", [name], [f"{PROBE}_{i}"]))
+        graph.output.add(name=f"{PROBE}_{i}").type.tensor_type.elem_type = TensorProto.INT64
     for name in values:
         graph.output.add(name=name)
-    wanted = [f"smoothcert_probe_{i}" for i in range(len(shapes))]
+    wanted = [f"{PROBE}_{i}" for i in range(len(shapes))]
     file = ModelFile(probe, folder, "", None, tuple(shape[1:]), entry.type.tensor_type.elem_type, "")
     try:
         runner = session(file.with_input(np.dtype(np.float32), False, Preprocess()), folder)

@@ -12,7 +12,8 @@ from onnx import TensorProto
 
 from . import providers
 from .errors import ModelError, ProviderError
-from .model_file import INPUT, ModelFile
+from .graph_names import INPUT
+from .model_file import ModelFile
 from .preprocess import Preprocess
 from .providers import reason
 from .scores import difference

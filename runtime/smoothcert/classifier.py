@@ -18,9 +18,10 @@ from .agreement import require_as_given
 from .answers import Classifier, Labels, require_moderate, to_labels
 from .errors import ArgumentError, DataError, ModelError, ProviderError, SmoothcertError, require
 from .graph_checks import shared_scales
+from .graph_names import INPUT
 from .independence import COARSE, FINE, contrasts, require_independent, require_independent_samples
 from .machine import cores
-from .model_file import INPUT, ModelFile, open_model
+from .model_file import ModelFile, open_model
 from .preprocess import Preprocess, arrange, image_shape, numeric, raw_image, seen
 from .spatial import Raw
 

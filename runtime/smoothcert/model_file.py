@@ -15,6 +15,7 @@ from .documents import typed
 from .errors import ModelError, first_line
 from .graph_checks import random_operators, require_plausible
 from .graph_functions import inlined
+from .graph_names import CONSTANT, INPUT, STEP, require_free_names
 from .graph_walk import operators, tensors
 from .model_card import ModelCard, damaged, value_of
 from .preprocess import Preprocess, Shape
@@ -24,7 +25,6 @@ from .weights import Outside, fingerprint
 _NUMERIC = {TensorProto.FLOAT, TensorProto.FLOAT16, TensorProto.DOUBLE, TensorProto.BFLOAT16, TensorProto.UINT8,
             TensorProto.INT8, TensorProto.INT16, TensorProto.INT32, TensorProto.INT64}  # fmt: skip
 _INTEGERS = {TensorProto.UINT8, TensorProto.INT8, TensorProto.INT16, TensorProto.INT32, TensorProto.INT64}
-INPUT = "smoothcert_input"
 FOLDED = "smoothcert_folded"  # prefix of the names of preprocessing that an exporter put into the graph
 METADATA = "smoothcert.preprocess"  # key of the recipe of `Preprocess`, as JSON, in a model's metadata
 _READABLE = ("a readable ONNX file", ModelError, 1 << 31)  # protobuf's own limit of bytes
@@ -132,15 +132,15 @@ class ModelFile:
             chain += [("Add", np.float32(0.5)), ("Floor", None)]  # to the nearest; a cast would cut off
         if self.elem_type == TensorProto.UINT8:
             chain += [("Max", np.float32(0)), ("Min", np.float32(255))]
-        name = "smoothcert_0"
+        name = f"{STEP}_0"
         nodes = [helper.make_node("Cast", [INPUT], [name], to=TensorProto.FLOAT)]
         for i, (op, value) in enumerate(chain, start=1):
             operands = [name]
             if value is not None:
-                operands.append(f"smoothcert_constant_{i}")
+                operands.append(f"{CONSTANT}_{i}")
                 graph.initializer.append(numpy_helper.from_array(np.asarray(value), operands[1]))
-            nodes.append(helper.make_node(op, operands, [f"smoothcert_{i}"]))
-            name = f"smoothcert_{i}"
+            nodes.append(helper.make_node(op, operands, [f"{STEP}_{i}"]))
+            name = f"{STEP}_{i}"
         nodes.append(helper.make_node("Cast", [name], [inner.name], to=self.elem_type))
         outer = helper.make_tensor_value_info(INPUT, helper.np_dtype_to_tensor_dtype(dtype), None)
         outer.type.tensor_type.shape.CopyFrom(inner.type.tensor_type.shape)
@@ -191,6 +191,7 @@ def read_model(source: Readable, output: str | None = None) -> ModelFile:
 
 def checked(proto: onnx.ModelProto, output: str | None = None, where: str = "the model") -> ModelFile:
     """A graph, its functions written out, as a classifier, without folder and fingerprint; else `ModelError`."""
+    require_free_names(proto, where)
     opset = max((o.version for o in proto.opset_import if o.domain in _STANDARD), default=0)
     if 0 < opset < _OLDEST_OPSET:
         raise ModelError(f"{where}: expected ONNX opset {_OLDEST_OPSET} or newer, got {opset}; export the model again")
@@ -218,7 +219,7 @@ def read_source(source: Readable) -> Source:
     """Any ONNX file, a classifier or not, weights outside it left where they are.
 
     `ModelError` for anything else, for weights that are missing or lie outside the file's folder, and for a graph that
-    would take far more memory than its bytes (see `require_plausible`).
+    would take far more memory than its bytes (see `require_plausible`) or has names that the runtime gives itself.
     """
     if isinstance(source, Source):
         return source
@@ -235,6 +236,7 @@ def read_source(source: Readable) -> Source:
     if not proto.graph.node or not proto.graph.output:
         raise ModelError(f"{where}: expected an ONNX graph with nodes and outputs, got none; export the model again")
     require_plausible(proto, len(content), where)
+    require_free_names(proto, where)
     sha256, outside = fingerprint(proto, content, folder, where)
     return Source(proto, where, folder, sha256, outside)
 
