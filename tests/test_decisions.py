@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import itertools
 import json
 import time
 from collections import Counter
@@ -15,13 +16,13 @@ import numpy as np
 import pytest
 
 from smoothcert import Attack, Brightness, Contrast, Gamma, Noise, Rotation, compose
-from smoothcert.algorithms import Algorithm, Fixed, Predict, Radius, Slices, Target
+from smoothcert.algorithms import Algorithm, Enumerate, Fixed, Predict, Radius, Slices, Target
 from smoothcert.decisions import Decisions, problems
 from smoothcert.evidence import Evidence, Slice
 from smoothcert.report.summary import attack_models
 from smoothcert.runs import LEDGER, RECIPE, RunFolder, differences, run_key
 from smoothcert.sampling import Sampler
-from smoothcert.smoothing import Smoothing
+from smoothcert.smoothing import Enumeration, Smoothing
 
 from .conftest import MODEL, Result
 from .test_calibrated import WIDE, smoothed
@@ -52,14 +53,18 @@ class Votes:
     p: float
     index: int
     rng: np.random.Generator
-    slack: float = 1e-12
+
+    @property
+    def slack(self) -> float:
+        return 1e-12 if "integer" in self.smoothing.attack_models else 0.0
 
     def counts(self, stage: int, first: int, last: int) -> Counter[int]:
         right = int(self.rng.binomial(last - first, self.p))
         return +Counter({3: right, 5: last - first - right})
 
     def evidence(self, mode: str, selection: Any, estimation: Any) -> Evidence:
-        return Evidence(mode, dict(estimation), dict(selection), (), 1, self.index, self.slack, "integer")
+        model = self.smoothing.attack_models[0]
+        return Evidence(mode, dict(estimation), dict(selection), (), 1, self.index, self.slack, model)
 
 
 def sliced(algorithm: Slices, votes: Votes) -> Evidence:
@@ -113,6 +118,33 @@ def test_what_was_written_follows_and_any_change_of_it_does_not(case: str) -> No
         assert decisions.problems(votes)
     assert changed >= 300
     assert any(e["certificate"]["prediction"] == 3 for e in entries)
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_slack_and_attack_model_are_those_of_the_smoothing(case: str) -> None:
+    """Every combination of the two that no input can have, on every algorithm, without data."""
+    algorithm, smoothing = CASES[case]
+    decisions, (entry,) = Decisions(algorithm, smoothing, key=1), ledger(case, 1)
+    honest = set(smoothing.attack_models) - ({"float-unclipped"} if case == "slices" else set())
+    for model, slack in itertools.product(("integer", "float-unclipped", "enumerated"), (0.0, 1e-12)):
+        other = copy.deepcopy(entry)
+        other["evidence"] |= {"attack_model": model, "slack": slack}
+        evidence = Evidence.from_json(other["evidence"])
+        other["certificate"] = algorithm.decide(evidence, smoothing).to_json()
+        allowed = model in honest and (model == "integer" or slack == 0)
+        assert (decisions.problems(other) == []) == allowed, (model, slack)
+
+
+def test_enumerated_votes_are_called_so() -> None:
+    smoothing, algorithm = Enumeration(Attack.of({"brightness": 0.0})), Enumerate()
+    for model in ("enumerated", "integer", "float-unclipped"):
+        evidence = Evidence("enumerate", {3: 1}, {3: 1}, key=1, attack_model=model)
+        entry = {
+            "index": 0,
+            "certificate": algorithm.decide(evidence, smoothing).to_json(),
+            "evidence": evidence.to_json(),
+        }
+        assert (Decisions(algorithm, smoothing, key=1).problems(entry) == []) == (model == "enumerated")
 
 
 def test_what_processors_round_differently_is_no_forgery_and_more_is() -> None:
@@ -172,8 +204,8 @@ OUTPUTS: list[tuple[Any, ...]] = [(), ("--tsv",), ("--evaluation",), ("--fail-un
 
 @pytest.mark.parametrize(
     "change",
-    ["radius", "prediction", "votes", "moved votes", "more votes", "key", "slack", "index", "no evidence",
-     "no certificate", "an error too", "negative votes", "twice", "recipe"],
+    ["radius", "prediction", "votes", "moved votes", "more votes", "key", "slack", "index", "another attacker",
+     "twice", "recipe"],
 )  # fmt: skip
 def test_a_forged_run_is_not_reported(cli: Cli, run: Path, change: str) -> None:
     entries = RunFolder(run).entries()
@@ -193,6 +225,16 @@ def test_a_forged_run_is_not_reported(cli: Cli, run: Path, change: str) -> None:
         assert f"smoothcert: r: {where}" in result.err
         assert "see smoothcert verify r" in result.err
     assert cli("verify", "r").code == 1
+
+
+@pytest.mark.parametrize("change", ["negative slack", "large slack", "an attacker of its own"])
+def test_what_no_run_writes_is_no_line(cli: Cli, run: Path, change: str) -> None:
+    entries = RunFolder(run).entries()
+    entries[2] = edited(entries[2], change)
+    (run / LEDGER).write_text("".join(json.dumps(entry) + "\n" for entry in entries))
+    for verb in ("report", "verify"):
+        result = cli(verb, "r")
+        assert (result.code, "line 3: expected a ledger entry" in result.err) == (2, True)
 
 
 def test_a_forged_run_is_not_continued(cli: Cli, run: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import hashlib
 import io
 import json
 import os
@@ -20,17 +21,19 @@ from typing import Any
 
 import cv2
 import numpy as np
+import onnx
 import pytest
 
 from smoothcert import Brightness, Noise, certify, certify_targets, predict
 from smoothcert.calibration_file import read
 from smoothcert.datasets import open_dataset
-from smoothcert.errors import ArgumentError, CalibrationError, DataError, RunError, SmoothcertError
+from smoothcert.errors import ArgumentError, CalibrationError, DataError, ProviderError, RunError, SmoothcertError
 from smoothcert.evidence import Evidence, Look, Slice
 from smoothcert.job import algorithm_of
 from smoothcert.runs import LEDGER, RECIPE, RunFolder, merge
 from smoothcert.writing import write_atomically
 
+from . import models
 from .conftest import IMAGES, MODEL, Result
 
 Cli = Callable[..., Result]
@@ -492,6 +495,8 @@ def test_recipes_that_are_none(run: Path, cli: Cli, case: str) -> None:
         ('runtime = "onnx', 'runtime = "other', "expected a runtime"),
         ("tf32 = false", "tf32 = true", "expected tf32 = false"),
         ("tf32 = false", "tf32 = false\nbatch_size = 8", "expected a batch_size"),
+        ("tf32 = false", 'tf32 = false\nadapted = ["by hand"]', "expected adapted []"),
+        ('output = "logits"', 'output = "nothing"', "no output 'nothing'"),
     ],
     ids=lambda v: v.split(" = ")[0] if " = " in v else "",
 )
@@ -501,6 +506,58 @@ def test_verify_finds_an_edited_recipe(run: Path, cli: Cli, old: str, new: str, 
     recipe.write_text(recipe.read_text().replace(old, new))
     result = cli("verify", run)
     assert (result.code, words in result.out) == (1, True), result
+
+
+def test_verify_opens_the_model_as_certify_does(run: Path, cli: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A model that no run can have had, or one with other preprocessing than its own, under its own SHA-256."""
+    import tomli_w
+
+    recipe, model = RunFolder(run).recipe(), onnx.load(MODEL)
+    (entry,) = model.graph.input
+    drawn = onnx.helper.make_node("RandomNormalLike", [entry.name], ["drawn"])
+    added = onnx.helper.make_node("Add", [entry.name, "drawn"], ["noisy"])
+    random = onnx.ModelProto()
+    random.CopyFrom(model)
+    for node in random.graph.node:
+        node.input[:] = ["noisy" if name == entry.name else name for name in node.input]
+    nodes = [drawn, added, *random.graph.node]
+    del random.graph.node[:]
+    random.graph.node.extend(nodes)
+    own = onnx.ModelProto()
+    own.CopyFrom(model)
+    del own.metadata_props[:]
+    own.metadata_props.add(key="smoothcert.preprocess", value=json.dumps({"mean": [0.5]}))
+    for changed, words in ((random, "draws random numbers"), (own, "expected preprocess {'mean': [0.5]")):
+        Path("m.onnx").write_bytes(changed.SerializeToString())
+        recipe["model"] |= {"path": "m.onnx", "sha256": hashlib.sha256(Path("m.onnx").read_bytes()).hexdigest()}
+        (run / RECIPE).write_text(tomli_w.dumps(recipe))
+        result = cli("verify", run)
+        assert (result.code, words in result.out) == (1, True), result.out
+
+    def late(*_: object) -> None:
+        raise ProviderError("no answer")
+
+    monkeypatch.setattr("smoothcert.verify.open_model", late)
+    assert "not checked: model: no answer" in cli("verify", run).out
+
+
+@pytest.mark.parametrize("named", [(), ("--output", "scores")], ids=["found", "named"])
+def test_an_adapted_model_is_the_runs_however_its_output_was_chosen(
+    cli: Cli, few_digits: Path, named: tuple[str, ...]
+) -> None:
+    model = onnx.load_from_string(models.linear((1, 32, 32), np.ones((1024, 10)), np.zeros(10)))
+    scores = model.graph.output[0].name
+    model.graph.node.add(op_type="Identity", input=[scores], output=["scores"])
+    model.graph.node.add(op_type="ArgMax", input=[scores], output=["label"]).attribute.add(name="axis", i=1, type=2)
+    del model.graph.output[:]
+    model.graph.output.extend([models.value("scores", 1, ("N", 10)), models.value("label", 7, ("N", 1))])
+    Path("two.onnx").write_bytes(model.SerializeToString())
+    options = ("--smooth", "noise=0.5", "--n", 100, "--limit", 1, "-q", "--run", "two", *named)
+    done = cli("certify", "two.onnx", "six.npz", *options)
+    assert done.code == 0, done.err
+    assert ("adapted" in RunFolder(Path("two")).recipe()["model"]) == (not named)
+    done = cli("verify", "two")
+    assert done.code == 0, done.out
 
 
 def test_a_recipe_says_nothing_beyond(run: Path, cli: Cli) -> None:

@@ -373,6 +373,14 @@ def edited(entry: dict[str, Any], change: str) -> dict[str, Any]:
             evidence["key"] = "0" * 16
         case "slack":
             evidence["slack"] = 0.0
+        case "negative slack":
+            evidence["slack"] = -1e-9
+        case "large slack":
+            evidence["slack"] = 0.1
+        case "another attacker":
+            evidence["attack_model"] = "enumerated"
+        case "an attacker of its own":
+            evidence["attack_model"] = "every attack there is"
         case "attack model":
             evidence["attack_model"] = "float-unclipped"
         case "input":

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from .algorithms import Algorithm
+from .algorithms import Algorithm, Slices
 from .errors import RunError
 from .evidence import Evidence
 from .job import algorithm_of
@@ -42,6 +42,8 @@ class Decisions:
             return ["the votes were not drawn under this run's key"]
         if evidence.mode != self.algorithm.recipe["mode"]:
             return [f"expected votes of mode {self.algorithm.recipe['mode']}, got {evidence.mode}"]
+        if wrong := self._misattributed(evidence):
+            return [wrong]
         decided = self._decided(evidence)
         if isinstance(decided, str):
             return [decided]
@@ -50,6 +52,15 @@ class Decisions:
             for name in decided | written
             if not _same(written.get(name), decided.get(name))
         ]
+
+    def _misattributed(self, evidence: Evidence) -> str:
+        """Why the smoothing's draws speak of no such attacker, or have no such slack; empty where they do."""
+        known = ("integer",) if isinstance(self.algorithm, Slices) else self.smoothing.attack_models
+        if evidence.attack_model not in known:
+            return f"expected attack_model {' or '.join(known)}, got {evidence.attack_model}"
+        if evidence.slack and evidence.attack_model != "integer":
+            return f"expected no slack with attack_model {evidence.attack_model}, got {evidence.slack:g}"
+        return ""
 
     def _decided(self, evidence: Evidence) -> dict[str, Any] | str:
         """The certificate as the ledger holds it, or why there is none."""

@@ -14,6 +14,7 @@ Positive = Annotated[int, Meta(ge=1, le=2**63 - 1)]
 Number = Annotated[float, Meta(ge=-1e300, le=1e300)]
 Sha256 = Annotated[str, Meta(pattern="^[0-9a-f]{64}$")]
 Key = Annotated[str, Meta(pattern="^[0-9a-f]{1,16}$")]
+AttackModel = Literal["integer", "float-unclipped", "enumerated"]
 Option = str | bool | int | float
 Look = tuple[Whole, Annotated[int, Meta(ge=-1, le=2**63 - 1)], Whole]
 
@@ -47,8 +48,8 @@ class Evidence(TypedDict):
     looks: list[Look]
     key: Key
     index: Whole
-    slack: Number
-    attack_model: str
+    slack: Annotated[float, Meta(ge=0, le=1e-3)]  # 1e-14 for each value of the input, and less
+    attack_model: AttackModel
     errors: NotRequired[list[tuple[Number, Number]]]
     slices: NotRequired[list[tuple[Number, Number, list[Look]]]]
 
@@ -164,7 +165,7 @@ class RecipeTable(TypedDict):
     smoothing: Smoothing
     algorithm: Algorithm
     selection: Selection
-    attack_model: NotRequired[str]
+    attack_model: NotRequired[AttackModel]
     calibration: NotRequired[Path]
     host: NotRequired[dict[str, Any]]
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,10 +13,10 @@ from .algorithms import Predict, Slices
 from .calibration_file import read_calibration
 from .datasets import Dataset, loaded, open_dataset
 from .decisions import attack_models, problems, recipe_problems
-from .errors import ArgumentError, CalibrationError, DataError, ModelError, RunError
+from .errors import ArgumentError, CalibrationError, DataError, ModelError, ProviderError, RunError
 from .evidence import Evidence
 from .job import algorithm_of
-from .model_file import open_model, read_proto
+from .model_file import ModelFile, Source, open_model, read_source
 from .preprocess import Preprocess, Shape, raw_image, seen
 from .providers import PROVIDERS
 from .runs import RECIPE, Entry, Recipe, RunFolder, chosen
@@ -75,21 +76,36 @@ def _check_model(recipe: Recipe, path: Path, wrong: list[str], unchecked: list[s
     if not path.exists():
         unchecked.append(f"model: {path} is not there; pass --model")
         return None
+    said = recipe["model"]
     try:
-        _, got, _ = read_proto(path, str(path))
+        source = read_source(path)
+        if source.sha256 != said["sha256"]:
+            wrong.append(f"model: expected SHA-256 {said['sha256']}, got {source.sha256} for {path}")
+            return None
+        file = _opened(source, said)
+        own = file.preprocess
+    except ProviderError as error:
+        unchecked.append(f"model: {error}")
+        return None
     except ModelError as error:
         wrong.append(f"model: {error}")
         return None
-    if got != recipe["model"]["sha256"]:
-        wrong.append(f"model: expected SHA-256 {recipe['model']['sha256']}, got {got} for {path}")
-    try:
-        file = open_model(path, recipe["model"]["output"])
-    except ModelError:  # refused by this version, or hashed otherwise
-        return None
-    said = recipe["model"]["precision"]
-    if file.precision != said:
-        wrong.append(f"model: expected precision {file.precision}, that of {path}, got {said} in the recipe")
+    known: dict[str, Any] = {"precision": file.precision, "adapted": list(file.adapted)}
+    known |= {} if own is None else {"preprocess": own.recipe}
+    for name, value in known.items():
+        if (got := said.get(name, [])) != value:
+            wrong.append(f"model: expected {name} {value}, that of {path}, got {got} in the recipe")
     return file.shape
+
+
+def _opened(source: Source, said: Mapping[str, Any]) -> ModelFile:
+    """The model as the run opened it: its output found by a trial, where naming it adapts the file otherwise."""
+    file = open_model(source, said["output"])
+    if list(file.adapted) != said.get("adapted", []):
+        with suppress(ModelError):
+            found = open_model(source)
+            return found if found.output == said["output"] else file
+    return file
 
 
 def _strange(model: Mapping[str, Any]) -> Iterator[str]:

@@ -143,6 +143,11 @@ class Smoothing(ABC):
         ((_, ends),) = self.ball(radius)
         return None if self.main and self.main.kind == "norm" else (ends.low, ends.high)
 
+    @property
+    def attack_models(self) -> tuple[str, ...]:
+        """What `attack_model` may say, whatever the input."""
+        return ("integer", "float-unclipped") if all(part.whole for part in self.parts) else ("float-unclipped",)
+
     def attack_model(self, x: NDArray[Any]) -> str:
         """`integer` where 8-bit inputs stay whole numbers all along, else `float-unclipped`."""
         return "integer" if pipeline.is_integer(self.parts, x) else "float-unclipped"

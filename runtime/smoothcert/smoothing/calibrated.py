@@ -194,6 +194,10 @@ class Calibrated(Smoothing):
         ends = {name: [by[name].coordinate(value) / by[name].scale for value in (r.low, r.high)] for name, r in attack}
         return math.hypot(*(max(map(abs, both)) for both in ends.values()))
 
+    @property
+    def attack_models(self) -> tuple[str, ...]:
+        return ("integer",)
+
     def attack_model(self, x: NDArray[Any]) -> str:
         """Always `integer`: what an attacker's 8-bit pipeline rounds and cuts off is in the error."""
         return "integer"

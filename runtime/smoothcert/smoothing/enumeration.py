@@ -39,6 +39,7 @@ class Enumeration(Smoothing):
     border: str = "black"
     parts: ClassVar[tuple[Part, ...]] = ()
     guarantee: ClassVar[Guarantee] = "enumerated"
+    attack_models: ClassVar[tuple[str, ...]] = ("enumerated",)
 
     def __post_init__(self) -> None:
         require_name("border", self.border, WARP_BORDERS)
