@@ -282,7 +282,7 @@ def calibration(images: NDArray[np.uint8], strategy: str) -> Calibration:
     )
 
 
-@pytest.mark.parametrize("strategy", ["dataset-worst", "input-sampling"])
+@pytest.mark.parametrize("strategy", ["dataset-sampling", "input-global"])
 @pytest.mark.parametrize("attack", [None, {"rotation": (-2, 1)}], ids=["radius", "attack"])
 def test_calibrated_rotation(cli: Cli, few_digits: Path, strategy: str, attack: dict[str, Any] | None) -> None:
     with np.load(few_digits) as archive:

@@ -552,6 +552,12 @@ def test_a_model_that_loops_for_ever_is_ended(monkeypatch: pytest.MonkeyPatch) -
 # --- Messages --------------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.parametrize("model", [123, None, 0.5, lambda batch: batch], ids=lambda value: type(value).__name__)
+def test_what_is_no_model_is_named(model: Any) -> None:
+    with pytest.raises(ArgumentError, match=r"^model: expected a path, bytes or an opened model, got "):
+        OrtClassifier(model)
+
+
 def test_preprocessing_as_keywords_is_told_what_to_write() -> None:
     content = RELU
     for name in ("mean", "std", "scale", "layout", "spatial"):

@@ -76,6 +76,42 @@ def test_a_single_vote_that_was_moved_is_found(cli: Cli, few_digits: Path) -> No
     assert redraw(folder, 2).wrong == ()  # the first and the last
 
 
+def test_base_classes_and_errors_are_asked_again(cli: Cli, few_digits: Path) -> None:
+    """A class that was never answered, and an input that was hidden behind an error: `verify` alone sees neither."""
+    folder = run(cli, "fixed")
+    entries = folder.entries()
+    entries[1]["base"] = (entries[1]["base"] + 1) % 10
+    hidden = {name: entries[4][name] for name in ("index", "name", "label", "input", "seconds")}
+    entries[4] = hidden | {"error": "six.npz[4]: cannot be read"}
+    (folder.path / "ledger.jsonl").write_text("".join(json.dumps(e) + "\n" for e in entries))
+    assert cli("verify", "r").code == 0
+    base, error = redraw(folder, 6).wrong
+    assert base.startswith("input 1: the base classifier's class is ")
+    assert error == "input 4: the error does not come again: six.npz[4]: cannot be read"
+
+
+def test_an_error_that_comes_again_is_no_problem(cli: Cli, tmp_path: Path) -> None:
+    x = np.zeros((3, 32, 32), np.float32)
+    x[1, 0, 0] = np.nan
+    np.savez("six.npz", x=x, y=np.zeros(3, int))
+    done = cli("certify", MODEL, "six.npz", "--smooth", "noise=0.5", *MODES["fixed"], "--run", "r", "-q")
+    assert sum("error" in entry for entry in RunFolder(Path("r")).entries()) == 1, done.err
+    verdict = redraw(RunFolder(Path("r")), 3)
+    assert (verdict.entries, verdict.wrong) == (3, ())
+
+
+def test_one_reason_is_said_once(cli: Cli, few_digits: Path) -> None:
+    run(cli, "fixed")
+    few_digits.rename("moved.npz")
+    done = cli("verify", "r", "--redraw", 3)
+    assert (done.code, done.out.count("is not there"), done.out.count("pass --data"), "`" in done.out) == (
+        3,
+        1,
+        1,
+        False,
+    )
+
+
 def test_what_cannot_be_drawn_again_is_said(
     cli: Cli, few_digits: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:

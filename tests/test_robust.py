@@ -380,6 +380,53 @@ def test_resigned_calibrations(calibration: tuple[dict[str, Any], bytes], tmp_pa
         assert str(path) in str(error.value)
 
 
+@pytest.mark.parametrize("strategy", ["dataset-sampling", "dataset-worst", "input-sampling", "input-global"])
+def test_resigned_calibrations_that_contradict_themselves(strategy: str, tmp_path: Path) -> None:
+    """An interval of attacks is not certified from errors at points, nor a grid from others than its points."""
+    from smoothcert.calibration_file import read_calibration
+    from smoothcert.smoothing import Attack, Calibration, Rotation, Translation
+    from smoothcert_calibration.measure import measure
+    from smoothcert_calibration.plan import plan_of
+
+    np.savez(tmp_path / "d.npz", x=RNG.integers(0, 256, (3, 12, 12, 1), np.uint8))
+    data, on_grid = open_dataset(tmp_path / "d.npz"), strategy in ("dataset-worst", "input-sampling")
+    points = (3,) if on_grid else ()
+    limits = {"rotation": (-10, 10, *points), "translation": (0, 2, *points)}
+    options = {"evaluations": 100} if strategy == "input-global" else {"draws": 2}
+    parts = Rotation(5.0), Translation(1.0, interpolation="bilinear")
+    plan = plan_of(data, "d.npz", parts, Attack.of(limits), strategy=strategy, **options)  # type: ignore[arg-type]
+    measure(plan, data, tmp_path / "c.cal")
+    line, _, body = (tmp_path / "c.cal").read_bytes().partition(b"\n")
+    head = json.loads(line)
+    honest = read_calibration(tmp_path / "c.cal")
+    assert Calibration.of(honest.recipe).recipe == honest.recipe
+    turn, shift = head["attack"]["rotation"], head["attack"]["translation"]
+    others = [
+        {"rotation": {"low": -180.0, "high": 180.0}, "translation": shift},
+        {"rotation": {"low": -10.0, "high": 10.0, "points": 5}, "translation": shift},
+        {"rotation": {"low": -11.0, "high": 11.0, "points": 3}, "translation": shift},
+        {"rotation": turn, "translation": {"low": 0.0, "high": 3.0, "points": 3}},
+        {"rotation": {"low": -10.0, "high": 10.0}, "translation": {"low": 0.0, "high": 2.0}},
+        {"translation": shift, "rotation": turn},
+    ]
+    cases = [{**head, "attack": attack} for attack in (others if on_grid else others[1:4])]
+    swapped = {"dataset-worst": "dataset-sampling", "input-sampling": "input-global"}
+    swapped |= {there: here for here, there in swapped.items()}
+    cases += [{**head, "strategy": swapped[strategy]}, {**head, "draws": 7}]
+    listed = head.get("attacks", [])
+    cases += [{**head, "attacks": attacks} for attacks in ([*listed, *listed[:1]], [[0.0, [0.0, 0.0]]], listed[::-1])]
+    cases += [without(head, "attacks")] if on_grid else []
+    for changed in cases:
+        if not on_grid and changed.get("attacks") == []:
+            continue
+        (tmp_path / "c.cal").write_bytes(signed(changed, body))
+        with pytest.raises(CalibrationError) as error:
+            read_calibration(tmp_path / "c.cal")
+        assert "\n" not in str(error.value)
+    with pytest.raises(ArgumentError, match="calibration: expected an attack with"):
+        Calibration.of({**honest.recipe, "strategy": swapped[strategy]})
+
+
 def test_a_truncated_calibration_is_no_interrupt(
     cli: Cli, few_digits: Path, calibration: tuple[dict[str, Any], bytes]
 ) -> None:

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import itertools
 import math
 from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
 from smoothcert.noise import Stream, uniform
-from smoothcert.smoothing import Attack, Grid, Part, Range
+from smoothcert.smoothing import Attack, Part, Range
+from smoothcert.smoothing.grid import product
 
 
 def axes(part: Part) -> int:
@@ -37,4 +37,4 @@ def drawn_attack(parts: tuple[Part, ...], attack: Attack, stream: Stream) -> tup
 
 def grid(parts: tuple[Part, ...], attack: Attack) -> tuple[tuple[Any, ...], ...]:
     """Every combination of the points of the ranges' grids."""
-    return tuple(itertools.product(*(Grid(part.name, r).points for part, (_, r) in zip(parts, attack, strict=True))))
+    return product((part.name, r) for part, (_, r) in zip(parts, attack, strict=True))

@@ -95,7 +95,7 @@ class Plan:
     @property
     def on_grid(self) -> bool:
         """Whether every attack of a grid is measured for each input."""
-        return self.strategy in ("dataset-worst", "input-sampling")
+        return self._calibration.on_grid
 
     @property
     def per_input(self) -> bool:

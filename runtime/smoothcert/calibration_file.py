@@ -21,12 +21,13 @@ from scipy.special import ndtr
 
 from .confidence import upper_confidence_bound
 from .documents import json_value, typed, understood
-from .errors import CalibrationError
+from .errors import CalibrationError, require
 from .limits import CALIBRATION_BYTES, HEAD_BYTES
 from .reading import read_regular, require_decodable
 from .schema import Head, Sha256
 from .smoothing import Attack, Calibration
 from .smoothing.calibration import ErrorBounds
+from .smoothing.grid import Grid, product
 from .spatial import Spatial
 
 FORMAT, VERSION = "smoothcert-calibration", 1
@@ -65,7 +66,7 @@ class CalibrationFile:
             bounds=() if head["strategy"].startswith("input") else self.bounds(),
             inputs={sha256: self.bounds_of(i) for i, sha256 in enumerate(head.get("inputs", ()))},
             parts=tuple(pipeline["parts"]),
-        )
+        ).require_points()
 
     @property
     def worst(self) -> NDArray[np.float32]:
@@ -132,7 +133,24 @@ def read(path: str | os.PathLike[str]) -> CalibrationFile:
         raise CalibrationError(f"{path}: its checksum does not fit: truncated or edited; calibrate again")
     with understood(f"{path}, its head", "what a calibration says", CalibrationError, "calibrate again"):
         typed(head, Head)
+        _require_measured(head)
     return CalibrationFile(head, _errors(str(path), head, body))
+
+
+def _require_measured(head: Mapping[str, Any]) -> None:
+    """`ArgumentError` unless the draws and attacks that a head names are those that its shape counts."""
+    attack = Attack.of(head["attack"])
+    ranges = attack.ranges if attack.is_grid else ()
+    count = math.prod(len(Grid(name, r).points) for name, r in ranges)
+    got = [head["draws"], len(head.get("attacks", [()]))]
+    require(
+        got == head["shape"][1:] == [head["draws"], count],
+        f"expected {head['draws']} draws and {count} attacks, got shape {head['shape']}",
+    )
+    columns, expected = zip(*head.get("attacks", ()), strict=True), zip(*product(ranges), strict=True)
+    pairs = zip(columns, expected, strict=True)
+    same = all(np.shape(a) == np.shape(b) and np.allclose(a, b, 1e-12, 1e-15) for a, b in pairs)
+    require(same, "expected the attacks of the grid, got others")
 
 
 def _errors(where: str, head: Mapping[str, Any], body: bytes) -> NDArray[np.float32]:

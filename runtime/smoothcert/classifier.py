@@ -66,6 +66,8 @@ class OrtClassifier:
         most = 4 * cores()
         require(threads is None or 0 < threads <= most, f"threads: expected 1 to {most} on this machine, got {threads}")
         require(batch_size is None or batch_size > 0, f"batch_size: expected at least 1, got {batch_size}")
+        readable = isinstance(model, str | os.PathLike | bytes | ModelFile)
+        require(readable, f"model: expected a path, bytes or an opened model, got {model!r:.99}")
         self._file = model if isinstance(model, ModelFile) else open_model(model, output)
         fixed = self._file.batch
         if batch_size and fixed and batch_size != fixed:

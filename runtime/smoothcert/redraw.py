@@ -10,19 +10,19 @@ import numpy as np
 from . import providers
 from .algorithms import Algorithm
 from .classifier import OrtClassifier
-from .datasets import Dataset
-from .errors import DataError, ModelError, ProviderError, require
+from .datasets import Dataset, loaded
+from .errors import DataError, ModelError, ProviderError, SmoothcertError, require
 from .evidence import Evidence
-from .job import algorithm_of
+from .job import algorithm_of, base_label
 from .reopen import classifier_of, data_of
 from .runs import Entry, Recipe, RunFolder, run_key
 from .sampling import Sampler
-from .smoothing import smoothing_of
+from .smoothing import Calibrated, smoothing_of
 from .verify import Verdict
 
 
 def redraw(folder: RunFolder, count: int, model: Path | None = None, data: Path | None = None) -> Verdict:
-    """Sample `count` inputs again, evenly over those with evidence: what is wrong with their votes.
+    """Sample `count` inputs again, evenly over all of the ledger: what is wrong with votes, base classes and errors.
 
     Draws depend on the recipe alone, so all of an input's evidence must come again, exactly: on the provider and with
     the versions of ONNX Runtime and OpenCV that the run had. With others the votes are not compared. `model` and
@@ -30,7 +30,7 @@ def redraw(folder: RunFolder, count: int, model: Path | None = None, data: Path 
     """
     require(count > 0, f"redraw: expected at least 1 input, got {count}")
     recipe = folder.recipe()
-    entries = [entry for entry in folder.entries() if "evidence" in entry]
+    entries = folder.entries()
     if reason := _another_machine(recipe):
         return Verdict(0, (), (f"votes were not drawn again: {reason}",))
     try:
@@ -53,19 +53,37 @@ def _another_machine(recipe: Recipe) -> str:
 
 def _problem(recipe: Recipe, entry: Entry, algorithm: Algorithm, classifier: OrtClassifier, data: Dataset) -> str:
     index = entry["index"]
+    if "error" in entry:
+        return _error_problem(recipe, entry, algorithm, classifier, data)
     try:
         written = Evidence.from_json(entry["evidence"])
         smoothing = smoothing_of(recipe["smoothing"]).of_evidence(written)
-        example = data.load(index)
+        example = loaded(data, index)
         sampler = Sampler.of(classifier, smoothing, example.x, run_key(recipe), index)
-        drawn = algorithm.draw(sampler)
+        drawn, base = algorithm.draw(sampler), base_label(classifier, example)
     except (ModelError, DataError) as error:
         return f"input {index}: its votes cannot be drawn again: {error}"
     except (AttributeError, KeyError, TypeError):
         return f"input {index}: the evidence cannot be read"
+    if base != entry.get("base", base):
+        return f"input {index}: the base classifier's class is {entry['base']} in the ledger, {base} asked again"
     if drawn.to_json() == written.to_json():
         return ""
     counts = [dict(sorted(votes.items())) for votes in (written.estimation, drawn.estimation)]
     if counts[0] == counts[1]:
         return f"input {index}: the votes come again, but not the rest of the evidence"
     return f"input {index}: the votes are {counts[0]} in the ledger, {counts[1]} drawn again"
+
+
+def _error_problem(recipe: Recipe, entry: Entry, algorithm: Algorithm, classifier: OrtClassifier, data: Dataset) -> str:
+    """That an input which failed does not fail any more: it may have been left out for its answer."""
+    try:
+        example = loaded(data, entry["index"])
+        smoothing = smoothing_of(recipe["smoothing"])
+        if isinstance(smoothing, Calibrated) and smoothing.calibration.per_input:
+            return ""  # the input may have no bounds, which stand in the calibration file alone
+        algorithm.draw(Sampler.of(classifier, smoothing, example.x, run_key(recipe), entry["index"]))
+        base_label(classifier, example)
+    except (SmoothcertError, MemoryError):
+        return ""
+    return f"input {entry['index']}: the error does not come again: {entry['error']}"

@@ -47,9 +47,10 @@ def verify(
     verdict = verify_run(RunFolder(run), model, data, calibration)
     if redraw is not None:
         again = draw_again(RunFolder(run), redraw, model, data)
-        verdict = replace(
-            verdict, wrong=(*verdict.wrong, *again.wrong), unchecked=(*verdict.unchecked, *again.unchecked)
-        )
+        moved = {"model": "--model", "data": "--data"}
+        undrawn = tuple(opt.as_options(line, moved, named=False) for line in again.unchecked)
+        known = tuple(line for line in verdict.unchecked if not any(line in other for other in undrawn))
+        verdict = replace(verdict, wrong=(*verdict.wrong, *again.wrong), unchecked=(*known, *undrawn))
         print(f"{again.entries} inputs drawn again")
     for line in verdict.unchecked:
         print(f"not checked: {line}")

@@ -57,6 +57,21 @@ class Calibration:
         require(sound, "calibration: expected errors >= 0, each with a probability, got others; measure again")
 
     @property
+    def on_grid(self) -> bool:
+        """Whether every attack of a grid was measured, and nothing between."""
+        return self.strategy in ("dataset-worst", "input-sampling")
+
+    def require_points(self) -> Calibration:
+        """The calibration itself; `ArgumentError` unless its attack has points in every range, or in none, as measured.
+
+        An interval of attacks is not certified from errors that were measured at points.
+        """
+        fits = all((r.points is not None) == self.on_grid for _, r in self.attack)
+        want = "points in every range" if self.on_grid else "no points, for it measures intervals"
+        require(fits, f"calibration: expected an attack with {want} with {self.strategy}, got {self.attack}")
+        return self
+
+    @property
     def per_input(self) -> bool:
         """Whether each input has bounds of its own."""
         return self.strategy.startswith("input")
@@ -84,7 +99,7 @@ class Calibration:
         values["spatial"] = Spatial.of(values["spatial"])
         values["sizes"] = tuple((int(least), int(most)) for least, most in values["sizes"])
         values["bounds"] = tuple((float(bound), float(e)) for bound, e in values["bounds"])
-        return Calibration(**values)
+        return Calibration(**values).require_points()
 
     def require_parts(self, parts: tuple[Part, ...]) -> None:
         """`CalibrationError` where the file measured other parts."""

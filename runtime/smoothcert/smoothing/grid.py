@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import itertools
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
@@ -83,6 +84,11 @@ class Grid:
         off = abs(found - nearest) > self._near(found)
         outside = is_planar(self.name) and np.hypot(*nearest.T) > self.range.high * _EDGE
         return bool(np.any(off) or np.any(outside))
+
+
+def product(ranges: Iterable[tuple[str, Range]]) -> tuple[tuple[Any, ...], ...]:
+    """Every combination of the points of the ranges' grids, the last parameter's first."""
+    return tuple(itertools.product(*(Grid(name, r).points for name, r in ranges)))
 
 
 def listed(name: str, r: Range) -> tuple[Any, ...] | None:
