@@ -200,7 +200,7 @@ def test_a_report_refuses_what_it_would_drop(cli: Cli, finished: Path, options: 
 def test_a_prediction_has_no_radii(cli: Cli, few_digits: Path) -> None:
     result = cli("predict", MODEL, "six.npz", *RUN, "-q", "--run", "p")
     assert "certified" not in result.out
-    assert "radius" not in result.out
+    assert "┃ radius" not in result.out
     assert "┃ smoothed accuracy ┃" in result.out
     for asked in (("--radii", "0.5"), ("--fail-under", "0.5=0.1")):
         assert "radii: expected none, or 0, for a run of predict" in cli("report", "p", *asked).err
