@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -249,3 +250,21 @@ def test_a_classifier_of_an_old_file_answers_as_it_did() -> None:
     images = RNG.random((20, 1, 4, 3)).astype(np.float32)
     found = OrtClassifier(proto.SerializeToString()).labels(images, 20, levels=False)
     assert (found == answers(proto, images).argmax(axis=1)).all()
+
+
+def test_every_input_of_a_run_is_asked_of_the_file_too() -> None:
+    """An adapted model whose file says otherwise of one input alone: that input fails, the others have their answer."""
+    opened = open_model(graph([node("MatMul", ["x", "W"], ["y"])]).SerializeToString())
+    assert opened.given is not None
+    bias = {"far": np.float32(9), "much": np.float32([0, 1e4, 0])}
+    nodes = [node("MatMul", ["x", "W"], ["z"]), node("ReduceMax", ["x"], ["m"], axes=[1], keepdims=1)]
+    nodes += [node("Greater", ["m", "far"], ["g"]), node("Cast", ["g"], ["k"], to=FLOAT)]
+    nodes += [node("Mul", ["k", "much"], ["b"]), node("Add", ["z", "b"], ["y"])]
+    other = graph(nodes, constants=bias, opsets=(("", 17),))
+    classifier = OrtClassifier(replace(opened, given=other), threads=1)
+    rows = np.abs(RNG.standard_normal((9, 12))).astype(np.float32)
+    assert [classifier.answer(x) for x in rows] == answers(opened.given, rows).argmax(axis=1).tolist()
+    rows[3] = 10 * (W[:, 0] - W[:, 1])
+    rows[3, 0] = max(rows[3, 0], 10)
+    with pytest.raises(ModelError, match="to this input, its file 1;"):
+        classifier.answer(rows[3])
