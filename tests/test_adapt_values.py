@@ -271,7 +271,7 @@ def test_what_is_another_function_beside_other_rows(
     make: Callable[[Build], str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Left as it came by the graph alone: with a trial that lets all pass."""
-    monkeypatch.setattr(trial.Trial, "check", lambda *_: None)
+    monkeypatch.setattr(trial.Trial, "check", lambda *_, **__: None)
     g = Build(1)
     assert adapt(scored(g, make(g))).batch == 1
 

@@ -6,18 +6,19 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import onnx
-from onnx import inliner, version_converter
 
 from smoothcert.errors import ModelError, ProviderError, first_line, require
+from smoothcert.graph_functions import inlined, standing
 from smoothcert.model_file import checked
 
+from .conversion import inlined_by_conversion, upgraded
 from .dynamic_batch import free_batch
 from .folding import constant_nodes, fold_batch_norm, fold_constants
 from .graph import Array, CannotAdapt, constants, inputs, opset, prune, set_shape, static_shape
 from .outputs import drop_dead_inputs, keep_output, scores_output, unzip, wide, widen
 from .parity import BATCHES
 from .shapes import loose
-from .trial import Trial, input_shape, observe
+from .trial import Trial, input_shape, observe, runner
 
 _OLDEST = 8  # opset from which the runtime takes a file
 _MODERN = 18  # opset that an older file is upgraded to
@@ -49,16 +50,16 @@ def adapt(
     from the graph; and every change is tried against the graph given, on random and hard inputs and on `examples`
     (n, *shape of one input), values as the graph takes them: scores within 1e-5 at its own batch size, the same for
     every row at batches of 1, 2 and 17. A change that fails is not made. The same bytes every time. Raises `ModelError`
-    for what is no classifier that can be certified.
+    for what is no classifier that can be certified, and where what must change (opset, functions) fails the trial.
     """
     work = _copy(proto)
-    changes = _settle(work, folder, output)
+    changes, before = _settle(work, folder, output)
     (value,) = work.graph.output
     original = _copy(work)
     entry = inputs(work.graph)[0]
     declared = (static_shape(entry) or (None,))[0]
     shape = input_shape(work)
-    given = proto if len(inputs(proto.graph)) == 1 and not wide(proto) else original
+    given = proto if _runs_alone(proto) else before
     mixing = _mixing(work, declared)
     if shape is None:
         if mixing and declared is None:
@@ -66,6 +67,8 @@ def adapt(
         return Adapted(work, changes, declared, _free_axes(declared), given)
     require(examples is None or examples.shape[1:] == shape, f"examples: expected inputs of shape {shape}")
     trial = Trial(given, folder, value.name, shape, declared, examples)
+    if work != given:
+        _require_kept(trial, work, declared or 1)
     if declared is None and not mixing and not trial.breaks(work):
         work, more = _folded(work, folder, shape, trial, batch=2)
         return Adapted(work, (*changes, *more), None, "", given)
@@ -97,6 +100,24 @@ def _mixing(proto: onnx.ModelProto, declared: int | None) -> bool:
     return bool(found)
 
 
+def _runs_alone(proto: onnx.ModelProto) -> bool:
+    """Whether the graph can be asked as it came: one input, and scores that numpy knows."""
+    return len(inputs(proto.graph)) == 1 and not wide(proto)
+
+
+def _require_kept(trial: Trial, work: onnx.ModelProto, size: int) -> None:
+    """`ModelError` unless what had to change left the scores as they were, at the file's own batch size."""
+    try:
+        trial.check(work, (size,), other_kernels=True)
+    except ProviderError:
+        raise
+    except ModelError as error:
+        raise ModelError(
+            f"written with one input and an opset of {_OLDEST} or newer, the model answers otherwise than its file "
+            f"({first_line(error)}); export it again with opset {_MODERN} by its own framework"
+        ) from None
+
+
 def _copy(proto: onnx.ModelProto) -> onnx.ModelProto:
     copied = onnx.ModelProto()
     copied.CopyFrom(proto)
@@ -117,14 +138,17 @@ def _free_axes(declared: int | None) -> str:
     return _slow(declared, CannotAdapt("other axes of its input are free, and no trial of the change can be made"))
 
 
-def _settle(proto: onnx.ModelProto, folder: str, output: str | None) -> tuple[str, ...]:
-    """One input, one output, an opset that the runtime takes; `ModelError` for anything that is no classifier."""
+def _settle(proto: onnx.ModelProto, folder: str, output: str | None) -> tuple[tuple[str, ...], onnx.ModelProto]:
+    """One input, one output, an opset that the runtime takes; `ModelError` for anything that is no classifier.
+
+    What was changed, and the graph with one input and one output as it was in its own opset.
+    """
     graph = proto.graph
     changes: list[str] = []
     if not graph.node or not graph.output:
         raise ModelError("expected an ONNX graph with nodes and outputs, got none; export the model again")
     if proto.functions:
-        proto.CopyFrom(inliner.inline_local_functions(proto))
+        proto.CopyFrom(_without_functions(proto))
         changes.append("local functions written out")
     changes += unzip(proto)
     changes += drop_dead_inputs(proto)
@@ -138,12 +162,26 @@ def _settle(proto: onnx.ModelProto, folder: str, output: str | None) -> tuple[st
         raise ModelError(f"no output {output!r}; pass `output` with one of: {', '.join(names)}")
     _require_one_input(proto)
     changes += keep_output(proto, output or scores_output(proto, folder))
+    changes += widen(proto)
+    before = _copy(proto)
     if opset(proto) < _OLDEST:
         changes.append(f"opset {opset(proto)} upgraded to {_MODERN}")
-        proto.CopyFrom(upgrade(proto, _MODERN))
-    changes += widen(proto)
+        proto.CopyFrom(_upgraded(proto, folder))
     checked(proto, graph.output[0].name)
-    return tuple(changes)
+    return tuple(changes), before
+
+
+def _without_functions(proto: onnx.ModelProto) -> onnx.ModelProto:
+    """Functions written out, converted where they are of another opset and the graph itself can be asked besides."""
+    if not standing(proto) or not _runs_alone(proto):
+        return inlined(proto)
+    return inlined(inlined_by_conversion(proto))
+
+
+def _upgraded(proto: onnx.ModelProto, folder: str) -> onnx.ModelProto:
+    """In an opset that the runtime takes. ONNX Runtime loads the graph first, and refuses what is damaged."""
+    runner(proto, folder, proto.graph.output[0].name)
+    return upgraded(proto, _MODERN)
 
 
 def _require_one_input(proto: onnx.ModelProto) -> None:
@@ -151,20 +189,6 @@ def _require_one_input(proto: onnx.ModelProto) -> None:
     if len(found) != 1:
         names = ", ".join(found) or "none"
         raise ModelError(f"expected one input, got {len(found)} ({names}); fix the others inside the graph")
-
-
-def upgrade(proto: onnx.ModelProto, version: int) -> onnx.ModelProto:
-    """The model in a newer opset, by the converter of ONNX; `ModelError` where that has no way."""
-    try:
-        newer = version_converter.convert_version(proto, version)
-    except Exception as error:
-        raise ModelError(
-            f"expected opset {_OLDEST} or newer, got {opset(proto)}, which ONNX cannot convert to {version} "
-            f"({first_line(error)}); export the model again"
-        ) from None
-    del newer.metadata_props[:]
-    newer.metadata_props.extend(proto.metadata_props)
-    return newer
 
 
 def _folded(

@@ -123,6 +123,11 @@ def resize(rewrite: Rewrite, node: onnx.NodeProto) -> list[Axis | None]:
     if not axis.exact or shape[axis.position] != new[axis.position]:
         raise CannotAdapt(f"{node.op_type} changes the batch")
     around = attribute(node, "axes")
+    scales = _scales(rewrite, node)
+    if scales and (around is None or axis.position in around):
+        place = axis.position if around is None else list(around).index(axis.position)
+        if scales[place] != 1:
+            raise CannotAdapt(f"{node.op_type} resizes the batch")
     if attribute(node, "coordinate_transformation_mode", b"") == b"tf_crop_and_resize" and around is None:
         raise CannotAdapt("Resize crops, and names the batch among its axes")
     if len(node.input) > 3 and node.input[3] and (around is None or axis.position in around):
@@ -130,6 +135,16 @@ def resize(rewrite: Rewrite, node: onnx.NodeProto) -> list[Axis | None]:
             raise CannotAdapt("Resize names the batch among its axes")
         node.input[3] = rewrite.sized(rewrite.ints(node.input[3]), axis.position)
     return same(rewrite, node, axis)
+
+
+def _scales(rewrite: Rewrite, node: onnx.NodeProto) -> list[float]:
+    """The scales of a Resize or Upsample; none where it is told sizes."""
+    written = attribute(node, "scales")
+    if written is not None:
+        return list(written)
+    place = 1 if node.op_type == "Upsample" or rewrite.opset < 11 else 2
+    name = node.input[place] if len(node.input) > place else ""
+    return rewrite.value(name).reshape(-1).tolist() if name else []
 
 
 def recurrent(rewrite: Rewrite, node: onnx.NodeProto) -> list[Axis | None]:

@@ -46,8 +46,10 @@ def broadcast(rewrite: Rewrite, node: onnx.NodeProto) -> list[Axis | None]:
 
 
 def images(rewrite: Rewrite, node: onnx.NodeProto) -> list[Axis | None]:
-    """The first axis is the batch, whatever is merged into it."""
+    """The first axis is the batch, whatever is merged into it; a tensor of one axis is one row to many operators."""
     axis = only(rewrite, node)
+    if len(rewrite.shape(node.input[0])) < 2:
+        raise CannotAdapt(f"{node.op_type} takes a tensor of one axis for one row")
     if axis.position != 0:
         raise CannotAdapt(f"{node.op_type} has the batch on axis {axis.position}")
     if node.op_type == "MaxPool" and any(node.output[1:]):
@@ -184,8 +186,9 @@ def reduce(rewrite: Rewrite, node: onnx.NodeProto) -> list[Axis | None]:
         if not keep or rewrite.batch != 1 or not axis.exact or len(gone) == 1:
             raise CannotAdapt(f"{node.op_type} works across the batch")
         gone.remove(axis.position)
-        if given:
-            node.input[1] = rewrite.constant(np.array(sorted(gone), np.int64))
+        if given or rewrite.opset >= (13 if node.op_type == "ReduceSum" else 18):  # axes are an input from there on
+            del node.input[1:]
+            node.input.append(rewrite.constant(np.array(sorted(gone), np.int64)))
         else:
             set_attribute(node, "axes", sorted(gone))
     return same(rewrite, node, axis if keep else axis.at(axis.position - sum(s < axis.position for s in gone)))

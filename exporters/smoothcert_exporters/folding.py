@@ -52,6 +52,8 @@ def constant_nodes(proto: onnx.ModelProto) -> int:
 
 
 def _constant(node: onnx.NodeProto) -> onnx.TensorProto | None:
+    if len(node.attribute) != 1:
+        return None  # ONNX Runtime refuses it
     (entry,) = node.attribute
     value: Any = helper.get_attribute_value(entry)
     if isinstance(value, onnx.TensorProto):

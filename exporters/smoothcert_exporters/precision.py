@@ -7,14 +7,14 @@ from typing import Any, Literal
 
 import numpy as np
 import onnx
-import onnx.version_converter
 from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
 
 from smoothcert.errors import ModelError, require
 
+from .conversion import upgraded
 from .folding import constant_nodes
-from .graph import reads, replace_nodes, subgraphs
+from .graph import opset, reads, replace_nodes, subgraphs
 
 Precision = Literal["float32", "float16", "bfloat16"]
 PRECISIONS = ("float32", "float16", "bfloat16")
@@ -42,8 +42,8 @@ def convert(proto: onnx.ModelProto, precision: str) -> onnx.ModelProto:
         raise ModelError(f"precision {precision}: expected the weights in one file, got external ones")
     from onnxruntime.transformers.float16 import DEFAULT_OP_BLOCK_LIST, convert_float_to_float16
 
-    if precision == "bfloat16" and model.opset_import[0].version < _BFLOAT16_OPSET:
-        model = onnx.version_converter.convert_version(model, _BFLOAT16_OPSET)
+    if precision == "bfloat16" and opset(model) < _BFLOAT16_OPSET:
+        model = upgraded(model, _BFLOAT16_OPSET)
     constant_nodes(model)  # so that both types are rounded from the same numbers
     for i, node in enumerate(model.graph.node):
         node.name = node.name or f"node_{i}"

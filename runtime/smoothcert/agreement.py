@@ -79,15 +79,24 @@ def require_as_given(file: ModelFile, preprocess: Preprocess, batch: NDArray[Any
     """
     if file.given is None:
         return
-    given = replace(file, proto=file.given)
-    theirs = Runner.of(given, batch.dtype, levels, preprocess).by(batch, declared_batch(file.given) or 1)
+    theirs = given_runner(file, batch.dtype, levels, preprocess).by(batch, declared_batch(file.given) or 1)
     ours = Runner.of(file, batch.dtype, levels, preprocess).by(batch, file.batch or len(batch))
     gap = difference(ours, theirs)
-    if not gap <= (COARSE if is_coarse(file.given) else _CLOSE):
+    if not gap <= tolerance(file.given):
         raise ModelError(
             f"adapted in memory, the model answers otherwise than its file: on these inputs and samples of them the "
             f"scores change by {gap:.1e} of the largest; export it again with a free batch axis by its own framework"
         )
+
+
+def given_runner(file: ModelFile, dtype: np.dtype[Any], levels: bool, preprocess: Preprocess) -> Runner:
+    """A runner of an adapted model's file as it came."""
+    return Runner.of(replace(file, proto=file.given or file.proto), dtype, levels, preprocess)
+
+
+def tolerance(given: onnx.ModelProto) -> float:
+    """Share of a row's largest score that rounding may move it by, at another batch size."""
+    return COARSE if is_coarse(given) else _CLOSE
 
 
 def declared_batch(proto: onnx.ModelProto) -> int | None:

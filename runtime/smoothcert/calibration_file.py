@@ -140,6 +140,8 @@ def read(path: str | os.PathLike[str]) -> CalibrationFile:
 def _require_measured(head: Mapping[str, Any]) -> None:
     """`ArgumentError` unless the draws and attacks that a head names are those that its shape counts."""
     attack = Attack.of(head["attack"])
+    names = [part["part"] for part in head["pipeline"]["parts"]]
+    require([name for name, _ in attack] == names, f"expected an attack on {', '.join(names)}, got {attack}")
     ranges = attack.ranges if attack.is_grid else ()
     count = math.prod(len(Grid(name, r).points) for name, r in ranges)
     got = [head["draws"], len(head.get("attacks", [()]))]

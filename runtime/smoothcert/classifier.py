@@ -10,11 +10,12 @@ from dataclasses import fields
 from typing import Any, Never
 
 import numpy as np
+import onnx
 from numpy.typing import NDArray
 from onnx import TensorProto
 
 from . import providers as ort
-from .agreement import require_as_given
+from .agreement import Runner, declared_batch, given_runner, require_as_given, tolerance
 from .answers import Classifier, Labels, require_moderate, to_labels
 from .errors import ArgumentError, DataError, ModelError, ProviderError, SmoothcertError, require
 from .graph_checks import shared_scales
@@ -23,6 +24,7 @@ from .independence import COARSE, FINE, contrasts, require_independent, require_
 from .machine import cores
 from .model_file import ModelFile, open_model
 from .preprocess import Preprocess, arrange, image_shape, numeric, raw_image, seen
+from .scores import difference
 from .spatial import Raw
 
 __all__ = ["CallableClassifier", "Classifier", "Labels", "OrtClassifier", "as_classifier", "to_labels"]
@@ -81,6 +83,7 @@ class OrtClassifier:
         self._answered: set[tuple[Any, ...]] = set()
         self._independent: set[tuple[int, ...]] = set()
         self._sessions: dict[tuple[np.dtype[Any], bool], Any] = {}
+        self._given: dict[tuple[np.dtype[Any], bool], Runner] = {}
         self._lock = threading.Lock()
         (scores,) = (
             o for o in self._session(np.dtype(np.float32), levels=False).get_outputs() if o.name == self._file.output
@@ -151,6 +154,34 @@ class OrtClassifier:
     def labels(self, batch: NDArray[Any], rows: int, levels: bool) -> Labels:
         """Labels of the first rows of a batch of perturbed inputs: levels (int16 or float32), or float32 values."""
         return to_labels(self._scores(batch, levels), len(batch), rows)
+
+    def answer(self, x: NDArray[Any]) -> int:
+        """The label of one fitted input as it is; `ModelError` where an adapted model's file clearly says another."""
+        levels = x.dtype == np.uint8
+        batch = np.repeat(x[None].astype(np.int16 if levels else np.float32), self.batch_size(x), axis=0)
+        scores = np.asarray(self._scores(batch, levels))
+        label = int(to_labels(scores, len(batch), 1)[0])
+        if self._file.given is not None:
+            self._require_given_label(batch, scores, label, levels)
+        return label
+
+    def _require_given_label(self, batch: NDArray[Any], scores: NDArray[Any], label: int, levels: bool) -> None:
+        """Near ties aside, which rounding decides."""
+        case = (batch.dtype, levels)
+        if case not in self._given:
+            self._given[case] = given_runner(self._file, *case, self.preprocess)
+        theirs = self._given[case].by(batch[:1], declared_batch(self._given_proto) or 1)
+        own = int(to_labels(theirs, 1, 1)[0])
+        ours = scores[:1] if len(scores) == len(batch) else scores[None]
+        if own != label and not difference(ours, theirs) <= max(tolerance(self._given_proto), self._tolerance):
+            raise ModelError(
+                f"adapted in memory, the model answers {label} to this input, its file {own}; export it again with a "
+                "free batch axis by its own framework"
+            )
+
+    @property
+    def _given_proto(self) -> onnx.ModelProto:
+        return self._file.given or self._file.proto
 
     def require_one_function(self, samples: NDArray[Any], levels: bool) -> None:
         """`ModelError` where scores depend on the batch around an input, or are not those of the file as it came."""
@@ -245,7 +276,7 @@ class CallableClassifier:
 
     def require_one_function(self, samples: NDArray[Any], levels: bool) -> None:
         """`ModelError` where what the callable makes of these perturbed inputs depends on the batch around them."""
-        size = self.batch_size(samples[0])
+        size = min(self.batch_size(samples[0]), len(samples))  # rows that mix do so in small batches too
         require_independent_samples(lambda b: self._answer(b, levels), samples, levels, size, COARSE)
 
     def labels(self, batch: NDArray[Any], rows: int, levels: bool) -> Labels:

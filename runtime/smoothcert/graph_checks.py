@@ -11,7 +11,7 @@ from onnx import TensorProto, helper
 from .errors import ModelError
 from .graph_functions import require_bounded_functions
 from .graph_scopes import Scope, scoped, small_array
-from .graph_walk import messages, operators, tensors
+from .graph_walk import STANDARD, messages, operators, tensors
 
 MOST_VALUES = 1 << 28  # of one batch or one declared tensor: 1 GiB in float32
 _MOST_MADE = 1 << 27  # values of one tensor that an operator makes of constants, which happens while the model loads
@@ -46,8 +46,13 @@ def require_plausible(proto: onnx.ModelProto, size: int, where: str) -> None:
     `size`: bytes of the file. Functions, written out, come to at most MOST_NODES nodes and MOST_CODE bytes, MOST_DEPTH
     deep and never recursive; tensors declare about what the file holds; no input and no sparse tensor has more than
     MOST_VALUES values, and none that constants size more than 2^27. All this is counted before anything is expanded.
+    Nor for one that names two versions of a domain, or two outputs alike, or has a tensor of a negative size.
     """
+    require_one_meaning(proto, where)
     require_bounded_functions(proto, where)
+    every = [*tensors(proto, everywhere=True), *messages(proto, onnx.SparseTensorProto, everywhere=True)]
+    if any(size < 0 for tensor in every for size in tensor.dims):
+        raise ModelError(f"{where}: expected tensors of sizes from 0 on, got one of a negative size; export it again")
     declared = sum(_bytes(t) for t in tensors(proto) if t.data_location != TensorProto.EXTERNAL)
     if declared > _SWELL * size:
         raise ModelError(
@@ -63,6 +68,23 @@ def require_plausible(proto: onnx.ModelProto, size: int, where: str) -> None:
                 f"{where}: expected tensors of at most {most:,} values, got one declared with {max(sizes):,}; "
                 "make the model's input or constants smaller"
             )
+
+
+def require_one_meaning(proto: onnx.ModelProto, where: str) -> None:
+    """`ModelError` where the version of an operator, or an output's name, could be read in two ways."""
+    for body in (proto, *proto.functions):
+        versions: dict[str, set[int]] = {}
+        for entry in body.opset_import:
+            versions.setdefault("" if entry.domain in STANDARD else entry.domain, set()).add(entry.version)
+        twice = next((domain for domain, found in versions.items() if len(found) > 1), None)
+        if twice is not None:
+            got = " and ".join(map(str, sorted(versions[twice])))
+            raise ModelError(
+                f"{where}: expected one opset of {twice or 'the standard operators'}, got {got}; export the model again"
+            )
+    names = [value.name for value in proto.graph.output]
+    if len(set(names)) < len(names):
+        raise ModelError(f"{where}: expected outputs with names of their own, got two alike; export the model again")
 
 
 def _trains(node: onnx.NodeProto, scope: Scope) -> bool:

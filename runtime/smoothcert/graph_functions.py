@@ -9,7 +9,7 @@ import onnx
 from onnx import inliner
 
 from .errors import ModelError, first_line
-from .graph_walk import Body, within
+from .graph_walk import STANDARD, Body, within
 
 MOST_NODES = 200_000  # of a graph whose functions are written out; ONNX Runtime takes some 10 s to load as many
 MOST_DEPTH = 100  # of functions that call functions
@@ -19,15 +19,41 @@ Key = tuple[str, str, str]  # domain, name and overload of a function
 
 
 def inlined(proto: onnx.ModelProto, where: str = "the model") -> onnx.ModelProto:
-    """The model with its local functions written out; itself where it has none."""
+    """The model with its local functions written out; itself where it has none.
+
+    `ModelError` where a call would be left: an operator's name would no longer say what it computes.
+    """
     if not proto.functions:
         return proto
+    found, left = _inlined(proto, where)
+    if left:
+        raise ModelError(
+            f"{where}: expected functions that can be written out, got {left[0]}, whose opsets are others than the "
+            "model's; export it again without functions, or with one opset"
+        )
+    return found
+
+
+def standing(proto: onnx.ModelProto, where: str = "the model") -> list[str]:
+    """Names of the functions that are still called, or there, once all are written out that can be."""
+    return _inlined(proto, where)[1] if proto.functions else []
+
+
+def _inlined(proto: onnx.ModelProto, where: str) -> tuple[onnx.ModelProto, list[str]]:
     try:
-        return inliner.inline_local_functions(proto)
+        found: onnx.ModelProto = inliner.inline_local_functions(proto)
     except Exception as error:
         raise ModelError(
             f"{where}: its local functions cannot be written out ({first_line(error)}); export it without them"
         ) from None
+    names = {_name(f.domain, f.name) for f in proto.functions}
+    left = {_name(f.domain, f.name) for f in found.functions}
+    left |= {_name(n.domain, n.op_type) for graph in within(found.graph) for n in graph.node} & names
+    return found, sorted(left)
+
+
+def _name(domain: str, name: str) -> str:
+    return name if domain in STANDARD else f"{domain}::{name}"
 
 
 def require_bounded_functions(proto: onnx.ModelProto, where: str) -> None:

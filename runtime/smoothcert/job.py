@@ -201,7 +201,7 @@ class Job:
             example = loaded(self.data, index)
             entry["input"] = example.sha256
             certificate = self.certify(example, key)
-            entry["base"] = base_label(self.classifier, example)
+            entry["base"] = self.classifier.answer(self.classifier.fit(example.x))
             entry |= {"certificate": certificate.to_json(), "evidence": certificate.evidence.to_json()}
         except SmoothcertError as error:
             entry["error"] = str(error)
@@ -214,14 +214,6 @@ class Job:
     def certify(self, example: Example, key: int) -> Certificate:
         """The certificate of one input under the run key."""
         return run(self.algorithm, self.classifier, self.smoothing, example.x, key=key, index=example.index)
-
-
-def base_label(classifier: OrtClassifier, example: Example) -> int:
-    """The base classifier's own answer for the input as it is."""
-    x = classifier.fit(example.x)
-    levels = x.dtype == np.uint8
-    batch = np.repeat(x[None].astype(np.int16 if levels else np.float32), classifier.batch_size(x), axis=0)
-    return int(classifier.labels(batch, 1, levels)[0])
 
 
 def _disguised(x: NDArray[Any]) -> bool:

@@ -13,7 +13,7 @@ from onnx import TensorProto, helper, numpy_helper
 
 from .documents import typed
 from .errors import ModelError, first_line
-from .graph_checks import random_operators, require_plausible
+from .graph_checks import random_operators, require_one_meaning, require_plausible
 from .graph_functions import inlined
 from .graph_names import CONSTANT, INPUT, STEP, require_free_names
 from .graph_walk import operators, tensors
@@ -192,6 +192,7 @@ def read_model(source: Readable, output: str | None = None) -> ModelFile:
 def checked(proto: onnx.ModelProto, output: str | None = None, where: str = "the model") -> ModelFile:
     """A graph, its functions written out, as a classifier, without folder and fingerprint; else `ModelError`."""
     require_free_names(proto, where)
+    require_one_meaning(proto, where)
     opset = max((o.version for o in proto.opset_import if o.domain in _STANDARD), default=0)
     if 0 < opset < _OLDEST_OPSET:
         raise ModelError(f"{where}: expected ONNX opset {_OLDEST_OPSET} or newer, got {opset}; export the model again")

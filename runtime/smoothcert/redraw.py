@@ -13,7 +13,7 @@ from .classifier import OrtClassifier
 from .datasets import Dataset, loaded
 from .errors import DataError, ModelError, ProviderError, SmoothcertError, require
 from .evidence import Evidence
-from .job import algorithm_of, base_label
+from .job import algorithm_of
 from .reopen import classifier_of, data_of
 from .runs import Entry, Recipe, RunFolder, run_key
 from .sampling import Sampler
@@ -60,7 +60,7 @@ def _problem(recipe: Recipe, entry: Entry, algorithm: Algorithm, classifier: Ort
         smoothing = smoothing_of(recipe["smoothing"]).of_evidence(written)
         example = loaded(data, index)
         sampler = Sampler.of(classifier, smoothing, example.x, run_key(recipe), index)
-        drawn, base = algorithm.draw(sampler), base_label(classifier, example)
+        drawn, base = algorithm.draw(sampler), classifier.answer(classifier.fit(example.x))
     except (ModelError, DataError) as error:
         return f"input {index}: its votes cannot be drawn again: {error}"
     except (AttributeError, KeyError, TypeError):
@@ -83,7 +83,7 @@ def _error_problem(recipe: Recipe, entry: Entry, algorithm: Algorithm, classifie
         if isinstance(smoothing, Calibrated) and smoothing.calibration.per_input:
             return ""  # the input may have no bounds, which stand in the calibration file alone
         algorithm.draw(Sampler.of(classifier, smoothing, example.x, run_key(recipe), entry["index"]))
-        base_label(classifier, example)
+        classifier.answer(classifier.fit(example.x))
     except (SmoothcertError, MemoryError):
         return ""
     return f"input {entry['index']}: the error does not come again: {entry['error']}"
