@@ -206,7 +206,9 @@ def _misplaced(names: list[str]) -> str:
     pipeline = [name for name in names if name in {field.name for field in fields(Preprocess)}]
     if pipeline:
         said = ", ".join(f"{name}=..." for name in pipeline)
-        return f"{pipeline[0]}: expected preprocessing as one value; write preprocess=Preprocess({said})"
+        return (
+            f"{pipeline[0]}: preprocessing is given as preprocess=Preprocess({said}), from smoothcert import Preprocess"
+        )
     return f"{', '.join(names)}: expected arguments that OrtClassifier has; see help(OrtClassifier)"
 
 

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from . import __version__
 from .algorithms import ALGORITHMS, Algorithm, Enumerate, Predict, Slices, hopeless
 from .certificate import Certificate
-from .certification import require_one_function, run
+from .certification import in_levels, require_one_function, run
 from .classifier import OrtClassifier
 from .datasets import Dataset, Example, fingerprint, loaded, selection
 from .documents import built
@@ -179,11 +179,8 @@ class Job:
 
     @property
     def in_levels(self) -> bool:
-        """Whether float images of a model that names no input range look like 8-bit levels: whole, from 0 to 255."""
-        xs = [x for x in self._first_floats if x.dtype.kind == "f" and x.ndim > 1]
-        unknown = self.classifier.card.input_range is None
-        whole = all(bool(np.all((x >= 0) & (x <= 255) & (np.rint(x) == x))) for x in xs)
-        return unknown and whole and max((float(x.max()) for x in xs), default=0.0) > 1
+        """Whether the first float images, if there are any, look like 8-bit levels: see `certification.in_levels`."""
+        return in_levels(self.classifier, self._first_floats)
 
     def run(self, folder: RunFolder) -> Iterator[Entry]:
         """Certify what the folder's ledger does not hold yet, yielding each entry once it is on disk."""

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from .algorithms import Predict, Slices, Target, hopeless
 from .certificate import ABSTAIN
+from .certification import LEVELS
 from .decisions import require_decided
 from .demo_files import demo_file
 from .errors import SmoothcertError, require
@@ -25,10 +26,6 @@ if TYPE_CHECKING:
 
 _HINT = (
     "\nhint: the inputs look like 8-bit images divided by 255; as uint8 they would get integer noise, which is exact"
-)
-_LEVELS = (
-    "warning: the inputs look like 8-bit levels (whole numbers up to 255) held as floats: a radius of 1 is then one "
-    "level of 255; as uint8 they would get radii in [0,1] intensities and integer noise"
 )
 
 
@@ -111,7 +108,7 @@ def show_run(job: Job, folder: RunFolder, *, quiet: bool) -> str:
     terminal = console()
     terminal.print(preflight_text(job))
     if job.in_levels:
-        print(_LEVELS, file=sys.stderr)
+        print(f"warning: {LEVELS}", file=sys.stderr)
     terminal.print(f"run folder: {folder.path}")
     there = folder.entries()
     if before := len(there):
