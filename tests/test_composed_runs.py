@@ -307,5 +307,5 @@ def test_fail_under_an_attack(cli: Cli, certified: Certified) -> None:
     """Radius 0 is the attack itself; no run under attack has a radius."""
     certified(*TWO)
     assert cli("report", "r", "--fail-under", "0=0.3").code == 0
-    assert cli("report", "r", "--fail-under", "0=1.01").code == 1
+    assert cli("report", "r", "--fail-under", "0=101%").code == 2
     assert cli("report", "r", "--fail-under", "0.1=0.3").code == 1
