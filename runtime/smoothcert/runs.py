@@ -79,7 +79,7 @@ def _difference(name: str, there: Any, here: Any) -> str:
         return f"the {what} {verb}: SHA-256 {there} there, {here} here"
     if name == "smoothing.parts" and isinstance(there, list) and isinstance(here, list):
         alike = [_words(part) for part in there] == [_words(part) for part in here]
-        said = ("; ".join(_words(part, whole=alike) for part in parts) for parts in (there, here))
+        said = (" then ".join(_words(part, whole=alike) for part in parts) for parts in (there, here))
         return "smoothing: {} there, {} here".format(*said)
     return f"{name} is {there} there, {here} here"
 
