@@ -18,7 +18,18 @@ from onnx import TensorProto, helper
 from onnx.reference import ReferenceEvaluator
 
 import smoothcert
-from smoothcert import Contrast, Noise, OrtClassifier, Preprocess, SmoothcertError, certify, providers
+from smoothcert import (
+    Contrast,
+    Noise,
+    OrtClassifier,
+    Preprocess,
+    SmoothcertError,
+    certify,
+    certify_radius,
+    certify_targets,
+    predict,
+    providers,
+)
 from smoothcert.classifier import CallableClassifier, as_classifier, to_labels
 from smoothcert.errors import DataError, ModelError, ProviderError
 from smoothcert.model_file import read_model
@@ -374,12 +385,69 @@ def test_preprocess_against_numpy(shape: tuple[int, ...], options: dict[str, Any
         ({"layout": "hwc"}, "layout: expected one of auto, nchw, nhwc, flat, got 'hwc'"),
         ({"scale": 0.0}, "scale: expected a factor > 0"),
         ({"std": (0.5, 0.0)}, "std: expected values > 0"),
+        ({"scale": "1"}, "^scale: expected a number, got '1'$"),
+        ({"mean": "0.5"}, "^mean: expected a number, or one for each channel, got '0.5'$"),
+        ({"std": None}, "^std: expected a number, or one for each channel, got None$"),
+        ({"mean": ["0.5"]}, "^mean: expected a number, or one for each channel, got "),
+        ({"std": True}, "^std: expected a number, or one for each channel, got True$"),
+        ({"mean": np.full((3, 1, 1), 0.5)}, "^mean: expected a number, or one for each channel, got "),
+        ({"mean": {0.5: 1}}, "^mean: expected a number, or one for each channel, got "),
     ],
-    ids=["layout", "scale", "std"],
+    ids=["layout", "scale", "std", "text scale", "text", "none", "texts", "truth", "array of axes", "table"],
 )
 def test_preprocess_refuses(options: dict[str, Any], message: str) -> None:
     with pytest.raises(ValueError, match=message):
         Preprocess(**options)
+
+
+@pytest.mark.parametrize(
+    "half", [0.5, np.float32(0.5), np.float64(0.5), (0.5,), [0.5], np.array([0.5])], ids=lambda v: type(v).__name__
+)
+def test_one_number_is_that_of_all_channels(half: Any) -> None:
+    assert Preprocess(mean=half, std=half) == Preprocess(mean=(0.5,), std=(0.5,))
+    assert Preprocess.of(Preprocess(mean=half, std=half).recipe) == Preprocess(mean=(0.5,), std=(0.5,))
+    assert Preprocess(mean=1).mean == (1.0,)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("shape", [(3, None, None), (None, None, 3)], ids=str)
+@pytest.mark.parametrize("count", [2, 4])
+def test_preprocess_counts_channels_though_rows_and_columns_are_free(shape: Any, count: int) -> None:
+    preprocess = Preprocess(mean=(0.1,) * count)
+    with pytest.raises(ValueError, match=f"^mean/std: expected one value, or one a channel .*, got {count}$"):
+        preprocess.channel_values(preprocess.mean, shape)
+
+
+IMAGE = np.random.default_rng(5).integers(0, 256, (6, 6)).astype(np.float32)
+SILENT: dict[str, NDArray[Any]] = {
+    "8-bit": IMAGE.astype(np.uint8),
+    "fractions": IMAGE / 255,
+    "black and white": (IMAGE > 99).astype(np.float32),
+    "with a half": np.where(IMAGE.max() == IMAGE, 0.5, IMAGE),
+    "negative": IMAGE - IMAGE.max(),
+    "above 255": IMAGE + 1000,
+    "a vector": IMAGE.ravel(),
+    "a blank image": 0 * IMAGE,
+}
+
+
+@pytest.mark.parametrize("x", SILENT.values(), ids=SILENT)
+def test_floats_that_are_no_levels_are_certified_in_silence(x: NDArray[Any]) -> None:
+    certify(lambda batch: np.zeros(len(batch), int), Noise(0.5), x, n=100, n0=10, key=1)
+
+
+def test_levels_held_as_floats_are_warned_of_once() -> None:
+    def constant(batch: NDArray[Any]) -> NDArray[Any]:
+        return np.zeros(len(batch), int)
+
+    with pytest.warns(UserWarning, match="^the inputs look like 8-bit levels .* held as floats") as caught:
+        certify(constant, Noise(0.5), IMAGE, n=100, n0=10, key=1)
+    assert len(caught) == 1
+    assert caught[0].filename == __file__
+    for way in (certify_radius, predict):
+        with pytest.warns(UserWarning, match="8-bit levels"):
+            way(constant, Noise(0.5), IMAGE.astype(np.float64), n=2000)
+    with pytest.warns(UserWarning, match="8-bit levels"):
+        certify_targets(constant, Noise(0.5), IMAGE[None], [0.5])
 
 
 def test_preprocess_refuses_channels_that_the_model_lacks() -> None:

@@ -16,6 +16,7 @@ from onnx import TensorProto, helper, numpy_helper
 
 import smoothcert
 from smoothcert.runs import RunFolder
+from smoothcert.show import entry_text
 from smoothcert.smoothing import PARTS
 
 from . import models
@@ -102,6 +103,116 @@ def test_enumeration_says_that_it_takes_no_samples(cli: Cli, few_digits: Path, o
     assert ("--n and --alpha have no meaning there" in result.err) == (options in (("--n", 9), ("--alpha", 0.01)))
 
 
+BRIGHTNESS = ("--smooth", "brightness=0.2", "--attack", "brightness=-0.1:0.1", "--mode", "target")
+REAL: dict[str, tuple[tuple[object, ...], bool]] = {
+    "brightness": (BRIGHTNESS, True),
+    "contrast, no attack": (("--smooth", "contrast=0.2", "--n", 200), True),
+    "noise behind gamma": (
+        ("--smooth", "gamma=0.1", "--smooth", "noise=0.2", "--attack", "gamma=0.9:1.1", "--mode", "target"),
+        True,
+    ),
+    "noise": ((*SMOOTH, "--n", 200), False),
+    "translation": (("--smooth", "translation=3", "--n", 200), False),
+    "enumerated": (("--mode", "enumerate", "--attack", "brightness=0.01"), False),
+}
+
+
+@pytest.mark.parametrize(("options", "noted"), REAL.values(), ids=REAL)
+def test_the_preflight_notes_what_rounding_does(
+    cli: Cli, few_digits: Path, options: tuple[object, ...], noted: bool
+) -> None:
+    result = cli("certify", MODEL, "six.npz", *options, "--limit", 1, "--run", "r", "-q")
+    assert result.out.startswith("preflight: 1 input, ")
+    assert ", 1 input\n" in result.out
+    assert result.out.count("note: the data are 8-bit images: what rounding to 8 bits") == noted
+
+
+def test_a_resumed_run_counts_what_is_left_and_says_so_first(cli: Cli, few_digits: Path) -> None:
+    run = ("certify", MODEL, "six.npz", *BRIGHTNESS, "--run", "r")
+    first = cli(*run, "--limit", 2)
+    assert "preflight: 2 inputs, " in first.out
+    assert "resumed" not in first.out
+    lines = cli(*run).out.splitlines()
+    assert lines[0].startswith("preflight: 4 of 6 inputs left, ")
+    place = lines.index("resumed: 2 of 6 inputs were there already")
+    assert lines[place - 1] == "run folder: r"
+    assert [line.split()[0] for line in lines[place + 1 : place + 5]] == ["2", "3", "4", "5"]
+    lines = cli(*run, "--limit", 1).out.splitlines()
+    assert lines[0].startswith("preflight: 0 of 1 input left, ")
+    assert "resumed: 6 of 6 inputs were there already" in lines
+    assert "more than --limit 1: 5 inputs of the ledger are beyond it, and reported too" in lines
+
+
+def test_a_folder_of_another_run_says_what_is_another_before_anything_else(cli: Cli, few_digits: Path) -> None:
+    run = ("certify", MODEL, "six.npz", "--n", 200, "-q", "--run", "r", "--smooth")
+    assert cli(*run, "blur=0.3").code == 0
+    weaker, wrapped = (cli(*run, smooth) for smooth in ("blur=0.25", "blur=0.3,border=wrap"))
+    assert "smoothing: blur0.3 there, blur0.25 here; choose" in weaker.err
+    assert "border=reflect101 there, blur0.3 law=exponential border=wrap here; choose" in wrapped.err
+    with np.load("six.npz") as archive:
+        np.savez("six.npz", x=255 - archive["x"], y=archive["y"])
+    changed = cli(*run, "blur=0.3")
+    assert "r holds another run: the data changed since: SHA-256 " in changed.err
+    assert (weaker.out, wrapped.out, changed.out) == ("", "", "")
+
+
+ENTRIES: dict[str, tuple[int | None, int, float, bool, str]] = {  # label, prediction, radius, attack asked about
+    "right, radius": (8, 8, 1.0, False, "0 label 8 predicts 8 radius 1.000 (0.09 s)"),
+    "wrong, radius": (7, 8, 1.0, False, "0 label 7 predicts 8 (wrong) radius 1.000 (0.09 s)"),
+    "no label": (None, 8, 1.0, False, "0 predicts 8 radius 1.000 (0.09 s)"),
+    "attack": (0, 0, 0.0, True, "0 label 0 predicts 0 certified (0.09 s)"),
+    "attack, wrong": (0, 1, 0.0, True, "0 label 0 predicts 1 (wrong) certified (0.09 s)"),
+    "attack and radius": (None, 0, 0.5, True, "0 predicts 0 certified radius 0.500 (0.09 s)"),
+    "prediction": (3, 3, 0.0, False, "0 label 3 predicts 3 (0.09 s)"),
+    "abstained": (3, -1, 0.0, True, "0 label 3 abstains, futile (0.09 s)"),
+}
+
+
+@pytest.mark.parametrize(("label", "prediction", "radius", "attacked", "line"), ENTRIES.values(), ids=ENTRIES)
+def test_lines_of_entries(label: int | None, prediction: int, radius: float, attacked: bool, line: str) -> None:
+    certificate = {"prediction": prediction, "radius": radius, "reason": "futile"}
+    entry = {"index": 0, "label": label, "seconds": 0.09, "certificate": certificate}
+    assert entry_text(entry, attacked=attacked) == line
+
+
+def test_sides_and_deviations_that_were_meant_otherwise(cli: Cli, few_digits: Path) -> None:
+    resize = cli("certify", MODEL, "six.npz", *SMOOTH, "--resize", "48,192")
+    assert (resize.code, resize.err.count("\n")) == (2, 1)
+    assert "'--resize': expected one number of pixels, the shorter side, got '48,192'" in resize.err
+    noise = cli("certify", MODEL, "six.npz", "--smooth", "noise=128")
+    assert noise.err.endswith("got 128; it is in [0,1] intensities: 0.5, not 128\n")
+
+
+@pytest.mark.parametrize(
+    ("kind", "noted"),
+    [(TensorProto.INT32, True), (TensorProto.INT64, True), (TensorProto.UINT8, False), (TensorProto.FLOAT, False)],
+    ids=["int32", "int64", "uint8", "float"],
+)
+def test_models_of_integers_say_what_they_get(cli: Cli, few_digits: Path, kind: int, noted: bool) -> None:
+    """int32 and int64 levels as they are: the class is whether the pixel is above 128, which values / 255 never are."""
+    nodes = [
+        helper.make_node("Cast", ["x"], ["f"], to=TensorProto.FLOAT),
+        helper.make_node("Sub", ["f", "half"], ["d"]),
+        helper.make_node("Neg", ["d"], ["m"]),
+        helper.make_node("Concat", ["m", "d"], ["y"], axis=1),
+    ]
+    half = numpy_helper.from_array(np.array([128], np.float32), "half")
+    values = [models.value("x", kind, ("N", 1))], [models.value("y", TensorProto.FLOAT, ("N", 2))]
+    graph = helper.make_graph(nodes, "levels", *values, initializer=[half])
+    onnx.save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=8), "tokens.onnx")
+    np.savez("tokens.npz", x=np.array([[20], [200]], np.uint8))
+    run = ("predict", "tokens.onnx", "tokens.npz", "--smooth", "noise=0.01", "--n", 100, "--run")
+    result = cli(*run, "r")
+    assert ("note: the model takes integers: it gets the levels 0 to 255 themselves" in result.out) == noted
+    assert ("remark: the model takes integers" in cli("inspect", "tokens.onnx").out) == noted
+    if noted:
+        assert [line[:12] for line in result.out.splitlines() if " predicts " in line] == [
+            "0 predicts 0",
+            "1 predicts 1",
+        ]
+        assert "note: the model takes" not in cli(*run, "s", "--scale", 0.5).out
+
+
 def test_predict_answers_or_abstains(cli: Cli, few_digits: Path) -> None:
     result = cli("predict", MODEL, "six.npz", *SMOOTH, "--n", 200)
     with np.load("six.npz") as archive:
@@ -125,7 +236,7 @@ def test_report_tsv_has_the_fields_columns(cli: Cli, few_digits: Path) -> None:
         assert (int(base), attack_model) == (entry["base"], "integer")
 
 
-@pytest.mark.parametrize(("goal", "code"), [("0.5=0.5", 0), ("0.5=1.01", 1), ("9=0.1", 1)])
+@pytest.mark.parametrize(("goal", "code"), [("0.5=0.5", 0), ("0.5=50%", 0), ("9=10%", 1), ("9=0.1", 1)])
 def test_fail_under(cli: Cli, few_digits: Path, goal: str, code: int) -> None:
     assert cli("certify", MODEL, "six.npz", *SMOOTH, "--n", 1000, "--quiet", "--run", "r").code == 0
     result = cli("report", "r", "--fail-under", goal)
@@ -133,7 +244,9 @@ def test_fail_under(cli: Cli, few_digits: Path, goal: str, code: int) -> None:
     assert ("under" in result.err) == bool(code)
 
 
-@pytest.mark.parametrize("goal", ["0.5", "0.5=", "=1", "a=b", "1=2=3", "0.1=nan", "inf=0.5"])
+@pytest.mark.parametrize(
+    "goal", ["0.5", "0.5=", "=1", "a=b", "1=2=3", "0.1=nan", "inf=0.5", "0.3=90", "0.5=1.01", "1=101%", "1=-1", "1=%"]
+)
 def test_bad_goals(cli: Cli, few_digits: Path, goal: str) -> None:
     assert cli("certify", MODEL, "six.npz", *SMOOTH, "--n", 100, "--quiet", "--run", "r").code == 0
     result = cli("report", "r", "--fail-under", goal)

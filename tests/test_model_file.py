@@ -563,7 +563,7 @@ def test_preprocessing_as_keywords_is_told_what_to_write() -> None:
     for name in ("mean", "std", "scale", "layout", "spatial"):
         with pytest.raises(
             ArgumentError,
-            match=rf"^{name}: expected preprocessing as one value; write preprocess=Preprocess\({name}=\.\.\.\)$",
+            match=rf"^{name}: preprocessing is given as preprocess=Preprocess\({name}=\.\.\.\), from ",
         ):
             OrtClassifier(content, **{name: (0.5,)})  # type: ignore[arg-type]
     with pytest.raises(ArgumentError, match=r"^mean: .*Preprocess\(mean=\.\.\., std=\.\.\.\)"):

@@ -189,7 +189,7 @@ def test_shards_of_different_limits_merge_into_the_largest(cli: Cli, whole: list
 def test_a_folder_of_another_model_is_refused(cli: Cli, whole: list[dict[str, Any]]) -> None:
     Path("other.onnx").write_bytes(MODEL.read_bytes() + b"\x3a\x00")  # one more, empty, protobuf field: another file
     result = cli("certify", "other.onnx", *FIXED[2:], "--run", "whole")
-    assert (result.code, "model.sha256" in result.err) == (2, True)
+    assert (result.code, "the model is another: SHA-256 " in result.err) == (2, True)
 
 
 def test_a_folder_in_use_is_refused(cli: Cli, whole: list[dict[str, Any]]) -> None:

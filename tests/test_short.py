@@ -59,7 +59,7 @@ def test_noise_from_certify_to_audit() -> None:
     assert "r: 20 entries, 0 problems" in run(f"verify r --model {MODEL} --data {IMAGES}")
     assert run("report r --tsv").splitlines()[0].split() == ["idx", "label", "predict", "radius", "correct", "time"]
     run("report r --fail-under 0.5=0.8")
-    run("report r --fail-under 0.5=1.1", code=1)
+    run("report r --fail-under 9=10%", code=1)
     assert "certificates audited" in run("audit r --attacks 3 --n 200 --limit 5 -q")
 
 

@@ -19,6 +19,8 @@ from .cuda_kernels import cuda_gaps
 from .graph import inputs, static_shape
 
 _COLOURS = (1, 3, 4)
+_WIDE = ("int16", "int32", "int64")
+_TOKENS = "the model takes integers: of 8-bit data it gets the levels 0 to 255 themselves, rounded"
 _LONG = 100  # characters of a metadata value that are shown
 _MANY = 12  # operators that are named
 
@@ -69,6 +71,7 @@ class Inspection:
             f"sha256: {self.sha256}",
             f"format: IR {self.ir_version}, opset {opsets}, written by {self.producer or 'nobody named'}",
             *(f"input: {tensor}, {self.layout}" for tensor in self.inputs),
+            *(f"remark: {_TOKENS}" for tensor in self.inputs[:1] if tensor.kind in _WIDE),
             *(f"output: {tensor}" for tensor in self.outputs),
             f"operators: {named}{more}",
             *(f"metadata: {key} = {_short(value)}" for key, value in self.metadata.items()),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import secrets
+import warnings
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 from weakref import WeakKeyDictionary
@@ -13,7 +14,7 @@ from numpy.typing import NDArray
 from .algorithms import PILOT, Algorithm, Enumerate, Fixed, Predict, Radius, Target, hopeless
 from .answers import Classifier
 from .certificate import Certificate
-from .classifier import as_classifier
+from .classifier import OrtClassifier, as_classifier
 from .confidence import Bound
 from .datasets import fingerprint
 from .errors import ArgumentError, first_line, require, require_number
@@ -21,6 +22,10 @@ from .sampling import Sampler
 from .smoothing import Attack, Enumeration, Smoothing
 from .smoothing.base import AnyAttack
 
+LEVELS = (
+    "the inputs look like 8-bit levels (whole numbers up to 255) held as floats: a radius of 1 is then one level of "
+    "255; as uint8 they would get radii in [0,1] intensities and integer noise"
+)
 BaseClassifier = Classifier | Callable[[NDArray[np.float32]], Any]
 
 
@@ -54,7 +59,7 @@ def certify(
     (0, True)
     """
     asked = None if attack is None else Attack.of(attack)
-    return run(Fixed(n0, n, alpha, bound, asked), classifier, smoothing, x, key=key, index=index)
+    return _certified(Fixed(n0, n, alpha, bound, asked), classifier, smoothing, x, key=key, index=index)
 
 
 def certify_radius(
@@ -70,7 +75,7 @@ def certify_radius(
     bound: Bound = "one-sided",
 ) -> Certificate:
     """As `certify`, with a pilot that chooses how many of the n samples are worth drawing. See `Radius`."""
-    return run(Radius(n0, n, alpha, bound), classifier, smoothing, x, key=key, index=index)
+    return _certified(Radius(n0, n, alpha, bound), classifier, smoothing, x, key=key, index=index)
 
 
 def certify_targets(
@@ -91,7 +96,7 @@ def certify_targets(
     """
     asked = None if attack is None else Attack.of(attack)
     require(np.ndim(radii) == 1, f"radii: expected a list of numbers, got {radii!r:.99}")
-    return run(Target(tuple(radii), n, alpha, asked), classifier, smoothing, x, key=key, index=index)
+    return _certified(Target(tuple(radii), n, alpha, asked), classifier, smoothing, x, key=key, index=index)
 
 
 def predict(
@@ -105,7 +110,7 @@ def predict(
     index: int = 0,
 ) -> Certificate:
     """The smoothed classifier's answer at x, wrong with probability at most alpha, or ABSTAIN. See `Predict`."""
-    return run(Predict(n, alpha), classifier, smoothing, x, key=key, index=index)
+    return _certified(Predict(n, alpha), classifier, smoothing, x, key=key, index=index)
 
 
 def certify_enumerated(
@@ -115,7 +120,32 @@ def certify_enumerated(
 
     `x`: an 8-bit image. ABSTAIN where some attack changes the answer; `reason` has the count.
     """
-    return run(Enumerate(), classifier, Enumeration(Attack.of(attack), border), x, key=0)
+    return _certified(Enumerate(), classifier, Enumeration(Attack.of(attack), border), x, key=0)
+
+
+def _certified(
+    algorithm: Algorithm,
+    classifier: BaseClassifier,
+    smoothing: Smoothing,
+    x: NDArray[Any],
+    *,
+    key: int | None,
+    index: int = 0,
+) -> Certificate:
+    """`run`, with a warning where the input looks like levels held as floats."""
+    found = run(algorithm, classifier, smoothing, x, key=key, index=index)
+    if in_levels(classifier, [np.asarray(x)]):
+        warnings.warn(LEVELS, stacklevel=3)
+    return found
+
+
+def in_levels(classifier: BaseClassifier, inputs: Iterable[NDArray[Any]]) -> bool:
+    """Whether float images, for a model that names no input range, look like 8-bit levels: whole, from 0 to 255."""
+    if isinstance(classifier, OrtClassifier) and classifier.card.input_range is not None:
+        return False
+    xs = [x for x in inputs if x.dtype.kind == "f" and x.ndim > 1 and x.size]
+    whole = all(bool(np.all((x >= 0) & (x <= 255) & (np.rint(x) == x))) for x in xs)
+    return whole and max((float(x.max()) for x in xs), default=0.0) > 1
 
 
 def run(

@@ -99,6 +99,12 @@ class OrtClassifier:
         return next((c for c in ends if c in (1, 3)), 1 if grey else None)
 
     @property
+    def takes_tokens(self) -> bool:
+        """Whether the model takes integers wider than 8 bits, and gets the levels of 8-bit data themselves."""
+        narrow = self._file.elem_type in (TensorProto.UINT8, TensorProto.INT8)
+        return self._file.takes_integers and not narrow and self.preprocess.scale is None
+
+    @property
     def recipe(self) -> dict[str, Any]:
         """What determines the certified function, and where it runs, as plain values."""
         return {
@@ -240,7 +246,9 @@ def _misplaced(names: list[str]) -> str:
     pipeline = [name for name in names if name in {field.name for field in fields(Preprocess)}]
     if pipeline:
         said = ", ".join(f"{name}=..." for name in pipeline)
-        return f"{pipeline[0]}: expected preprocessing as one value; write preprocess=Preprocess({said})"
+        return (
+            f"{pipeline[0]}: preprocessing is given as preprocess=Preprocess({said}), from smoothcert import Preprocess"
+        )
     return f"{', '.join(names)}: expected arguments that OrtClassifier has; see help(OrtClassifier)"
 
 

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from . import __version__
 from .algorithms import ALGORITHMS, Algorithm, Enumerate, Predict, Slices, hopeless
 from .certificate import Certificate
-from .certification import require_one_function, run
+from .certification import in_levels, require_one_function, run
 from .classifier import OrtClassifier
 from .datasets import Dataset, Example, fingerprint, loaded, selection
 from .documents import built
@@ -29,6 +29,7 @@ from .sampling import PROBE, Sampler
 from .smoothing import Attack, Calibrated, Enumeration, Smoothing
 from .spatial import PLAIN
 
+_REAL = "float-unclipped"  # the attack model of real arithmetic
 _COMPARED = 8  # first inputs that are tried among perturbed ones
 _FIRST = 16  # inputs that are looked at before a run
 
@@ -179,11 +180,19 @@ class Job:
 
     @property
     def in_levels(self) -> bool:
-        """Whether float images of a model that names no input range look like 8-bit levels: whole, from 0 to 255."""
-        xs = [x for x in self._first_floats if x.dtype.kind == "f" and x.ndim > 1]
-        unknown = self.classifier.card.input_range is None
-        whole = all(bool(np.all((x >= 0) & (x <= 255) & (np.rint(x) == x))) for x in xs)
-        return unknown and whole and max((float(x.max()) for x in xs), default=0.0) > 1
+        """Whether the first float images, if there are any, look like 8-bit levels: see `certification.in_levels`."""
+        return in_levels(self.classifier, self._first_floats)
+
+    @property
+    def unrounded(self) -> bool:
+        """Whether 8-bit images are attacked in real arithmetic, which no 8-bit file of an attacked image follows."""
+        eight_bits, claims = self._first().x.dtype == np.uint8, not isinstance(self.algorithm, Predict)
+        return eight_bits and claims and not isinstance(self.smoothing, Calibrated) and self.attack_model == _REAL
+
+    @property
+    def as_tokens(self) -> bool:
+        """Whether levels of 8-bit data go into a model of wide integers, such as tokens, as they are."""
+        return self._first().x.dtype == np.uint8 and self.classifier.takes_tokens
 
     def run(self, folder: RunFolder) -> Iterator[Entry]:
         """Certify what the folder's ledger does not hold yet, yielding each entry once it is on disk."""

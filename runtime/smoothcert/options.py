@@ -21,6 +21,13 @@ def path(text: str) -> Path:
     return demo_file(text.removeprefix(PREFIX)) if text.startswith(PREFIX) else Path(text)
 
 
+def side(text: str) -> int:
+    """A side in pixels."""
+    if not text.strip().isdigit():
+        raise typer.BadParameter(f"expected one number of pixels, the shorter side, got {text!r}")
+    return int(text)
+
+
 Model = Annotated[
     Path,
     typer.Argument(
@@ -119,7 +126,10 @@ Output = Annotated[str | None, typer.Option(help="Name of the scores or labels o
 Scale = Annotated[float | None, typer.Option(help="Factor on the values. (default: 1/255 for 8-bit inputs, else 1)")]
 Mean = Annotated[str, typer.Option(help="Subtracted after scaling, one value or one a channel: 0.485,0.456,0.406.")]
 Std = Annotated[str, typer.Option(help="Divided by after that, likewise.")]
-Resize = Annotated[int | None, typer.Option(help="Resize images so that the shorter side has as many pixels.")]
+Resize = Annotated[
+    int | None,
+    typer.Option(parser=side, metavar="PIXELS", help="Resize images so that the shorter side has as many pixels."),
+]
 InterpolationName = Annotated[
     str | None,
     typer.Option("--interpolation", help="Of --resize: bilinear (default), nearest, bicubic, area or lanczos."),

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields
+from numbers import Real
 from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
 from .documents import built
-from .errors import DataError, require
+from .errors import DataError, require, require_number
 from .spatial import PLAIN, Raw, Spatial
 
 Layout = Literal["auto", "nchw", "nhwc", "flat"]
@@ -24,7 +25,8 @@ Shape = tuple[int | None, ...]  # of one input, without the batch axis; None is 
 class Preprocess:
     """What stands between an image and a graph that lacks it: `spatial`, then (value * scale - mean) / std per channel.
 
-    `scale` None is 1/255 for 8-bit inputs, 1 for float ones. `layout` is the one the model wants; `auto` reads it off
+    `scale` None is 1/255 for 8-bit inputs, 1 for float ones. `mean` and `std` are numbers in the model's order of
+    channels; one number alone is that of all channels. `layout` is the one the model wants; `auto` reads it off
     the model's input shape. Noise is added behind `spatial` and before the arithmetic, which belongs to the base
     classifier; geometric attacks act before `spatial`.
     """
@@ -37,6 +39,10 @@ class Preprocess:
 
     def __post_init__(self) -> None:
         require(self.layout in LAYOUTS, f"layout: expected one of {', '.join(LAYOUTS)}, got {self.layout!r}")
+        for name in ("mean", "std"):
+            object.__setattr__(self, name, _numbers(name, getattr(self, name)))
+        if self.scale is not None:
+            require_number("scale", self.scale)
         require(self.scale is None or 0 < self.scale < math.inf, f"scale: expected a factor > 0, got {self.scale}")
         require(all(0 < s < math.inf for s in self.std), f"std: expected values > 0, got {self.std}")
         require(all(map(math.isfinite, self.mean)), f"mean: expected finite values, got {self.mean}")
@@ -58,12 +64,25 @@ class Preprocess:
             return np.array(values[0], np.float32)
         axis = {"nchw": 0, "nhwc": len(shape) - 1}.get(self.layout)
         if axis is None:
-            axis = 0 if len(shape) == 3 and shape[0] == len(values) else len(shape) - 1
+            planar = len(shape) == 3 and (
+                shape[0] == len(values) or (shape[0] in _COLOURS and shape[2] not in _COLOURS)
+            )
+            axis = 0 if planar else len(shape) - 1
         require(
             len(shape) == 3 and shape[axis] in (len(values), None),
             f"mean/std: expected one value, or one a channel of the model's input {show(shape)}, got {len(values)}",
         )
         return np.array(values, np.float32).reshape([-1 if a == axis else 1 for a in range(3)])
+
+
+def _numbers(name: str, given: Any) -> tuple[float, ...]:
+    """One number, or a sequence of them, as a tuple; `ArgumentError` for anything else."""
+    values = (given,) if isinstance(given, Real) else given
+    fine = isinstance(values, Sequence | np.ndarray) and all(
+        type(v) is not bool and isinstance(v, Real) for v in values
+    )
+    require(fine, f"{name}: expected a number, or one for each channel, got {given!r:.99}")
+    return tuple(map(float, values))
 
 
 def show(shape: Shape) -> str:

@@ -110,7 +110,7 @@ def report(
         str,
         typer.Option(
             metavar="R=ACC",
-            help="Exit code 1 where certified accuracy at radius R (0: the attack) is below ACC (0 to 1).",
+            help="Exit code 1 where certified accuracy at radius R (0: the attack) is below ACC (0.9 or 90%).",
         ),
     ] = "",
     region: Annotated[
@@ -153,9 +153,7 @@ def report(
     require(not radii or not outputs, f"--radii: expected for the table alone, got {', '.join(outputs)} too")
     drawn = outputs and outputs[0] in ("--ends", "--region")
     require(png is None or bool(drawn), "--png: expected with --ends or --region, which draw a picture, got neither")
-    goals = [numbers("--fail-under R=ACC", text) for text in fail_under.split("=")] if fail_under else []
-    if fail_under and [len(goal) for goal in goals] != [1, 1]:
-        raise ArgumentError(f"--fail-under: expected R=ACC, such as 0.5=0.9, got {fail_under!r}")
+    goals = _goal(fail_under)
     wanted = numbers("--radii", radii)
     if min(wanted, default=0.0) < 0:
         raise ArgumentError(f"--radii: expected radii >= 0, got {radii!r}")
@@ -164,7 +162,7 @@ def report(
     if not entries:
         raise RunError(f"{run}: expected a ledger with entries, got none; run certify first")
     predicted = recipe["algorithm"].get("mode") == "predict"
-    radius = max((*wanted, *(goals[0] if goals else ())), default=0.0)
+    radius = max((*wanted, *goals[:1]), default=0.0)
     require(not predicted or radius == 0, "radii: expected none, or 0, for a run of predict, which certifies nothing")
     require_decided(run, recipe, entries)
     expected = len(chosen(recipe))
@@ -185,9 +183,23 @@ def report(
     if goals:
         if missing:
             raise typer.Exit(1)
-        (r,), (goal,) = goals
+        r, goal = goals
         got = summarise(recipe, entries, [r]).accuracy[r]
         if got < goal:
             what = "smoothed accuracy" if predicted else f"certified accuracy at radius {r:g}"
             print(f"{what} is {got:.4f}, under {goal:g}", file=sys.stderr)
             raise typer.Exit(1)
+
+
+def _goal(text: str) -> tuple[float, ...]:
+    """Radius and share of `0.5=0.9` or `0.5=90%`; none of an empty text."""
+    from .launch import numbers
+
+    radius, _, share = text.partition("=")
+    goals = (*numbers("--fail-under R=ACC", radius), *numbers("--fail-under R=ACC", share.removesuffix("%")))
+    require(not text or len(goals) == 2, f"--fail-under: expected R=ACC, such as 0.5=0.9, got {text!r}")
+    if not text:
+        return ()
+    r, goal = goals[0], goals[1] / (100 if share.endswith("%") else 1)
+    require(0 <= goal <= 1, f"--fail-under: expected a share from 0 to 1, or a percentage such as 90%, got {share!r}")
+    return r, goal

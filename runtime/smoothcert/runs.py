@@ -66,10 +66,29 @@ def differences(old: Recipe, new: Recipe, free: frozenset[str] = frozenset()) ->
 
     a, b = dict(flat(old)), dict(flat(new))
     return [
-        f"{name} is {a.get(name, 'unset')} there, {b.get(name, 'unset')} here"
+        _difference(name, a.get(name, "unset"), b.get(name, "unset"))
         for name in sorted(a.keys() | b.keys())
         if a.get(name) != b.get(name)
     ]
+
+
+def _difference(name: str, there: Any, here: Any) -> str:
+    """One setting that differs, in words."""
+    if name in ("model.sha256", "data.sha256"):
+        what, verb = ("model", "is another") if name.startswith("model") else ("data", "changed since")
+        return f"the {what} {verb}: SHA-256 {there} there, {here} here"
+    if name == "smoothing.parts" and isinstance(there, list) and isinstance(here, list):
+        alike = [_words(part) for part in there] == [_words(part) for part in here]
+        said = (" then ".join(_words(part, whole=alike) for part in parts) for parts in (there, here))
+        return "smoothing: {} there, {} here".format(*said)
+    return f"{name} is {there} there, {here} here"
+
+
+def _words(part: Any, *, whole: bool = False) -> str:
+    """A part of a smoothing as `noise0.5`, or with all that its recipe says of it."""
+    table = dict(part) if isinstance(part, Mapping) else {"part": part}
+    name = f"{table.pop('part', '')}{table.pop('scale', '')}"
+    return " ".join([name, *(f"{key}={value}" for key, value in table.items() if whole and key != "unit")])
 
 
 @dataclass(frozen=True)
@@ -85,10 +104,7 @@ class RunFolder:
         never so small that it leaves out an input of the ledger.
         """
         if os.path.lexists(self.path / RECIPE):
-            there = self.recipe()
-            nonce = recipe["nonce"] or there["nonce"]
-            if wrong := differences(there, recipe | {"nonce": nonce}, _LIMIT):
-                raise RunError(f"{self.path} holds another run: {'; '.join(wrong)}; choose another `run` folder")
+            there = self.require_same(recipe)
             if (selection := self._limited(recipe["selection"])) != there["selection"]:
                 there = there | {"selection": selection}
                 write_atomically(self.path / RECIPE, _encoded(there, self.path))
@@ -98,6 +114,14 @@ class RunFolder:
         recipe = recipe | {"nonce": recipe["nonce"] or os.urandom(16).hex()}
         write_atomically(self.path / RECIPE, _encoded(recipe, self.path))
         return recipe
+
+    def require_same(self, recipe: Recipe) -> Recipe:
+        """The recipe that is there; `RunError` where it is another run's. The limit, and an unset nonce, may differ."""
+        there = self.recipe()
+        nonce = recipe["nonce"] or there["nonce"]
+        if wrong := differences(there, recipe | {"nonce": nonce}, _LIMIT):
+            raise RunError(f"{self.path} holds another run: {'; '.join(wrong)}; choose another `run` folder")
+        return there
 
     def _limited(self, asked: Mapping[str, Any]) -> dict[str, Any]:
         """The selection asked for, its limit no smaller than what the ledger holds."""

@@ -11,12 +11,13 @@ from typing import TYPE_CHECKING
 
 from .algorithms import Predict, Slices, Target, hopeless
 from .certificate import ABSTAIN
+from .certification import LEVELS
 from .decisions import require_decided
 from .demo_files import demo_file
 from .errors import SmoothcertError, require
 from .report import evaluation, floor_text, summarise, table
 from .report.answers import Answers
-from .report.terminal import console, duration, watched
+from .report.terminal import console, counted, duration, watched
 from .runs import Entry, Recipe, RunFolder
 from .smoothing import Enumeration, smoothing_of
 
@@ -26,9 +27,14 @@ if TYPE_CHECKING:
 _HINT = (
     "\nhint: the inputs look like 8-bit images divided by 255; as uint8 they would get integer noise, which is exact"
 )
-_LEVELS = (
-    "warning: the inputs look like 8-bit levels (whole numbers up to 255) held as floats: a radius of 1 is then one "
-    "level of 255; as uint8 they would get radii in [0,1] intensities and integer noise"
+
+
+_ROUNDED = (
+    "\nnote: the data are 8-bit images: what rounding to 8 bits and clipping do is not covered; see --calibration"
+)
+_TOKENS = (
+    "\nnote: the model takes integers: it gets the levels 0 to 255 themselves, rounded; noise goes beyond them on both "
+    "sides"
 )
 
 
@@ -76,8 +82,11 @@ def print_region(recipe: Recipe, entries: Sequence[Entry], text: str, run: Path,
     terminal.print(f"each point for itself, {found.accuracy.size} points, nothing promised between; picture: {picture}")
 
 
-def preflight_text(job: Job) -> str:
-    """The preflight line, and a hint under it; `ValueError` for a run that could only abstain."""
+def preflight_text(job: Job, done: int = 0) -> str:
+    """The preflight line, and notes under it; `ValueError` for a run that could only abstain.
+
+    `done`: how many of the inputs the ledger holds already.
+    """
     smoothing = job.smoothing.favourable
     reach = job.algorithm.reachable(smoothing)
     require(reach > 0, hopeless(job.algorithm, smoothing))
@@ -96,35 +105,42 @@ def preflight_text(job: Job) -> str:
         reached = f"all attacks: {job.smoothing.attack}"
     c = job.classifier
     times = (first.cutting + first.slices * n / first.rate for n in (least, most))
-    fastest, slowest = (duration(len(job.indices) * seconds) for seconds in times)
+    left = len(job.indices) - done
+    fastest, slowest = (duration(left * seconds) for seconds in times)
+    inputs = f"{left} of {counted(len(job.indices), 'input')} left" if done else counted(left, "input")
     return (
-        f"preflight: {len(job.indices)} inputs, {samples} samples {each}, {reached}; "
+        f"preflight: {inputs}, {samples} samples {each}, {reached}; "
         f"{first.rate:,.0f} samples/s on {c.provider} "
         f"({c.precision}, {c.threads} threads, batch {first.batch_size}): {fastest}"
         + ("" if least == most else f" to {slowest}")
         + (_HINT if first.disguised and all(part.whole for part in job.smoothing.parts) else "")
+        + (_ROUNDED if job.unrounded else "")
+        + (_TOKENS if job.as_tokens else "")
     )
 
 
 def show_run(job: Job, folder: RunFolder, *, quiet: bool) -> str:
     """Run the job with its preflight, progress and report. Returns a line on failed inputs, or nothing."""
     terminal = console()
-    terminal.print(preflight_text(job))
-    if job.in_levels:
-        print(_LEVELS, file=sys.stderr)
-    terminal.print(f"run folder: {folder.path}")
     there = folder.entries()
-    if before := len(there):
+    if there:
+        folder.require_same(job.recipe)
+    done = {entry["index"] for entry in there}
+    before, own = len(there), len(done & set(job.indices))
+    terminal.print(preflight_text(job, own))
+    if job.in_levels:
+        print(f"warning: {LEVELS}", file=sys.stderr)
+    terminal.print(f"run folder: {folder.path}")
+    if there:
         require_decided(folder.path, folder.recipe(), there)
+        terminal.print(f"resumed: {before} of {len(done | set(job.indices))} inputs were there already")
     with watched("certifying", len(job.indices), quiet=quiet, done=before) as progress:
-        for done, entry in enumerate(job.run(folder), start=before + 1):
-            progress(done)
+        for number, entry in enumerate(job.run(folder), start=before + 1):
+            progress(number)
             if not quiet and not terminal.is_terminal:
-                terminal.print(entry_text(entry))
+                terminal.print(entry_text(entry, attacked=job.attack is not None))
     entries = folder.entries()
-    if before:
-        terminal.print(f"resumed: {before} of {len(entries)} inputs were there already")
-    if more := len({entry["index"] for entry in entries} - set(job.indices)):
+    if more := len(done - set(job.indices)):
         terminal.print(f"more than --limit {job.limit}: {more} inputs of the ledger are beyond it, and reported too")
     print_warning(entries)
     print_report(folder.recipe(), entries)
@@ -132,16 +148,21 @@ def show_run(job: Job, folder: RunFolder, *, quiet: bool) -> str:
     return f"{len(failed)} of {len(entries)} inputs failed, the first: {failed[0]['error']}" if failed else ""
 
 
-def entry_text(entry: Entry) -> str:
-    """One input in a line: `12 label 3 predicts 3 radius 0.812 (1.2 s)`, with the reason where it abstained."""
+def entry_text(entry: Entry, *, attacked: bool = False) -> str:
+    """One input in a line: `12 label 3 predicts 3 radius 0.812 (1.2 s)`, with the reason where it abstained.
+
+    `attacked`: a set of attacks was asked about, so that a prediction means that all of it is certified.
+    """
     head = str(entry["index"]) + ("" if entry["label"] is None else f" label {entry['label']}")
     if "error" in entry:
         return f"{head} failed: {entry['error']}"
     certificate = entry["certificate"]
     if certificate["prediction"] == ABSTAIN:
         return f"{head} abstains, {certificate['reason']} ({entry['seconds']:.2f} s)"
+    wrong = " (wrong)" if entry["label"] not in (None, certificate["prediction"]) else ""
+    certified = " certified" if attacked else ""
     radius = f" radius {floor_text(certificate['radius'])}" if certificate["radius"] else ""
-    return f"{head} predicts {certificate['prediction']}{radius} ({entry['seconds']:.2f} s)"
+    return f"{head} predicts {certificate['prediction']}{wrong}{certified}{radius} ({entry['seconds']:.2f} s)"
 
 
 def print_doctor() -> bool:

@@ -43,7 +43,7 @@ class Algorithm(Protocol):
         ...
 
     def samples(self, smoothing: Smoothing) -> tuple[int, int]:
-        """Votes drawn for an input: where all agree, and at most."""
+        """Votes drawn for an input that is not given up: at least, and at most."""
         ...
 
     def reachable(self, smoothing: Smoothing) -> float:

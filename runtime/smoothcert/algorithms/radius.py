@@ -17,6 +17,7 @@ from .fixed import Fixed
 
 EFFICIENCY = 0.95  # of the radius that n samples would give: what the second stage is sized for
 PILOT = 1000
+_PILOTS = 1000  # outcomes of the pilot that `samples` looks at
 
 
 @dataclass(frozen=True)
@@ -90,8 +91,14 @@ class Radius:
         return 0.5
 
     def samples(self, smoothing: Smoothing) -> tuple[int, int]:
-        """The pilot and the second stage."""
-        return self.n0 + self.second_stage({0: self.n0}, smoothing), self.n0 + self.n
+        """The pilot and the least second stage that any pilot calls for, and the pilot and n.
+
+        The least is least of `_PILOTS` pilots, with as many votes as can be and none for the second class; within 1 %.
+        """
+        tops = range(self.n0, 0, -max(1, self.n0 // _PILOTS))
+        pilots = ({0: k, 1: other} for k in tops for other in {min(k, self.n0 - k), 0})
+        stages = [stage for pilot in pilots if (stage := self.second_stage(pilot, smoothing))]
+        return self.n0 + min(stages, default=self.n), self.n0 + self.n
 
     def reachable(self, smoothing: Smoothing) -> float:
         """Radius when all n votes agree. `ValueError` for smoothings that have none."""

@@ -9,13 +9,15 @@ from dataclasses import dataclass
 from scipy.special import bdtr, bdtrc
 
 from ..certificate import ABSTAIN
-from ..evidence import top
+from ..confidence import binomial_p_value
+from ..evidence import runner_up, top
 from ..runs import Entry
 
 _FEW = 10  # inputs that nothing is concluded from
 _ONE_CLASS = 0.95  # share of answers from which on they are nearly all one class
 _VARIED = 0.75  # share of one class up to which labels, or base answers, are not
-_LEVEL = 0.01  # of the tests of the base accuracy
+_LEVEL = 0.01  # of the tests
+_STOPPING = ("target", "slices")  # modes that stop once the votes cannot show what was asked
 
 
 @dataclass(frozen=True)
@@ -60,7 +62,7 @@ class Answers:
     @property
     def warning(self) -> str:
         """What makes the numbers of the run mean less than they seem to, in a line; empty where nothing does."""
-        return self._near_chance() or self._collapsed()
+        return self._near_chance() or self._collapsed() or self._destroyed()
 
     def _collapsed(self) -> str:
         """Nearly all smoothed answers are one class, of which labels (base answers, without labels) are not."""
@@ -83,8 +85,26 @@ class Answers:
             "model that was trained with it"
         )
 
+    def _destroyed(self) -> str:
+        """Far fewer smoothed than base answers are right (as the base classifier's, without labels): under half."""
+        truth = self.labels if self.labelled else self.base
+        known = [x for x in zip(self.smoothed, self.base, truth, strict=False) if None not in x[1:]]
+        n, before = len(known), sum(b == t for _, b, t in known)
+        right, abstained = sum(a == t for a, _, t in known), sum(a is None for a, _, _ in known)
+        if n < _FEW or 2 * right >= before or bdtr(right, before, 0.5) > _LEVEL:
+            return ""
+        said = f"base accuracy {100 * before / n:.1f}%, " if self.labelled else ""
+        return (
+            f"the smoothed classifier answers {right} of {n} inputs {'right' if self.labelled else 'as the base does'} "
+            f"({said}{abstained} abstained): the smoothing is stronger than this model bears; take less of it, or a "
+            "model that was trained with it"
+        )
+
     def _near_chance(self) -> str:
-        """The base accuracy is no better than always answering the commonest label, though there is room to be."""
+        """The base accuracy is no better than always answering the commonest label, though there is room to be.
+
+        A constant answer to labels that vary is told from a useful one without a test.
+        """
         pairs = [(a, b) for a, b in zip(self.base, self.labels, strict=False) if a is not None and b is not None]
         n, labels = len(pairs), Counter(b for _, b in pairs)
         if n < _FEW or len(labels) < 2:
@@ -92,7 +112,8 @@ class Answers:
         right, chance = sum(a == b for a, b in pairs), max(labels.values()) / n
         as_chance = bdtrc(right - 1, n, chance) if right else 1.0  # P(so many right, or more) by chance
         as_useful = bdtr(right, n, (1 + chance) / 2)  # P(so few, or fewer) half way from chance to always right
-        if as_chance <= _LEVEL or as_useful > _LEVEL:
+        constant = max(Counter(a for a, _ in pairs).values()) >= _ONE_CLASS * n and chance <= _VARIED
+        if as_chance <= _LEVEL or (as_useful > _LEVEL and not constant):
             return ""
         return (
             f"base accuracy is {100 * right / n:.1f}% of {n} inputs, no better than always answering the commonest "
@@ -102,11 +123,20 @@ class Answers:
 
 
 def smoothed_answer(entry: Entry) -> int | None:
-    """The smoothed classifier's answer for the input as it is, where the votes show it, certified or not."""
-    certificate = entry.get("certificate", {"prediction": ABSTAIN, "p_lower": 0.0, "p_upper": 1.0})
+    """The smoothed classifier's answer for the input as it is, where the votes show it, certified or not.
+
+    An attack, or a radius, that was too much for a clear lead leaves the answer known; where sampling stopped before a
+    bound was made, a binomial test at 1 % says whether the lead is clear.
+    """
+    if "certificate" not in entry:
+        return None
+    certificate, evidence = entry["certificate"], entry["evidence"]
     if certificate["prediction"] != ABSTAIN:
         return int(certificate["prediction"])
-    if certificate["p_lower"] <= certificate["p_upper"]:
+    votes = {int(label): count for label, count in (evidence["selection"] or evidence["estimation"]).items()}
+    if not votes:
         return None
-    selection = entry["evidence"]["selection"]  # a clear lead, and an attack that was too strong for it
-    return top({int(label): count for label, count in selection.items()}) if selection else None
+    first, clear = top(votes), certificate["p_lower"] > certificate["p_upper"]
+    if evidence["mode"] in _STOPPING or not evidence["estimation"]:
+        clear = binomial_p_value(votes[first], votes[first] + runner_up(votes, first)) <= _LEVEL
+    return first if clear else None

@@ -12,6 +12,7 @@ from ..runs import Entry, Recipe
 from ..smoothing import smoothing_of
 from .answers import Answers
 from .summary import Summary, attack_of, averaged
+from .terminal import counted
 
 
 def floor_text(radius: float, digits: int = 3) -> str:
@@ -34,7 +35,8 @@ def title(recipe: Recipe, summary: Summary) -> str:
     smoothing = smoothing_of(recipe["smoothing"])
     words = [f"{part.name} = {part.scale:g}" for part in smoothing.parts]
     words += [] if smoothing.guarantee in ("exact", "enumerated") else [f"{smoothing.guarantee} guarantee"]
-    return ", ".join([*words, f"{recipe['algorithm']['mode']} mode", summary.attack_model, f"{summary.inputs} inputs"])
+    words += [f"{recipe['algorithm']['mode']} mode", summary.attack_model, counted(summary.inputs, "input")]
+    return ", ".join(words)
 
 
 def table(recipe: Recipe, summary: Summary) -> Iterable[Any]:
@@ -44,7 +46,7 @@ def table(recipe: Recipe, summary: Summary) -> Iterable[Any]:
     why = ", ".join(f"{count} {reason}" for reason, count in summary.abstained.most_common())
     yield f"abstained {_percent(abstained / max(summary.inputs, 1))}" + (f" ({why})" if why else "")
     if summary.failed:
-        yield f"failed {summary.failed} inputs: see the ledger"
+        yield f"failed {counted(summary.failed, 'input')}: see the ledger"
     yield from _answered(summary.answers)
     if summary.mean_radius:
         yield f"mean certified radius (ACR) {floor_text(summary.mean_radius)}"

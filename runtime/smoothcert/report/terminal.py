@@ -53,6 +53,11 @@ def watched(what: str, total: int, *, quiet: bool, done: int | None = None) -> I
         yield progress
 
 
+def counted(number: int, what: str) -> str:
+    """`1 input`, `20 inputs`."""
+    return f"{number} {what}{'s' * (number != 1)}"
+
+
 def duration(seconds: float) -> str:
     """`40 s`, `12 min` or `3.5 h`."""
     if seconds < 90:

@@ -59,7 +59,8 @@ class Noise(Part):
             )
         require(
             x.dtype != np.uint8 or 255 * self.sigma <= MAX_STD,
-            f"noise: expected sigma <= {MAX_STD / 255:.2f} for 8-bit inputs, got {self.sigma:g}",
+            f"noise: expected sigma <= {MAX_STD / 255:.2f} for 8-bit inputs, got {self.sigma:g}; it is in [0,1] "
+            "intensities: 0.5, not 128",
         )
 
     def perturb(self, encoded: Encoded, stream: Stream, first: int, out: NDArray[Any]) -> None:
