@@ -56,8 +56,9 @@ def test_noise_from_certify_to_audit() -> None:
     )
     assert share(run(command), "0.5") >= 90
     assert "20 of 20 inputs were there already" in run(command)
-    assert "r: 20 entries, 0 problems" in run(f"verify r --model {MODEL} --data {IMAGES}")
-    assert run("report r --tsv").splitlines()[0].split() == ["idx", "label", "predict", "radius", "correct", "time"]
+    assert "r: 20 entries (attack model integer), 0 problems" in run(f"verify r --model {MODEL} --data {IMAGES}")
+    columns = "idx label predict radius correct time base attack_model"
+    assert run("report r --tsv").splitlines()[0].split() == columns.split()
     run("report r --fail-under 0.5=0.8")
     run("report r --fail-under 9=10%", code=1)
     assert "certificates audited" in run("audit r --attacks 3 --n 200 --limit 5 -q")

@@ -827,7 +827,7 @@ def forged(entries: list[dict[str, Any]], how: str) -> int:
             evidence["slices"] = [[-4.0, 4.0, [[64, label, 64]]]]
             evidence["estimation"] = {str(label): 64}
         case "slack":
-            evidence["slack"] = 0.4
+            evidence["slack"] = 0.0004
         case "no slices":
             del evidence["slices"]
     return int(entry["index"])
