@@ -48,6 +48,8 @@ def runtime() -> ModuleType:
     try:
         import onnxruntime
     except ImportError as error:
+        if isinstance(error.__cause__ or error.__context__, KeyboardInterrupt):  # which its start-up turns into this
+            raise KeyboardInterrupt from None
         raise ProviderError(
             f"ONNX Runtime cannot be imported ({error}); `pip install smoothcert[cpu]`, or [gpu] with a CUDA GPU"
         ) from None
