@@ -128,8 +128,9 @@ build: setup-dev ## build the wheel, install it into a clean environment, run it
 	cd $(CURDIR)/build && rm -rf runs && clean/bin/smoothcert demo --run runs/wheel && clean/bin/smoothcert verify runs/wheel
 	$(call short,build/clean)
 
+# PyTorch's SymPy takes no newer mpmath, and the benchmarks need both.
 lock: setup-dev ## choose the newest versions of all dependencies, for every Python at once
-	echo opencv-python-headless | $(UV) pip compile -q --universal --upgrade --python-version 3.11 --extra cpu --extra dev \
+	printf 'opencv-python-headless\nmpmath<1.4\n' | $(UV) pip compile -q --universal --upgrade --python-version 3.11 --extra cpu --extra dev \
 		--no-annotate --custom-compile-command 'make lock' -o constraints/lock.txt pyproject.toml -
 
 readme: setup-dev ## run the README's commands and write what they print now into it
