@@ -60,11 +60,9 @@ def _problem(recipe: Recipe, entry: Entry, algorithm: Algorithm, classifier: Ort
         smoothing = smoothing_of(recipe["smoothing"]).of_evidence(written)
         example = loaded(data, index)
         sampler = Sampler.of(classifier, smoothing, example.x, run_key(recipe), index)
-        drawn, base = algorithm.draw(sampler), classifier.answer(classifier.fit(example.x))
+        drawn, base = algorithm.draw(sampler), classifier.answer(sampler.x)
     except (ModelError, DataError) as error:
         return f"input {index}: its votes cannot be drawn again: {error}"
-    except (AttributeError, KeyError, TypeError):
-        return f"input {index}: the evidence cannot be read"
     if base != entry.get("base", base):
         return f"input {index}: the base classifier's class is {entry['base']} in the ledger, {base} asked again"
     if drawn.to_json() == written.to_json():
@@ -82,8 +80,9 @@ def _error_problem(recipe: Recipe, entry: Entry, algorithm: Algorithm, classifie
         smoothing = smoothing_of(recipe["smoothing"])
         if isinstance(smoothing, Calibrated) and smoothing.calibration.per_input:
             return ""  # the input may have no bounds, which stand in the calibration file alone
-        algorithm.draw(Sampler.of(classifier, smoothing, example.x, run_key(recipe), entry["index"]))
-        classifier.answer(classifier.fit(example.x))
+        sampler = Sampler.of(classifier, smoothing, example.x, run_key(recipe), entry["index"])
+        algorithm.draw(sampler)
+        classifier.answer(sampler.x)
     except (SmoothcertError, MemoryError):
         return ""
     return f"input {entry['index']}: the error does not come again: {entry['error']}"
