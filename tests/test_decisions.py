@@ -5,7 +5,6 @@ from __future__ import annotations
 import copy
 import itertools
 import json
-import time
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -181,13 +180,9 @@ def test_equal_votes_are_decided_once() -> None:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("case", CASES)
-def test_a_thousand_entries_take_well_under_a_second(case: str) -> None:
-    """Measured at 0.02 to 0.6 s on one core; twice that is allowed for a busy machine."""
-    entries = ledger(case, 1000)
-    start = time.process_time()
+def test_a_thousand_entries_follow_from_their_votes(case: str) -> None:
     decisions = Decisions(*CASES[case], key=1)
-    assert not any(map(decisions.problems, entries))
-    assert time.process_time() - start < 1.2
+    assert not any(map(decisions.problems, ledger(case, 1000)))
 
 
 # --- Run folders ------------------------------------------------------------------------------------------------------

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,6 +17,7 @@ from smoothcert.errors import require
 from smoothcert.model_card import ModelCard
 from smoothcert.model_file import read_model
 from smoothcert.preprocess import Preprocess, show
+from smoothcert.writing import scratch_folder
 
 from .adapt import adapt
 from .files import outsourced, publish, save
@@ -96,9 +96,9 @@ def finish(
     require(0 < tolerance < 1, f"tolerance: expected a share of the scores' scale between 0 and 1, got {tolerance}")
     target = Path(path)
     target.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(prefix=".export-", dir=target.parent) as work:
-        file = Path(work, target.name)
-        proto, folder = outsourced(strip(proto), folder, Path(work, "source"))
+    with scratch_folder(target.parent, ".export-") as work:
+        file = work / target.name
+        proto, folder = outsourced(strip(proto), folder, work / "source")
         adapted = adapt(proto, folder, output=output)
         tolerance = max(tolerance, _resolution(adapted.proto))
         load_external_data_for_model(adapted.proto, folder)
@@ -122,7 +122,7 @@ def finish(
         )
         describe(final.proto, final.preprocess, card)
         written = read_model(save(final.proto, file))
-        publish(Path(work), target)
+        publish(work, target)
     changes = (*adapted.changes, *final.changes)
     return Export(
         path=target,

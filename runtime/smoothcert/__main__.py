@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
+import shutil
 import signal
+import sys
 from types import FrameType
 
 _LINE = b"smoothcert: interrupted; all that was finished is kept, and the same command continues\n"
@@ -12,28 +14,26 @@ _INTERRUPTED = 2  # exit code, as of all that is no result
 
 
 def main() -> None:
-    """Run the command line. The first interrupt lets it close what is open; a second one ends the process at once."""
-    signal.signal(signal.SIGINT, _interrupt)
-    try:
-        from .cli import main as command
+    """Run the command line."""
+    signal.signal(signal.SIGINT, _stop)
+    from .cli import main as command
 
+    try:
         command()
-    except (Exception, KeyboardInterrupt):  # libraries turn an interrupt during their import into other errors
-        if signal.getsignal(signal.SIGINT) is _interrupt:
-            raise
-        _stop()
     finally:
         signal.signal(signal.SIGINT, signal.SIG_IGN)  # all is said; what is left is closing
 
 
-def _interrupt(*_: object) -> None:
-    signal.signal(signal.SIGINT, _stop)
-    raise KeyboardInterrupt
+def _stop(signum: int, frame: FrameType | None) -> None:
+    """End at once: what is on the disk is whole, whenever that is.
 
-
-def _stop(signum: int = signal.SIGINT, frame: FrameType | None = None) -> None:
-    """End at once: what is on the disk is whole, whenever that is."""
+    An exception in place of this would rise inside other libraries, some of which it crashes while they start.
+    """
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
     os.write(2, (_SHOW_CURSOR if os.isatty(2) else b"") + _LINE)
+    writing = sys.modules.get("smoothcert.writing")
+    for folder in list(getattr(writing, "SCRATCH", ())):
+        shutil.rmtree(folder, ignore_errors=True)
     os._exit(_INTERRUPTED)
 
 

@@ -4,11 +4,26 @@ from __future__ import annotations
 
 import os
 import stat
+import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 from .errors import SmoothcertError
+
+
+SCRATCH: set[str] = set()  # folders that an interrupt removes, for it ends the process at once
+
+
+@contextmanager
+def scratch_folder(parent: Path, prefix: str) -> Iterator[Path]:
+    """A folder of the caller's own beside what it makes there, gone at the end or with an interrupt."""
+    with tempfile.TemporaryDirectory(prefix=prefix, dir=parent) as folder:
+        SCRATCH.add(folder)
+        try:
+            yield Path(folder)
+        finally:
+            SCRATCH.discard(folder)
 
 
 def write_atomically(path: Path, content: bytes) -> None:
