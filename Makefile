@@ -79,7 +79,7 @@ $(EXPORTERS)/exporters: pyproject.toml $(wildcard constraints/*.txt)
 	@touch $@
 
 setup: $(VENV)/setup-$(RUNTIME) ## install the package and the right ONNX Runtime into .venv
-	@$(BIN)/python -c 'from smoothcert.providers import distributions; print("ONNX Runtime:", *(f"{n} {v}" for n, v in distributions().items()))'
+	@$(BIN)/python -c 'from smoothcert.model.providers import distributions; print("ONNX Runtime:", *(f"{n} {v}" for n, v in distributions().items()))'
 
 setup-dev: $(VENV)/dev-$(RUNTIME)
 

@@ -20,10 +20,10 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from smoothcert.datasets import Dataset, Example, open_dataset
+from smoothcert.inputs.datasets import Dataset, Example, open_dataset
+from smoothcert.inputs.spatial import Spatial
 from smoothcert.machine import one_thread
 from smoothcert.smoothing import Attack, Rotation
-from smoothcert.spatial import Spatial
 from smoothcert_calibration.measure import measure
 from smoothcert_calibration.plan import plan_of
 

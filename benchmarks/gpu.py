@@ -15,7 +15,7 @@ import statistics
 import torch
 
 from smoothcert.errors import SmoothcertError
-from smoothcert.providers import distributions
+from smoothcert.model.providers import distributions
 
 from .measure import Contender, alternate, cores, environment, ratio, say, table
 from .models import NETWORKS, Network

@@ -31,9 +31,9 @@ from scipy.integrate import trapezoid
 from scipy.special import ndtr, ndtri
 
 from smoothcert import Blur, Brightness, Certificate, Contrast, Gamma, Translation, certify, compose
-from smoothcert.classifier import CallableClassifier
+from smoothcert.bounds.laws import Law
+from smoothcert.model.classifier import CallableClassifier
 from smoothcert.smoothing import Guarantee, Part, Smoothing
-from smoothcert.smoothing.laws import Law
 
 Array = NDArray[np.float64]
 
@@ -100,7 +100,7 @@ class Row:
     def attack(self) -> dict[str, tuple[float, float]]:
         """The box, as the package has it: a translation's is the l2 ball around its corner.
 
-        A larger blur is worse (`smoothcert.smoothing.cover`), hence the far end stands for the interval.
+        A larger blur is worse (`smoothcert.bounds.cover`), hence the far end stands for the interval.
         """
         attack = {}
         for part, (low, high) in zip(self.parts, self.box, strict=True):

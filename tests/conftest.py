@@ -14,10 +14,10 @@ import pytest
 import smoothcert
 from smoothcert import Noise, OrtClassifier
 from smoothcert.algorithms import Fixed
-from smoothcert.cli import main
-from smoothcert.datasets import open_dataset
-from smoothcert.job import Job
-from smoothcert.runs import RunFolder
+from smoothcert.cli.app import main
+from smoothcert.inputs.datasets import open_dataset
+from smoothcert.runs.folder import RunFolder
+from smoothcert.runs.job import Job
 
 DATA = Path(smoothcert.__file__).parent / "data"
 MODEL, IMAGES = DATA / "digits.onnx", DATA / "digits.npz"

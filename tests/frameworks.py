@@ -16,7 +16,7 @@ import pytest
 from numpy.typing import NDArray
 
 from smoothcert import Noise, OrtClassifier, certify
-from smoothcert.classifier import CallableClassifier
+from smoothcert.model.classifier import CallableClassifier
 
 from .conftest import IMAGES
 

@@ -31,8 +31,8 @@ from smoothcert import (
     Translation,
     compose,
 )
-from smoothcert.classifier import CallableClassifier, Classifier
-from smoothcert.confidence import lower_confidence_bound
+from smoothcert.bounds.confidence import lower_confidence_bound
+from smoothcert.model.classifier import CallableClassifier, Classifier
 from smoothcert.smoothing import Smoothing
 
 from .known_models import affine_scores

@@ -20,8 +20,8 @@ from onnx.reference import ReferenceEvaluator
 
 from smoothcert import OrtClassifier
 from smoothcert.errors import ModelError
-from smoothcert.model_file import read_model, read_proto
-from smoothcert.runs import RunFolder
+from smoothcert.model.file import read_model, read_proto
+from smoothcert.runs.folder import RunFolder
 from smoothcert_exporters import adapt as module
 from smoothcert_exporters import batch_rules, dynamic_batch, onnx_file
 from smoothcert_exporters.adapt import adapt

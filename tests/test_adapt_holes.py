@@ -15,8 +15,8 @@ from onnx import TensorProto, helper, numpy_helper
 
 from smoothcert import OrtClassifier
 from smoothcert.errors import ModelError
-from smoothcert.graph_functions import inlined
-from smoothcert.model_file import open_model, read_source
+from smoothcert.model.file import open_model, read_source
+from smoothcert.model.graph.functions import inlined
 from smoothcert_exporters.adapt import adapt
 
 from .models import value

@@ -17,9 +17,9 @@ from numpy.typing import NDArray
 from onnx import helper, numpy_helper
 
 from smoothcert import Noise, OrtClassifier
-from smoothcert.classifier import as_classifier
 from smoothcert.errors import ModelError
-from smoothcert.runs import RunFolder
+from smoothcert.model.classifier import as_classifier
+from smoothcert.runs.folder import RunFolder
 from smoothcert.sampling import PROBE, Sampler
 from smoothcert_exporters import adapt as module
 from smoothcert_exporters import folding, onnx_file, trial

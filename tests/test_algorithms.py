@@ -12,10 +12,10 @@ from scipy.stats import binomtest, norm
 
 from smoothcert import ABSTAIN, Noise
 from smoothcert.algorithms import ALGORITHMS, Algorithm, Fixed, Predict, Radius, Target
-from smoothcert.classifier import CallableClassifier
-from smoothcert.confidence import Bound
+from smoothcert.bounds.confidence import Bound
 from smoothcert.evidence import Counts, Evidence, Look
-from smoothcert.job import algorithm_of
+from smoothcert.model.classifier import CallableClassifier
+from smoothcert.runs.job import algorithm_of
 from smoothcert.sampling import Sampler
 
 SMOOTHING = Noise(0.5)

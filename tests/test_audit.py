@@ -22,15 +22,15 @@ from scipy.stats import binom
 
 from smoothcert import Attack, Brightness, Contrast, Noise, OrtClassifier, Rotation, compose, transforms
 from smoothcert.algorithms import Fixed
-from smoothcert.audit import Audit, open_audit
+from smoothcert.audit.audits import Audit, open_audit
 from smoothcert.calibration_file import error_bounds
-from smoothcert.classifier import CallableClassifier
-from smoothcert.datasets import Archive, fingerprint, open_dataset
-from smoothcert.job import Job
-from smoothcert.report.audit import outcome
-from smoothcert.runs import LEDGER, RECIPE, RunFolder, run_key
+from smoothcert.inputs.datasets import Archive, fingerprint, open_dataset
+from smoothcert.inputs.spatial import PLAIN
+from smoothcert.model.classifier import CallableClassifier
+from smoothcert.report.audited import outcome
+from smoothcert.runs.folder import LEDGER, RECIPE, RunFolder, run_key
+from smoothcert.runs.job import Job
 from smoothcert.smoothing import Calibration, Smoothing
-from smoothcert.spatial import PLAIN
 from smoothcert.transforms.attacks import Manner, attacked
 
 from .conftest import IMAGES, MODEL, Result

@@ -21,9 +21,10 @@ from scipy.special import ndtr
 from scipy.stats import binomtest, kstest
 
 from smoothcert.calibration_file import CalibrationFile, error_bounds, read
-from smoothcert.datasets import Example, open_dataset
+from smoothcert.draws import Stream
 from smoothcert.errors import CalibrationError, DataError
-from smoothcert.noise import Stream
+from smoothcert.inputs.datasets import Example, open_dataset
+from smoothcert.inputs.spatial import PLAIN, Raw, Spatial
 from smoothcert.smoothing import (
     Attack,
     Blur,
@@ -37,7 +38,6 @@ from smoothcert.smoothing import (
     Translation,
     compose,
 )
-from smoothcert.spatial import PLAIN, Raw, Spatial
 from smoothcert_calibration.attacks import drawn_attack, grid
 from smoothcert_calibration.errors import errors_of, intensities
 from smoothcert_calibration.measure import measure
@@ -338,7 +338,7 @@ def test_a_search_finds_the_worst_of_a_fine_grid(data: Any, tmp_path: Path) -> N
 SLOW = """
 import sys, numpy as np
 from pathlib import Path
-from smoothcert.datasets import open_dataset
+from smoothcert.inputs.datasets import open_dataset
 from smoothcert.smoothing import Attack, Rotation
 from smoothcert_calibration.measure import measure
 from smoothcert_calibration.plan import plan_of

@@ -16,7 +16,7 @@ from scipy.stats import binomtest
 
 from smoothcert import Attack, Noise, Rotation, compose
 from smoothcert.calibration_file import encode, read, read_calibration
-from smoothcert.datasets import open_dataset
+from smoothcert.inputs.datasets import open_dataset
 
 from .conftest import Result
 from .test_calibrate import pictures
@@ -159,7 +159,7 @@ def model(path: Path, preprocess: str, channels: int) -> Path:
     )
     made = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
     entry = made.metadata_props.add()
-    entry.key, entry.value = "smoothcert.preprocess", preprocess
+    entry.key, entry.value = "smoothcert.model.preprocess", preprocess
     onnx.save(made, path)
     return path
 

@@ -38,8 +38,8 @@ from smoothcert import (
     transforms,
 )
 from smoothcert.algorithms import Fixed, hopeless
+from smoothcert.draws import Stream, integer_normal
 from smoothcert.errors import CalibrationError, DataError
-from smoothcert.noise import Stream, integer_normal
 from smoothcert.sampling import ESTIMATION, Sampler
 from smoothcert.smoothing import Calibrated, Calibration, Part, Smoothing, smoothing_of
 from smoothcert.smoothing.calibrated import drawn

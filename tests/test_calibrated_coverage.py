@@ -31,9 +31,9 @@ from smoothcert import (
     Translation,
     certify,
 )
+from smoothcert.inputs.spatial import PLAIN
 from smoothcert.sampling import ESTIMATION, Sampler
 from smoothcert.smoothing import Calibrated, Part
-from smoothcert.spatial import PLAIN
 from smoothcert.transforms.attacks import attacked
 
 from . import models

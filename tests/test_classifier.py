@@ -28,12 +28,12 @@ from smoothcert import (
     certify_radius,
     certify_targets,
     predict,
-    providers,
 )
-from smoothcert.classifier import CallableClassifier, as_classifier, to_labels
 from smoothcert.errors import DataError, ModelError, ProviderError
-from smoothcert.model_file import read_model
-from smoothcert.preprocess import arrange
+from smoothcert.model import providers
+from smoothcert.model.classifier import CallableClassifier, as_classifier, to_labels
+from smoothcert.model.file import read_model
+from smoothcert.model.preprocess import arrange
 from smoothcert.sampling import ESTIMATION, SELECTION, Sampler
 
 from . import models

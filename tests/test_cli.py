@@ -15,8 +15,8 @@ import pytest
 from onnx import TensorProto, helper, numpy_helper
 
 import smoothcert
-from smoothcert.runs import RunFolder
-from smoothcert.show import entry_text
+from smoothcert.cli.show import entry_text
+from smoothcert.runs.folder import RunFolder
 from smoothcert.smoothing import PARTS
 
 from . import models
@@ -513,7 +513,7 @@ def test_help_and_version(cli: Cli) -> None:
 def test_help_imports_nothing_heavy() -> None:
     code = (
         "import sys; sys.argv = ['smoothcert', '--help']\n"
-        "from smoothcert.cli import main\n"
+        "from smoothcert.cli.app import main\n"
         "try: main()\n"
         "except SystemExit: pass\n"
         "heavy = {'numpy', 'scipy', 'onnx', 'onnxruntime', 'cv2', 'torch'} & set(sys.modules)\n"

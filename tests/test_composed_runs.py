@@ -16,7 +16,7 @@ from typing import Any
 import pytest
 import tomli_w
 
-from smoothcert.runs import LEDGER, RECIPE, RunFolder, differences, run_key
+from smoothcert.runs.folder import LEDGER, RECIPE, RunFolder, differences, run_key
 from smoothcert.smoothing import smoothing_of
 
 from .conftest import MODEL, Result

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from scipy import stats
 from scipy.special import ndtri
 
-from smoothcert.confidence import (
+from smoothcert.bounds.confidence import (
     BOUNDS,
     SAFE,
     Bound,

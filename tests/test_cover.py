@@ -9,17 +9,10 @@ import numpy as np
 import pytest
 
 from smoothcert import Blur, Brightness, Contrast, Gamma, Noise, Translation, compose
+from smoothcert.bounds import joint_laws as theorem_module
+from smoothcert.bounds.cover import box_margin, box_threshold, line_threshold, line_worst, point_threshold, point_worst
+from smoothcert.bounds.laws import Exponential, FoldedNormal, LogRayleigh, Normal, Rayleigh, Uniform
 from smoothcert.smoothing import Part, Smoothing
-from smoothcert.smoothing import theorem as theorem_module
-from smoothcert.smoothing.cover import (
-    box_margin,
-    box_threshold,
-    line_threshold,
-    line_worst,
-    point_threshold,
-    point_worst,
-)
-from smoothcert.smoothing.laws import Exponential, FoldedNormal, LogRayleigh, Normal, Rayleigh, Uniform
 
 Box = dict[str, tuple[float, float]]
 ROUNDING = 2e-6  # what quadrature adds to one point and not to another

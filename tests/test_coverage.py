@@ -29,7 +29,7 @@ from smoothcert import (
     compose,
 )
 from smoothcert.algorithms import Fixed
-from smoothcert.classifier import CallableClassifier, Classifier
+from smoothcert.model.classifier import CallableClassifier, Classifier
 from smoothcert.smoothing import Part, Smoothing
 
 from .known_cases import (

@@ -9,8 +9,8 @@ import cv2
 import numpy as np
 import pytest
 
-from smoothcert.datasets import open_dataset, selection
 from smoothcert.errors import DataError
+from smoothcert.inputs.datasets import open_dataset, selection
 
 RNG = np.random.default_rng(0)
 COLOUR = RNG.integers(0, 256, (3, 5, 6, 3), dtype=np.uint8)

@@ -16,10 +16,10 @@ import pytest
 
 from smoothcert import Attack, Brightness, Contrast, Gamma, Noise, Rotation, compose
 from smoothcert.algorithms import Algorithm, Enumerate, Fixed, Predict, Radius, Slices, Target
-from smoothcert.decisions import Decisions, problems
 from smoothcert.evidence import Evidence, Slice
 from smoothcert.report.summary import attack_models
-from smoothcert.runs import LEDGER, RECIPE, RunFolder, differences, run_key
+from smoothcert.runs.decisions import Decisions, problems
+from smoothcert.runs.folder import LEDGER, RECIPE, RunFolder, differences, run_key
 from smoothcert.sampling import Sampler
 from smoothcert.smoothing import Enumeration, Smoothing
 

@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 
 from smoothcert import SmoothcertError, demo_file
-from smoothcert.options import path
-from smoothcert.runs import RunFolder
+from smoothcert.cli.options import path
+from smoothcert.runs.folder import RunFolder
 
 from .conftest import IMAGES, MODEL, Result
 

@@ -18,7 +18,7 @@ MODULES = [
 
 
 def test_examples_are_found() -> None:
-    assert {"smoothcert.confidence", "smoothcert.certification"} <= set(MODULES)
+    assert {"smoothcert.bounds.confidence", "smoothcert.certification"} <= set(MODULES)
 
 
 @pytest.mark.parametrize("name", MODULES)

@@ -17,7 +17,7 @@ from scipy.fft import irfft, next_fast_len, rfft
 from scipy.signal import convolve2d
 from scipy.special import gammaln, xlog1py, xlogy
 
-from smoothcert.confidence import SAFE, SequentialTest, boundary, geometric_looks
+from smoothcert.bounds.confidence import SAFE, SequentialTest, boundary, geometric_looks
 
 Boundaries = Sequence[Sequence[int]]
 Setting = tuple[tuple[float, ...], float, tuple[int, ...]]  # targets, alpha, looks

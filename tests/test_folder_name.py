@@ -9,8 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from smoothcert import job, launch
-from smoothcert.runs import RunFolder, differences
+from smoothcert.cli import launch
+from smoothcert.runs import job
+from smoothcert.runs.folder import RunFolder, differences
 
 from .conftest import MODEL, Result
 

@@ -27,11 +27,11 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from smoothcert.calibration_file import read, read_calibration
-from smoothcert.cli import main
-from smoothcert.datasets import open_dataset
+from smoothcert.cli.app import main
 from smoothcert.errors import ArgumentError, SmoothcertError
-from smoothcert.model_file import read_model
-from smoothcert.runs import LEDGER, RECIPE
+from smoothcert.inputs.datasets import open_dataset
+from smoothcert.model.file import read_model
+from smoothcert.runs.folder import LEDGER, RECIPE
 from smoothcert_calibration.show import lines, tables
 
 from .conftest import IMAGES, MODEL
@@ -321,7 +321,7 @@ def test_images(tmp_path_factory: pytest.TempPathFactory, random: Random) -> Non
 # Metadata.
 
 VALUES: dict[str, Any] = {
-    "smoothcert.preprocess": {
+    "smoothcert.model.preprocess": {
         "scale": 0.5, "mean": [0.1, 0.2, 0.3], "std": [1.0, 1.0, 1.0], "layout": "nchw",
         "spatial": {"resize": 20, "interpolation": "bilinear", "crop": 16, "mask": "circle", "share": 0.9},
     },

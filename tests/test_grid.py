@@ -16,8 +16,8 @@ import pytest
 from scipy.special import ndtr
 
 from smoothcert import Attack, Brightness, Contrast, Gamma, Noise, Range, Rotation, Scaling, Translation, compose
+from smoothcert.audit.members import members
 from smoothcert.errors import ArgumentError
-from smoothcert.members import members
 from smoothcert.smoothing import Calibrated, Calibration, Enumeration, Grid, Part
 from smoothcert.smoothing.grid import listed
 from smoothcert.transforms.attacks import IDENTITY

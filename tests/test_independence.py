@@ -11,10 +11,10 @@ from numpy.typing import NDArray
 from onnx import TensorProto, helper
 
 from smoothcert import Blur, Noise, OrtClassifier, certify
-from smoothcert.classifier import to_labels
 from smoothcert.errors import ModelError
-from smoothcert.independence import contrasts, require_independent, tried
-from smoothcert.model_file import read_model
+from smoothcert.model.classifier import to_labels
+from smoothcert.model.file import read_model
+from smoothcert.model.independence import contrasts, require_independent, tried
 from smoothcert.sampling import Sampler
 
 from . import mixing, models

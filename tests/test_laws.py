@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from scipy import stats
 
 from smoothcert import Blur, Brightness, Contrast, Gamma, Noise, Translation, compose
-from smoothcert.noise import Stream
+from smoothcert.draws import Stream
 from smoothcert.sampling import ESTIMATION, SELECTION
 from smoothcert.smoothing import Part, Smoothing
 

@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from smoothcert import Attack, Blur, Brightness, Contrast, Enumeration, Gamma, Noise, Translation, compose
-from smoothcert.members import members, pushed
+from smoothcert.audit.members import members, pushed
 from smoothcert.smoothing import Grid, Smoothing
 
 RNG = np.random.default_rng(8)

@@ -14,9 +14,12 @@ import onnx
 import pytest
 from onnx import AttributeProto, TensorProto, helper, numpy_helper
 
-from smoothcert import Noise, OrtClassifier, Preprocess, certify, graph_checks, graph_walk, providers, weights
+from smoothcert import Noise, OrtClassifier, Preprocess, certify
 from smoothcert.errors import ArgumentError, ModelError, ProviderError
-from smoothcert.model_file import read_model, read_source
+from smoothcert.model import providers, weights
+from smoothcert.model.file import read_model, read_source
+from smoothcert.model.graph import checks as graph_checks
+from smoothcert.model.graph import walk as graph_walk
 
 from . import models
 

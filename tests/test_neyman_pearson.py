@@ -17,11 +17,11 @@ from numpy.typing import NDArray
 from scipy import integrate, optimize, stats
 
 from smoothcert import Blur, Brightness, Contrast, Gamma, Noise, Translation, compose
-from smoothcert.neyman_pearson import path_threshold, sampled_threshold, threshold, worst
+from smoothcert.bounds import joint_laws as theorem_module
+from smoothcert.bounds.cover import line_threshold, line_worst
+from smoothcert.bounds.laws import Exponential, FoldedNormal, Law, LogNormal, LogRayleigh, Normal, Rayleigh, Uniform
+from smoothcert.bounds.neyman_pearson import path_threshold, sampled_threshold, threshold, worst
 from smoothcert.smoothing import Part, Smoothing
-from smoothcert.smoothing import theorem as theorem_module
-from smoothcert.smoothing.cover import line_threshold, line_worst
-from smoothcert.smoothing.laws import Exponential, FoldedNormal, Law, LogNormal, LogRayleigh, Normal, Rayleigh, Uniform
 
 from .marks import slow_but
 

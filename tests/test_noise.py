@@ -13,7 +13,7 @@ import pytest
 from numpy.typing import NDArray
 from scipy import special, stats
 
-from smoothcert.noise import _CHUNK, MAX_STD, IntegerNormal, Stream, float_normal, integer_normal, philox4x32
+from smoothcert.draws import _CHUNK, MAX_STD, IntegerNormal, Stream, float_normal, integer_normal, philox4x32
 
 KEY = 0x0123456789ABCDEF
 P_MIN = 1e-4  # keys are fixed, so a test that passes passes always; one p-value in 10,000 would not have

@@ -16,13 +16,14 @@ import pytest
 import typer
 
 import smoothcert
-from smoothcert import Noise, OrtClassifier, Preprocess, certify, launch
-from smoothcert.cli import _options, app, main
+from smoothcert import Noise, OrtClassifier, Preprocess, certify
+from smoothcert.cli import launch
+from smoothcert.cli.app import _options, app, main
+from smoothcert.cli.options import as_options
 from smoothcert.errors import DataError
-from smoothcert.model_card import ModelCard
-from smoothcert.options import as_options
+from smoothcert.model.card import ModelCard
 from smoothcert.report import terminal
-from smoothcert.runs import RunFolder
+from smoothcert.runs.folder import RunFolder
 
 from . import models
 from .conftest import IMAGES, MODEL, Result

@@ -18,10 +18,10 @@ from numpy.typing import NDArray
 from scipy import stats
 
 from smoothcert import Attack, Blur, Brightness, Contrast, Gamma, Noise, Rotation, Scaling, Translation, compose
+from smoothcert.bounds.laws import LogNormal, Normal
+from smoothcert.bounds.neyman_pearson import sampled_threshold
 from smoothcert.errors import ArgumentError
-from smoothcert.neyman_pearson import sampled_threshold
 from smoothcert.smoothing import Calibrated, Part, pairs
-from smoothcert.smoothing.laws import LogNormal, Normal
 from smoothcert.smoothing.part import Kind
 
 from .test_calibrated import measured

@@ -14,9 +14,9 @@ from numpy.typing import NDArray
 from scipy import ndimage
 
 from smoothcert import Blur, Brightness, Contrast, Gamma, Noise, OrtClassifier, Preprocess, Translation, compose
-from smoothcert.classifier import CallableClassifier
+from smoothcert.draws import Stream, float_normal, integer_normal
 from smoothcert.errors import DataError
-from smoothcert.noise import Stream, float_normal, integer_normal
+from smoothcert.model.classifier import CallableClassifier
 from smoothcert.sampling import ESTIMATION, SELECTION, Sampler
 from smoothcert.smoothing import Part, Smoothing
 

@@ -17,7 +17,7 @@ from onnx import TensorProto, numpy_helper
 
 from smoothcert import Noise, OrtClassifier, Preprocess, certify
 from smoothcert.errors import ModelError
-from smoothcert.model_file import read_model
+from smoothcert.model.file import read_model
 from smoothcert_exporters.adapt import adapt
 from smoothcert_exporters.finish import finish
 from smoothcert_exporters.precision import convert

@@ -9,9 +9,9 @@ import pytest
 from numpy.typing import NDArray
 
 from smoothcert import Blur, OrtClassifier, Preprocess, Translation, certify
-from smoothcert.classifier import CallableClassifier
 from smoothcert.errors import DataError
-from smoothcert.preprocess import Shape, arrange, image_shape
+from smoothcert.model.classifier import CallableClassifier
+from smoothcert.model.preprocess import Shape, arrange, image_shape
 
 from . import models
 

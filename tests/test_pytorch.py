@@ -15,8 +15,8 @@ import pytest
 from numpy.typing import NDArray
 
 from smoothcert import Noise, OrtClassifier, Preprocess, certify
-from smoothcert.classifier import CallableClassifier
 from smoothcert.errors import ModelError
+from smoothcert.model.classifier import CallableClassifier
 from smoothcert_exporters import export, pytorch
 from smoothcert_exporters.commands import export_named
 

@@ -12,12 +12,12 @@ import numpy as np
 import pytest
 import tomli_w
 
-from smoothcert import providers
 from smoothcert.errors import ArgumentError
 from smoothcert.evidence import Evidence
-from smoothcert.job import algorithm_of
-from smoothcert.redraw import redraw
-from smoothcert.runs import RunFolder
+from smoothcert.model import providers
+from smoothcert.runs.folder import RunFolder
+from smoothcert.runs.job import algorithm_of
+from smoothcert.runs.redraw import redraw
 from smoothcert.smoothing import smoothing_of
 
 from . import models

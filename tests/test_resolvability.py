@@ -26,7 +26,7 @@ from smoothcert import (
     certify_enumerated,
     compose,
 )
-from smoothcert.noise import Stream
+from smoothcert.draws import Stream
 from smoothcert.smoothing import Part
 from smoothcert.transforms import geometry
 

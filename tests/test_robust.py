@@ -26,12 +26,12 @@ import pytest
 
 from smoothcert import Brightness, Noise, certify, certify_targets, predict
 from smoothcert.calibration_file import read
-from smoothcert.datasets import open_dataset
 from smoothcert.errors import ArgumentError, CalibrationError, DataError, ProviderError, RunError, SmoothcertError
 from smoothcert.evidence import Evidence, Look, Slice
-from smoothcert.job import algorithm_of
-from smoothcert.runs import LEDGER, RECIPE, RunFolder, merge
-from smoothcert.writing import write_atomically
+from smoothcert.files.writing import write_atomically
+from smoothcert.inputs.datasets import open_dataset
+from smoothcert.runs.folder import LEDGER, RECIPE, RunFolder, merge
+from smoothcert.runs.job import algorithm_of
 
 from . import models
 from .conftest import IMAGES, MODEL, Result
@@ -140,7 +140,7 @@ class Failing:
         return None
 
     def load(self, index: int) -> Any:
-        from smoothcert.datasets import Example
+        from smoothcert.inputs.datasets import Example
 
         error = self.errors[index]
         if error is not None:
@@ -152,7 +152,7 @@ class Failing:
 def test_every_failure_of_an_input_is_its_own(tmp_path: Path) -> None:
     from smoothcert import OrtClassifier
     from smoothcert.algorithms import Fixed
-    from smoothcert.job import Job
+    from smoothcert.runs.job import Job
 
     raised = [MemoryError(), cv2.error("broken"), PermissionError(13, "no"), UnicodeDecodeError("utf-8", b"", 0, 1, "")]
     raised += [ValueError("embedded null byte"), KeyError("x"), RecursionError("deep"), OSError(36, "too long")]
@@ -167,7 +167,7 @@ def test_every_failure_of_an_input_is_its_own(tmp_path: Path) -> None:
 def test_a_bug_is_no_inputs_failure(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     from smoothcert import OrtClassifier
     from smoothcert.algorithms import Fixed
-    from smoothcert.job import Job
+    from smoothcert.runs.job import Job
 
     job = Job(MODEL, OrtClassifier(MODEL), tmp_path / "d", Failing([None, None]), Noise(0.5), Fixed(10, 100))
     monkeypatch.setattr(Job, "certify", lambda *_: 1 / 0)
@@ -196,7 +196,7 @@ def png_of(width: int, height: int) -> bytes:
 @pytest.mark.parametrize("suffix", ["png", "jpg", "bmp", "tiff", "webp", "ppm", "pgm"])
 def test_the_size_is_read_ahead_of_the_pixels(tmp_path: Path, suffix: str) -> None:
     """OpenCV's own files pass as they are; with a declared size of 30,000 x 30,000 no memory is taken."""
-    from smoothcert.images import _declared
+    from smoothcert.inputs.images import _declared
 
     image = RNG.integers(0, 256, (37, 53) if suffix == "pgm" else (37, 53, 3), np.uint8)
     ok, encoded = cv2.imencode(f".{suffix}", image)
@@ -324,7 +324,7 @@ def test_honest_arrays_pass(tmp_path: Path) -> None:
 
 def test_more_than_the_memory_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     np.savez(tmp_path / "d.npz", x=np.ones((300, 2**20), np.uint8))
-    monkeypatch.setattr("smoothcert.reading._room", lambda: 2**28)
+    monkeypatch.setattr("smoothcert.files.reading._room", lambda: 2**28)
     with pytest.raises(DataError, match="needs 314,572,800 bytes of memory, this machine has 268,435,456 left"):
         open_dataset(tmp_path / "d.npz")
 
@@ -476,7 +476,7 @@ def test_lines_that_are_no_entries(run: Path, cli: Cli, line: bytes) -> None:
 
 
 def test_an_oversized_line(run: Path, cli: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("smoothcert.runs.LINE_BYTES", 1000)
+    monkeypatch.setattr("smoothcert.runs.folder.LINE_BYTES", 1000)
     with (run / LEDGER).open("ab") as file:
         file.write(b'{"index": "' + b"x" * 2000 + b'"}\n')
     assert "line 7: expected at most 1,000 bytes" in in_one_line(cli("verify", run))
@@ -573,7 +573,7 @@ def test_verify_opens_the_model_as_certify_does(run: Path, cli: Cli, monkeypatch
     own = onnx.ModelProto()
     own.CopyFrom(model)
     del own.metadata_props[:]
-    own.metadata_props.add(key="smoothcert.preprocess", value=json.dumps({"mean": [0.5]}))
+    own.metadata_props.add(key="smoothcert.model.preprocess", value=json.dumps({"mean": [0.5]}))
     for changed, words in ((random, "draws random numbers"), (own, "expected preprocess {'mean': [0.5]")):
         Path("m.onnx").write_bytes(changed.SerializeToString())
         recipe["model"] |= {"path": "m.onnx", "sha256": hashlib.sha256(Path("m.onnx").read_bytes()).hexdigest()}
@@ -584,7 +584,7 @@ def test_verify_opens_the_model_as_certify_does(run: Path, cli: Cli, monkeypatch
     def late(*_: object) -> None:
         raise ProviderError("no answer")
 
-    monkeypatch.setattr("smoothcert.verify.open_model", late)
+    monkeypatch.setattr("smoothcert.runs.verify.open_model", late)
     assert "not checked: model: no answer" in cli("verify", run).out
 
 
@@ -640,7 +640,7 @@ def test_a_merge_that_was_killed_is_repeated(run: Path, tmp_path: Path, monkeypa
         writes.append(path.name)
         write_atomically(path, content)
 
-    monkeypatch.setattr("smoothcert.runs.write_atomically", dying)
+    monkeypatch.setattr("smoothcert.runs.folder.write_atomically", dying)
     with pytest.raises(KeyboardInterrupt):
         merge(RunFolder(out), [RunFolder(run)])
     assert writes == [LEDGER]

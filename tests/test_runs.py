@@ -21,7 +21,7 @@ import pytest
 
 from smoothcert import Noise
 from smoothcert.errors import RunError
-from smoothcert.runs import LEDGER, RECIPE, RunFolder, differences, run_key
+from smoothcert.runs.folder import LEDGER, RECIPE, RunFolder, differences, run_key
 
 from .conftest import IMAGES, MODEL, Result
 
@@ -234,7 +234,7 @@ def test_the_key_depends_on_what_determines_the_votes(whole: list[dict[str, Any]
 
 
 def command(*arguments: object) -> list[str]:
-    return [sys.executable, "-c", "from smoothcert.cli import main; main()", *map(str, arguments)]
+    return [sys.executable, "-c", "from smoothcert.cli.app import main; main()", *map(str, arguments)]
 
 
 def until_ledger_grows(process: subprocess.Popen[str], ledger: Path, size: int) -> None:
@@ -285,10 +285,10 @@ import json, os, random, signal, sys, time
 from pathlib import Path
 from smoothcert import Noise
 from smoothcert.algorithms import Fixed
-from smoothcert.classifier import OrtClassifier
-from smoothcert.datasets import open_dataset
-from smoothcert.job import Job
-from smoothcert.runs import RunFolder
+from smoothcert.model.classifier import OrtClassifier
+from smoothcert.inputs.datasets import open_dataset
+from smoothcert.runs.job import Job
+from smoothcert.runs.folder import RunFolder
 
 model, data = Path(sys.argv[1]), Path("d.npz")
 job = Job(model, OrtClassifier(model, threads=1), data, open_dataset(data), Noise(0.5), Fixed(20, 200), nonce="k")

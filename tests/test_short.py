@@ -43,7 +43,7 @@ def share(out: str, row: str) -> float:
 
 
 def test_every_command_has_help() -> None:
-    code = """import sys; from smoothcert.cli import app
+    code = """import sys; from smoothcert.cli.app import app
 for words in sys.argv[1:]: app([*words.split(), "-h"], standalone_mode=False)"""
     done = subprocess.run([sys.executable, "-c", code, *COMMANDS], capture_output=True, text=True)
     assert (done.returncode, done.stderr) == (0, "")

@@ -29,19 +29,19 @@ from scipy.special import ndtr, ndtri
 from smoothcert import ABSTAIN, Certificate, Evidence, Noise, OrtClassifier
 from smoothcert.algorithms import Slices
 from smoothcert.algorithms.cutting import Cutting
+from smoothcert.bounds.confidence import SequentialTest
 from smoothcert.certification import run
-from smoothcert.classifier import CallableClassifier
-from smoothcert.confidence import SequentialTest
-from smoothcert.datasets import open_dataset
 from smoothcert.errors import DataError
 from smoothcert.evidence import Look, Slice
-from smoothcert.job import Job
-from smoothcert.preprocess import Preprocess
-from smoothcert.runs import LEDGER, RECIPE, RunFolder, run_key
+from smoothcert.inputs.datasets import open_dataset
+from smoothcert.inputs.spatial import Raw, Spatial
+from smoothcert.model.classifier import CallableClassifier
+from smoothcert.model.preprocess import Preprocess
+from smoothcert.runs.folder import LEDGER, RECIPE, RunFolder, run_key
+from smoothcert.runs.job import Job
 from smoothcert.sampling import Sampler
 from smoothcert.smoothing import Attack
 from smoothcert.smoothing.attack import Range
-from smoothcert.spatial import Raw, Spatial
 from smoothcert.transforms import geometry
 
 from .conftest import IMAGES, MODEL, Result
@@ -734,7 +734,7 @@ def test_shards_and_torn_ledgers_give_the_whole(cli: Cli, whole: list[dict[str, 
 def test_killed_and_resumed(tmp_path: Path) -> None:
     with np.load(IMAGES) as archive:
         np.savez(tmp_path / "six.npz", x=archive["x"][:12], y=archive["y"][:12])
-    command = [sys.executable, "-c", "from smoothcert.cli import main; main()", *map(str, RUN), "--run"]
+    command = [sys.executable, "-c", "from smoothcert.cli.app import main; main()", *map(str, RUN), "--run"]
     ledger = tmp_path / "killed" / LEDGER
     for _ in range(3):
         process = subprocess.Popen([*command, "killed"], cwd=tmp_path, stdout=subprocess.DEVNULL)

@@ -7,8 +7,8 @@ import pytest
 from scipy.stats import norm
 
 from smoothcert import Noise
+from smoothcert.draws import Stream, integer_normal
 from smoothcert.errors import DataError
-from smoothcert.noise import Stream, integer_normal
 
 
 @pytest.mark.parametrize("sigma", [0.12, 0.5, 3.0])

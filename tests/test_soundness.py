@@ -31,7 +31,7 @@ from smoothcert import (
     predict,
 )
 from smoothcert.algorithms import Fixed
-from smoothcert.confidence import (
+from smoothcert.bounds.confidence import (
     BOUNDS,
     Bound,
     SequentialTest,

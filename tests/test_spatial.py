@@ -16,9 +16,9 @@ from numpy.typing import NDArray
 
 from smoothcert import Noise, OrtClassifier, Preprocess, Rotation, Spatial, certify, certify_enumerated
 from smoothcert.errors import DataError, ModelError
-from smoothcert.model_file import METADATA
-from smoothcert.preprocess import seen
-from smoothcert.spatial import INTERPOLATIONS, Raw
+from smoothcert.inputs.spatial import INTERPOLATIONS, Raw
+from smoothcert.model.file import METADATA
+from smoothcert.model.preprocess import seen
 
 from . import models
 
@@ -247,7 +247,7 @@ SIGNED = with_metadata(MODEL, json.dumps(OWN.recipe))
 
 def test_a_models_own_preprocessing_is_used() -> None:
     """And says the same as when it is asked for: the same votes of the same noise."""
-    assert METADATA == "smoothcert.preprocess"
+    assert METADATA == "smoothcert.model.preprocess"
     own, asked = OrtClassifier(SIGNED), OrtClassifier(MODEL, preprocess=OWN)
     assert own.preprocess == OWN == OrtClassifier(SIGNED, preprocess=OWN).preprocess
     assert OrtClassifier(MODEL).preprocess == Preprocess()

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
-from smoothcert.noise import Stream, uniform
+from smoothcert.draws import Stream, uniform
 from smoothcert.smoothing import Attack, Part, Range
 from smoothcert.smoothing.grid import product
 

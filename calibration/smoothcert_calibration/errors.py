@@ -9,9 +9,9 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from smoothcert.inputs.spatial import Raw
 from smoothcert.smoothing import Part
 from smoothcert.smoothing.calibrated import steps
-from smoothcert.spatial import Raw
 from smoothcert.transforms.attacks import attacked
 
 Value = tuple[Any, ...]  # one of each part

@@ -13,10 +13,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from smoothcert.calibration_file import CalibrationFile, encode, read
-from smoothcert.datasets import Dataset, Example
 from smoothcert.errors import CalibrationError
+from smoothcert.files.writing import write_atomically
+from smoothcert.inputs.datasets import Dataset, Example
 from smoothcert.machine import cores
-from smoothcert.writing import write_atomically
 
 from .errors import errors_of
 from .heads import other_plan

@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 
 from smoothcert.calibration_file import CalibrationFile, encode, read
-from smoothcert.datasets import selection
 from smoothcert.errors import CalibrationError
+from smoothcert.inputs.datasets import selection
 
 from .heads import other_plan, plan_part
 from .measure import save

@@ -16,9 +16,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from smoothcert.calibration_file import FORMAT
-from smoothcert.documents import json_value, typed, understood
 from smoothcert.errors import CalibrationError, require
-from smoothcert.writing import named, open_own, write_whole
+from smoothcert.files.documents import json_value, typed, understood
+from smoothcert.files.writing import named, open_own, write_whole
 
 from .attacks import axes
 from .heads import other_plan

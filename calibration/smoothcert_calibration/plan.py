@@ -15,14 +15,14 @@ import numpy as np
 
 from smoothcert import __version__
 from smoothcert.calibration_file import FORMAT, SEARCHED, VERSION
-from smoothcert.datasets import Dataset, Example, selection
+from smoothcert.draws import Stream
 from smoothcert.errors import DataError, require
-from smoothcert.noise import Stream
-from smoothcert.preprocess import raw_image
+from smoothcert.inputs.datasets import Dataset, Example, selection
+from smoothcert.inputs.spatial import PLAIN, Raw, Spatial
+from smoothcert.model.preprocess import raw_image
 from smoothcert.smoothing import Attack, Calibration, Noise, Part, Range
 from smoothcert.smoothing.calibrated import Calibrated, drawn
 from smoothcert.smoothing.calibration import STRATEGIES
-from smoothcert.spatial import PLAIN, Raw, Spatial
 from smoothcert.transforms.geometry import SCALES
 
 from .attacks import drawn_attack, grid

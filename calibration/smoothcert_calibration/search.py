@@ -9,9 +9,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from smoothcert.calibration_file import SEARCHED
+from smoothcert.inputs.spatial import Raw
 from smoothcert.smoothing import Attack, Part
 from smoothcert.smoothing.calibrated import steps
-from smoothcert.spatial import Raw
 from smoothcert.transforms.attacks import attacked
 
 from .attacks import axes, value_at

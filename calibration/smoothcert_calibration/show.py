@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from smoothcert.bounds.confidence import lower_confidence_bound
 from smoothcert.calibration_file import CalibrationFile
-from smoothcert.confidence import lower_confidence_bound
 from smoothcert.report import floor_text
 from smoothcert.smoothing import Attack, Calibrated, Calibration, Noise, Range, described
 

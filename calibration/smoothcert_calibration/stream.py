@@ -9,8 +9,8 @@ from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import TypeVar
 
-from smoothcert.datasets import Dataset, Example
 from smoothcert.errors import DataError
+from smoothcert.inputs.datasets import Dataset, Example
 from smoothcert.machine import one_thread
 
 T = TypeVar("T")

@@ -13,11 +13,11 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from smoothcert.datasets import Dataset, Example
+from smoothcert.inputs.datasets import Dataset, Example
+from smoothcert.inputs.spatial import PLAIN, Spatial
 from smoothcert.machine import cores
 from smoothcert.report import floor_text
 from smoothcert.smoothing import Attack, Part, Rotation, Translation
-from smoothcert.spatial import PLAIN, Spatial
 from smoothcert.transforms.checks import INTERPOLATIONS
 
 from .errors import errors_of

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 import onnx
 
 from smoothcert.errors import ModelError, ProviderError, first_line, require
-from smoothcert.graph_functions import inlined, standing
-from smoothcert.model_file import checked
+from smoothcert.model.file import checked
+from smoothcert.model.graph.functions import inlined, standing
 
 from .conversion import inlined_by_conversion, upgraded
 from .dynamic_batch import free_batch

@@ -11,11 +11,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from smoothcert.datasets import open_dataset
+from smoothcert.cli.launch import numbers
+from smoothcert.cli.launch import preprocess as parse_preprocess
 from smoothcert.errors import DataError, ModelError, first_line, require
-from smoothcert.launch import numbers
-from smoothcert.launch import preprocess as parse_preprocess
-from smoothcert.preprocess import Preprocess, arrange, seen
+from smoothcert.inputs.datasets import open_dataset
+from smoothcert.model.preprocess import Preprocess, arrange, seen
 
 from .export import export
 from .finish import Export

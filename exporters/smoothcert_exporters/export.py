@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from smoothcert.errors import ArgumentError, require
-from smoothcert.preprocess import Preprocess
+from smoothcert.model.preprocess import Preprocess
 
 from .finish import Export, finish
 from .parity import TOLERANCE

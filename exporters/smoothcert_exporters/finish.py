@@ -14,10 +14,10 @@ from numpy.typing import NDArray
 from onnx.external_data_helper import load_external_data_for_model
 
 from smoothcert.errors import require
-from smoothcert.model_card import ModelCard
-from smoothcert.model_file import read_model
-from smoothcert.preprocess import Preprocess, show
-from smoothcert.writing import scratch_folder
+from smoothcert.files.writing import scratch_folder
+from smoothcert.model.card import ModelCard
+from smoothcert.model.file import read_model
+from smoothcert.model.preprocess import Preprocess, show
 
 from .adapt import adapt
 from .files import outsourced, publish, save

@@ -12,7 +12,7 @@ import onnx
 from onnx import TensorProto, helper
 
 from smoothcert.errors import ModelError, ProviderError
-from smoothcert.model_file import read_proto
+from smoothcert.model.file import read_proto
 
 from .adapt import adapt
 from .cuda_kernels import cuda_gaps

@@ -13,10 +13,10 @@ import onnx
 from onnx import TensorProto
 
 from smoothcert.errors import ModelError
-from smoothcert.model_card import ModelCard
-from smoothcert.model_file import FOLDED, METADATA, read_model
-from smoothcert.preprocess import Preprocess
-from smoothcert.writing import write_atomically
+from smoothcert.files.writing import write_atomically
+from smoothcert.model.card import ModelCard
+from smoothcert.model.file import FOLDED, METADATA, read_model
+from smoothcert.model.preprocess import Preprocess
 
 from .graph import array, inputs, subgraphs
 

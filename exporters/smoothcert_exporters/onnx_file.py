@@ -13,11 +13,11 @@ import onnx
 from numpy.typing import NDArray
 from onnx import TensorProto
 
-from smoothcert.agreement import COARSE
 from smoothcert.errors import ModelError, require
-from smoothcert.model_file import ModelFile, Readable, Source, checked, read_proto, read_source
-from smoothcert.preprocess import Preprocess, show
-from smoothcert.scores import difference
+from smoothcert.model.agreement import COARSE
+from smoothcert.model.file import ModelFile, Readable, Source, checked, read_proto, read_source
+from smoothcert.model.preprocess import Preprocess, show
+from smoothcert.model.scores import difference
 
 from .adapt import Adapted, adapt
 from .commands import shared, whole_numbers

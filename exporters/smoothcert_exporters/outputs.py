@@ -6,8 +6,8 @@ import numpy as np
 import onnx
 from onnx import TensorProto, helper
 
-from smoothcert.classifier import to_labels
 from smoothcert.errors import ModelError
+from smoothcert.model.classifier import to_labels
 
 from .graph import Array, attribute, consumers, fresh, inputs, prune, rename, replace_nodes, set_shape, static_shape
 from .trial import input_shape, random_rows, runner

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from smoothcert.errors import ModelError
-from smoothcert.scores import scales, shares
+from smoothcert.model.scores import scales, shares
 
 Scores = NDArray[Any]
 Function = Callable[[NDArray[np.float32]], Scores]

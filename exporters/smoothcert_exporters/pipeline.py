@@ -13,8 +13,8 @@ from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
 
 from smoothcert.errors import require
-from smoothcert.model_file import FOLDED
-from smoothcert.preprocess import Layout, Preprocess, Shape, show
+from smoothcert.model.file import FOLDED
+from smoothcert.model.preprocess import Layout, Preprocess, Shape, show
 
 from .graph import constants, inputs, rename, replace_nodes
 

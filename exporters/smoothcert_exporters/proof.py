@@ -10,12 +10,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from smoothcert import providers
-from smoothcert.classifier import to_labels
 from smoothcert.errors import ModelError, SmoothcertError, require
-from smoothcert.graph_names import INPUT
-from smoothcert.model_file import read_model
-from smoothcert.providers import reason
+from smoothcert.model import providers
+from smoothcert.model.classifier import to_labels
+from smoothcert.model.file import read_model
+from smoothcert.model.graph.names import INPUT
+from smoothcert.model.providers import reason
 
 from .files import save
 from .parity import Function, Parity, Scores, check_batches, compare

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from onnx import TensorProto, helper
 
 from smoothcert.errors import ModelError, require
-from smoothcert.scores import difference
+from smoothcert.model.scores import difference
 
 from .framework import converting
 from .graph import ML_DOMAIN

@@ -10,14 +10,14 @@ import numpy as np
 import onnx
 from onnx import TensorProto, helper
 
-from smoothcert.agreement import COARSE, Runner, is_coarse, session
-from smoothcert.classifier import to_labels
 from smoothcert.errors import ModelError, ProviderError
-from smoothcert.graph_names import INPUT, PROBE
-from smoothcert.model_file import ModelFile
-from smoothcert.preprocess import Preprocess
-from smoothcert.providers import first_run, reason
-from smoothcert.scores import difference
+from smoothcert.model.agreement import COARSE, Runner, is_coarse, session
+from smoothcert.model.classifier import to_labels
+from smoothcert.model.file import ModelFile
+from smoothcert.model.graph.names import INPUT, PROBE
+from smoothcert.model.preprocess import Preprocess
+from smoothcert.model.providers import first_run, reason
+from smoothcert.model.scores import difference
 
 from .graph import Array, CannotAdapt, inputs, static_shape
 from .parity import BATCHES

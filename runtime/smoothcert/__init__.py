@@ -12,15 +12,16 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from .bounds.confidence import lower_confidence_bound
     from .calibration_file import read_calibration
     from .certificate import ABSTAIN, Certificate
     from .certification import certify, certify_enumerated, certify_radius, certify_targets, predict
-    from .classifier import OrtClassifier
-    from .confidence import lower_confidence_bound
-    from .demo_files import demo_file
     from .errors import SmoothcertError
     from .evidence import Evidence
-    from .preprocess import Preprocess
+    from .files.demo_files import demo_file
+    from .inputs.spatial import Spatial
+    from .model.classifier import OrtClassifier
+    from .model.preprocess import Preprocess
     from .smoothing import (
         Attack,
         Blur,
@@ -35,7 +36,6 @@ if TYPE_CHECKING:
         Translation,
         compose,
     )
-    from .spatial import Spatial
 
 __version__ = "0.1.0"
 
@@ -50,21 +50,21 @@ _HOME = {
     "Evidence": "evidence",
     "Gamma": "smoothing",
     "Noise": "smoothing",
-    "OrtClassifier": "classifier",
-    "Preprocess": "preprocess",
+    "OrtClassifier": "model.classifier",
+    "Preprocess": "model.preprocess",
     "Range": "smoothing",
     "Rotation": "smoothing",
     "Scaling": "smoothing",
     "SmoothcertError": "errors",
-    "Spatial": "spatial",
+    "Spatial": "inputs.spatial",
     "Translation": "smoothing",
     "certify": "certification",
     "certify_enumerated": "certification",
     "certify_radius": "certification",
     "certify_targets": "certification",
     "compose": "smoothing",
-    "demo_file": "demo_files",
-    "lower_confidence_bound": "confidence",
+    "demo_file": "files.demo_files",
+    "lower_confidence_bound": "bounds.confidence",
     "predict": "certification",
     "read_calibration": "calibration_file",
 }

@@ -16,7 +16,7 @@ _INTERRUPTED = 2  # exit code, as of all that is no result
 def main() -> None:
     """Run the command line."""
     signal.signal(signal.SIGINT, _stop)
-    from .cli import main as command
+    from .cli.app import main as command
 
     try:
         command()
@@ -31,7 +31,7 @@ def _stop(signum: int, frame: FrameType | None) -> None:
     """
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     os.write(2, (_SHOW_CURSOR if os.isatty(2) else b"") + _LINE)
-    writing = sys.modules.get("smoothcert.writing")
+    writing = sys.modules.get("smoothcert.files.writing")
     for folder in list(getattr(writing, "SCRATCH", ())):
         shutil.rmtree(folder, ignore_errors=True)
     os._exit(_INTERRUPTED)

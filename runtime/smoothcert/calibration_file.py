@@ -19,16 +19,16 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import ndtr
 
-from .confidence import upper_confidence_bound
-from .documents import json_value, typed, understood
+from .bounds.confidence import upper_confidence_bound
 from .errors import CalibrationError, require
-from .limits import CALIBRATION_BYTES, HEAD_BYTES
-from .reading import read_regular, require_decodable
-from .schema import Head, Sha256
+from .files.documents import json_value, typed, understood
+from .files.limits import CALIBRATION_BYTES, HEAD_BYTES
+from .files.reading import read_regular, require_decodable
+from .files.schema import Head, Sha256
+from .inputs.spatial import Spatial
 from .smoothing import Attack, Calibration
 from .smoothing.calibration import ErrorBounds
 from .smoothing.grid import Grid, product
-from .spatial import Spatial
 
 FORMAT, VERSION = "smoothcert-calibration", 1
 SEARCHED = 4.0  # standard deviations of the smoothing's own draw that `input-global` searches

@@ -12,12 +12,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .algorithms import PILOT, Algorithm, Enumerate, Fixed, Predict, Radius, Target, hopeless
-from .answers import Classifier
+from .bounds.confidence import Bound
 from .certificate import Certificate
-from .classifier import OrtClassifier, as_classifier
-from .confidence import Bound
-from .datasets import fingerprint
 from .errors import ArgumentError, first_line, require, require_number
+from .inputs.datasets import fingerprint
+from .model.classifier import OrtClassifier, as_classifier
+from .model.labels import Classifier
 from .sampling import Sampler
 from .smoothing import Attack, Enumeration, Smoothing
 from .smoothing.base import AnyAttack

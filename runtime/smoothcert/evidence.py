@@ -82,8 +82,8 @@ class Evidence:
     @staticmethod
     def from_json(value: Mapping[str, Any]) -> Evidence:
         """The evidence that `to_json` wrote; `RunError` for anything else."""
-        from .documents import typed, understood
         from .errors import RunError
+        from .files.documents import typed, understood
 
         with understood("the ledger", "evidence", RunError):
             looks, slices = _looks(value["looks"]), []
@@ -97,6 +97,6 @@ def _plain(looks: tuple[Look, ...]) -> list[list[int]]:
 
 
 def _looks(values: Any) -> tuple[Look, ...]:
-    from .documents import typed
+    from .files.documents import typed
 
     return tuple(Look(*look) for look in typed(values, list[tuple[int, int, int]]))

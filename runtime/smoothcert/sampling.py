@@ -14,13 +14,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from .answers import Classifier
+from .draws import Stream
 from .evidence import Counts, Evidence
-from .independence import tried
+from .inputs.spatial import Raw
 from .machine import one_thread
-from .noise import Stream
+from .model.independence import tried
+from .model.labels import Classifier
 from .smoothing import Smoothing
-from .spatial import Raw
 
 _BLOCK = 800_000  # values that a thread perturbs at a time
 SELECTION, ESTIMATION, PROBE = 0, 1, 2  # stages: samples of different stages are independent

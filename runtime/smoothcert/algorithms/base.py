@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import fields, replace
 from typing import Any, Protocol
 
+from ..bounds.confidence import BOUNDS, Bound, margin, require_alpha
 from ..certificate import ABSTAIN, Certificate
-from ..confidence import BOUNDS, Bound, margin, require_alpha
 from ..errors import require, require_number
 from ..evidence import Evidence, runner_up
 from ..sampling import Sampler

@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
+from ..bounds.confidence import Bound, margin
 from ..certificate import Certificate
-from ..confidence import Bound, margin
 from ..evidence import Evidence, top
 from ..sampling import ESTIMATION, SELECTION, Sampler
 from ..smoothing import Attack, Smoothing

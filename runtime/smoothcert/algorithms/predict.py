@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
+from ..bounds.confidence import SAFE, binomial_p_value
 from ..certificate import Certificate
-from ..confidence import SAFE, binomial_p_value
 from ..evidence import Evidence, runner_up, top
 from ..sampling import ESTIMATION, Sampler
 from ..smoothing import Smoothing

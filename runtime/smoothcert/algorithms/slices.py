@@ -12,13 +12,13 @@ from typing import Any, Literal, cast
 import numpy as np
 from numpy.typing import NDArray
 
+from ..bounds.confidence import SequentialTest, geometric_looks
 from ..certificate import Certificate
-from ..confidence import SequentialTest, geometric_looks
 from ..errors import ArgumentError, DataError, require
 from ..evidence import Evidence, Look, Slice, top
+from ..inputs.spatial import Raw
 from ..sampling import ESTIMATION, Sampler
 from ..smoothing import Attack, Noise, Smoothing
-from ..spatial import Raw
 from ..transforms.attacks import IDENTITY, Manner, attacked
 from ..transforms.enclosure import FAR, enclose
 from .base import abstain, conclude, plain, require_sizes, totals

@@ -6,8 +6,8 @@ from collections import Counter
 from dataclasses import dataclass, replace
 from typing import Any
 
+from ..bounds.confidence import SequentialTest, geometric_looks
 from ..certificate import ABSTAIN, Certificate
-from ..confidence import SequentialTest, geometric_looks
 from ..errors import require, require_number
 from ..evidence import Evidence, Look, top
 from ..sampling import ESTIMATION, Sampler

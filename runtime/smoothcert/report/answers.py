@@ -8,10 +8,10 @@ from dataclasses import dataclass
 
 from scipy.special import bdtr, bdtrc
 
+from ..bounds.confidence import binomial_p_value
 from ..certificate import ABSTAIN
-from ..confidence import binomial_p_value
 from ..evidence import runner_up, top
-from ..runs import Entry
+from ..runs.folder import Entry
 
 _FEW = 10  # inputs that nothing is concluded from
 _ONE_CLASS = 0.95  # share of answers from which on they are nearly all one class

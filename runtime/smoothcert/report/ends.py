@@ -12,11 +12,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..certificate import ABSTAIN
-from ..datasets import open_dataset
 from ..errors import DataError, RunError, require
 from ..evidence import Evidence
-from ..preprocess import raw_image
-from ..runs import Entry, Recipe
+from ..inputs.datasets import open_dataset
+from ..model.preprocess import raw_image
+from ..runs.folder import Entry, Recipe
 from ..smoothing import Attack, Range, Smoothing, smoothing_of
 from ..transforms.attacks import ATTACKS, attacked
 from .region import extent

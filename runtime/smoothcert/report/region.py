@@ -12,9 +12,9 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from ..decisions import attack_models
 from ..errors import ArgumentError, require
-from ..runs import Entry, Recipe
+from ..runs.decisions import attack_models
+from ..runs.folder import Entry, Recipe
 from ..smoothing import Attack, Part, Range, Smoothing, smoothing_of
 from .answers import smoothed_answer
 from .summary import attack_of

@@ -8,10 +8,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from ..bounds.confidence import binomial_quantile
 from ..certificate import ABSTAIN
-from ..confidence import binomial_quantile
-from ..decisions import attack_models
-from ..runs import Entry, Recipe
+from ..runs.decisions import attack_models
+from ..runs.folder import Entry, Recipe
 from ..smoothing import Attack
 from ..transforms.attacks import Manner
 from .answers import Answers

@@ -8,7 +8,7 @@ from typing import Any
 
 from ..certificate import ABSTAIN
 from ..errors import RunError
-from ..runs import Entry, Recipe
+from ..runs.folder import Entry, Recipe
 from ..smoothing import smoothing_of
 from .answers import Answers
 from .summary import Summary, attack_of, averaged

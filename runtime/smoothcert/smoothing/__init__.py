@@ -1,5 +1,6 @@
 """The defender's random transformations: parts beside their kin, `compose` finds the theorem for a list of parts."""
 
+from ..bounds.error_rule import ERROR_RULES
 from .attack import Attack, Range
 from .base import Guarantee, Smoothing
 from .blur import Blur
@@ -9,7 +10,6 @@ from .color import Brightness, Contrast, Gamma
 from .compose import PARTS, compose, described, parse_part, smoothing_of
 from .composition import GUARANTEES, Composition
 from .enumeration import Enumeration
-from .error_rule import ERROR_RULES
 from .geometry import Rotation, Scaling, Translation
 from .grid import Grid
 from .noise import Noise

@@ -9,15 +9,15 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from ..bounds.joint_laws import Theorem, sample_log_ratio
+from ..bounds.neyman_pearson import sampled_threshold
+from ..draws import Stream
 from ..errors import ArgumentError, require
 from ..evidence import Evidence
-from ..neyman_pearson import sampled_threshold
-from ..noise import Stream
-from ..spatial import Raw
+from ..inputs.spatial import Raw
 from . import bounds, pipeline
 from .attack import Attack
 from .pairs import find_theorem
-from .theorem import Theorem, sample_log_ratio
 
 if TYPE_CHECKING:
     from .part import Part

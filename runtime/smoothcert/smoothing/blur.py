@@ -6,9 +6,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
+from ..bounds.laws import Exponential, FoldedNormal, Rayleigh, Uniform
 from ..errors import require
 from ..transforms.blur import HEAT_BORDERS
-from .laws import Exponential, FoldedNormal, Rayleigh, Uniform
 from .part import Kind, Part
 
 _EDGES = 1.13  # border reflect101 can lengthen an l2 vector by 1.061 an axis; the others cannot: docs/theory.md

@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING
 
 from scipy.optimize import brentq
 
+from ..bounds.cover import Point, box_margin, box_threshold, line_worst, point_threshold
+from ..bounds.laws import Law, Normal
+from ..bounds.neyman_pearson import Tilt, path_threshold
 from ..errors import require
-from ..neyman_pearson import Tilt, path_threshold
 from .attack import Attack, Range
-from .cover import Point, box_margin, box_threshold, line_worst, point_threshold
-from .laws import Law, Normal
 
 if TYPE_CHECKING:
     from .base import Smoothing

@@ -13,18 +13,18 @@ from typing import Any, cast
 import numpy as np
 from numpy.typing import NDArray
 
+from ..bounds.error_rule import DOWN, ERROR_RULES, ErrorRule, least_sigma, most, needed
+from ..bounds.laws import Normal
+from ..draws import Stream
 from ..errors import CalibrationError, DataError, require
 from ..evidence import Evidence
-from ..noise import Stream
-from ..spatial import Raw
+from ..inputs.spatial import Raw
 from ..transforms.attacks import ATTACKS, Manner, attacked
 from . import pipeline
 from .attack import Attack, Range
 from .base import AnyAttack, Guarantee, Smoothing
 from .calibration import Calibration, ErrorBounds
-from .error_rule import DOWN, ERROR_RULES, ErrorRule, least_sigma, most, needed
 from .geometry import WHOLE, Translation
-from .laws import Normal
 from .noise import Noise
 from .part import Part
 

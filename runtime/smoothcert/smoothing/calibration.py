@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import cv2
 
 from ..errors import CalibrationError, require
-from ..spatial import Spatial
+from ..inputs.spatial import Spatial
 from .attack import Attack, Range
 from .grid import Grid, listed
 

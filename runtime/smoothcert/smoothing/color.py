@@ -9,11 +9,11 @@ from typing import Any, ClassVar, Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from ..bounds.laws import LogNormal, LogRayleigh, Normal
+from ..draws import Stream
 from ..errors import DataError, require
-from ..noise import Stream
 from ..transforms import color
 from ..transforms.attacks import Manner
-from .laws import LogNormal, LogRayleigh, Normal
 from .part import Kind, Part
 
 _PLAUSIBLE = 16.0  # intensities after an attack; full intensity is 1

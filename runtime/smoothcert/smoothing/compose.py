@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import fields
 from typing import Any
 
+from ..bounds.error_rule import ErrorRule
 from ..errors import ArgumentError, require
 from .attack import Attack
 from .base import Guarantee, Smoothing
@@ -15,7 +16,6 @@ from .calibration import Calibration
 from .color import Brightness, Contrast, Gamma
 from .composition import Composition
 from .enumeration import Enumeration
-from .error_rule import ErrorRule
 from .geometry import Rotation, Scaling, Translation
 from .noise import Noise
 from .pairs import find_theorem

@@ -11,9 +11,9 @@ from typing import Any, ClassVar, cast
 import numpy as np
 from numpy.typing import NDArray
 
+from ..draws import Stream
 from ..errors import DataError, require
-from ..noise import Stream
-from ..spatial import Raw
+from ..inputs.spatial import Raw
 from ..transforms.attacks import ATTACKS, IDENTITY, Manner, attacked
 from ..transforms.checks import require_name
 from ..transforms.geometry import WARP_BORDERS

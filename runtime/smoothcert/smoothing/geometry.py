@@ -9,14 +9,14 @@ from typing import Any, ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
+from ..bounds.laws import LogNormal, Normal
+from ..draws import MAX_STD, Stream, float_normal, integer_normal
 from ..errors import require
-from ..noise import MAX_STD, Stream, float_normal, integer_normal
 from ..transforms.attacks import Manner
 from ..transforms.checks import INTERPOLATIONS, require_name
 from ..transforms.geometry import WARP_BORDERS
 from .attack import Range
 from .grid import Grid
-from .laws import LogNormal, Normal
 from .part import Kind, Part
 
 WHOLE = "whole"

@@ -9,9 +9,9 @@ from typing import Any, ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
+from ..bounds.laws import Normal
+from ..draws import MAX_STD, Stream, float_normal, integer_normal
 from ..errors import DataError, require
-from ..noise import MAX_STD, Stream, float_normal, integer_normal
-from .laws import Normal
 from .part import Kind, Part, require_scale
 from .pipeline import Encoded
 

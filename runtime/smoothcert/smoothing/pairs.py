@@ -13,9 +13,9 @@ from collections.abc import Mapping
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Literal
 
+from ..bounds.joint_laws import Affine, Theorem
+from ..bounds.laws import Normal
 from ..errors import ArgumentError, require
-from .laws import Normal
-from .theorem import Affine, Theorem
 
 if TYPE_CHECKING:
     from .part import Part

@@ -10,13 +10,13 @@ from typing import Any, ClassVar, Literal, cast
 import numpy as np
 from numpy.typing import NDArray
 
+from ..bounds.laws import Law
+from ..draws import Stream, uniform
 from ..errors import DataError, require, require_number
-from ..noise import Stream, uniform
 from ..transforms.attacks import Manner
 from .attack import Range
 from .base import Guarantee, Smoothing
 from .grid import Grid
-from .laws import Law
 
 Kind = Literal["additive", "factor", "norm", "variance"]
 _MOST_LOG = 10.0  # scale of a log factor: eight deviations of it are still a float32

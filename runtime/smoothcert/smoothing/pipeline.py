@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..noise import Stream
-from ..spatial import Raw
+from ..draws import Stream
+from ..inputs.spatial import Raw
 from ..transforms import blur, geometry
 
 if TYPE_CHECKING:

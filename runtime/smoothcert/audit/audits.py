@@ -1,0 +1,176 @@
+"""Attacks inside the certified sets of a run, replayed: what does the smoothed classifier answer there?
+
+Every answer is asked for with fresh draws, and confirmed by the test of PREDICT, so that all confirmed answers are
+right together with the stated confidence. Which attacks are made: `members`; how: `replay`.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import secrets
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from ..algorithms import Predict
+from ..certificate import ABSTAIN
+from ..errors import CalibrationError, DataError, RunError, require
+from ..evidence import Evidence
+from ..inputs.datasets import Dataset
+from ..model.classifier import Classifier
+from ..report.summary import attack_of, manner_of
+from ..runs.folder import Entry, Recipe, RunFolder
+from ..runs.opening import classifier_of, data_of
+from ..smoothing import Attack, Enumeration, Smoothing, smoothing_of
+from .members import Others, members
+from .replay import Replay, Subject
+
+_OTHERS = 64  # inputs kept, for noise towards them
+
+
+@dataclass(frozen=True, eq=False)
+class Audit:
+    """At most `attacks` replays, n fresh votes each, on each of the first `limit` of `certified`, a run's certificates.
+
+    `seed` fixes attacks and votes; by default it is fresh. It is never the run's key. See `open_audit`.
+    """
+
+    recipe: Recipe
+    certified: tuple[Entry, ...]
+    classifier: Classifier
+    data: Dataset
+    limit: int | None = None
+    attacks: int = 20
+    n: int = 1000
+    confidence: float = 0.999
+    seed: int = field(default_factory=lambda: secrets.randbits(48))
+
+    def __post_init__(self) -> None:
+        require(self.limit is None or self.limit > 0, f"limit: expected at least 1, got {self.limit}")
+        require(self.attacks > 0, f"attacks: expected at least 1, got {self.attacks}")
+        require(self.seed >= 0, f"seed: expected a whole number >= 0, got {self.seed}")
+        require(0.5 < self.confidence < 1, f"confidence: expected 0.5 to 1, without either, got {self.confidence:g}")
+        reached = Predict(self.n, self.alpha).reachable(self.smoothing) > 0
+        certain = isinstance(self.smoothing, Enumeration)  # the base classifier answers once, and for sure
+        require(
+            reached or certain, f"n: expected enough votes to confirm one of {self.predictions} answers, got {self.n}"
+        )
+
+    @property
+    def entries(self) -> tuple[Entry, ...]:
+        """Those audited."""
+        return self.certified[: self.limit]
+
+    @cached_property
+    def smoothing(self) -> Smoothing:
+        """The run's smoothing."""
+        return smoothing_of(self.recipe["smoothing"])
+
+    @property
+    def predictions(self) -> int:
+        """Answers that may be asked for: two an attack where a changed one is asked for in real arithmetic too."""
+        real = self.smoothing.guarantee in ("exact", "path") and not all(part.whole for part in self.smoothing.parts)
+        return len(self.entries) * self.attacks * (2 if real else 1)
+
+    @property
+    def alpha(self) -> float:
+        """Probability that one confirmed answer is wrong: an equal share of what the confidence leaves."""
+        return (1 - self.confidence) / self.predictions
+
+    def replays(self, entry: Entry) -> Iterator[Replay]:
+        """The attacks on one certificate, one after the other."""
+        subject, index = self.subject(entry), entry["index"]
+        others = self._towards(subject) if "noise" in dict(subject.attack) else ()
+        chosen = members(
+            subject.attack,
+            subject.smoothing,
+            self.attacks,
+            seed=(self.seed, index),
+            pixels=subject.pixels,
+            others=others,
+        )
+        for number, member in enumerate(chosen):
+            keys = self._key(index, number, "8-bit"), self._key(index, number, "real")
+            yield subject.replay(member, Predict(self.n, self.alpha), keys)
+
+    def subject(self, entry: Entry) -> Subject:
+        """The certified input of an entry; `DataError` where it has changed, `RunError` for a damaged entry."""
+        index = entry["index"]
+        try:
+            evidence, prediction = Evidence.from_json(entry["evidence"]), int(entry["certificate"]["prediction"])
+            attack, sha256 = self._attack(entry["certificate"]), entry["input"]
+        except (KeyError, TypeError, AttributeError):
+            raise RunError(f"input {index}: expected a certificate with its evidence; see smoothcert verify") from None
+        example = self.data.load(index)
+        if example.sha256 != sha256:
+            raise DataError(f"input {index}: expected SHA-256 {sha256}, got {example.sha256}; pass the run's own data")
+        smoothing, manner = self.smoothing.of_evidence(evidence), manner_of(self.recipe)
+        return Subject(self.classifier, smoothing, attack, manner, prediction, example)
+
+    def _attack(self, certificate: dict[str, Any]) -> Attack:
+        """The set certified: the run's, or what the radius means; empty for a prediction alone."""
+        if isinstance(self.smoothing, Enumeration):
+            return self.smoothing.attack
+        asked, main = attack_of(self.recipe), self.smoothing.main
+        if asked is not None or main is None or not certificate["radius"]:
+            return asked or Attack(())
+        interval = certificate.get("interval")
+        return Attack.of({main.name: interval}) if interval else self.smoothing.ball(certificate["radius"])
+
+    @cached_property
+    def _pool(self) -> list[tuple[int, int, NDArray[Any]]]:
+        """(input, class, pixels) of certified inputs."""
+        found = map(self.subject, self.certified[:_OTHERS])
+        return [(subject.example.index, subject.prediction, subject.pixels) for subject in found]
+
+    def _towards(self, subject: Subject) -> Others:
+        """Other inputs of the same shape, those of other classes first, each kind by distance."""
+        here = subject.pixels.astype(float)
+        near = [
+            (prediction == subject.prediction, float(np.linalg.norm(pixels - here)), index, pixels)
+            for index, prediction, pixels in self._pool
+            if index != subject.example.index and pixels.shape == here.shape
+        ]
+        return [(index, pixels) for *_, index, pixels in sorted(near, key=lambda other: other[:2])]
+
+    def _key(self, index: int, number: int, arithmetic: str) -> int:
+        text = f"audit {self.seed} {index} {number} {arithmetic}"
+        return int.from_bytes(hashlib.sha256(text.encode()).digest()[:8], "big")
+
+
+def open_audit(
+    folder: RunFolder,
+    *,
+    model: Path | None = None,
+    data: Path | None = None,
+    limit: int | None = None,
+    attacks: int = 20,
+    n: int = 1000,
+    confidence: float = 0.999,
+    seed: int | None = None,
+    provider: str = "",
+    threads: int | None = None,
+) -> Audit:
+    """The audit of a run's certificates, the first `limit` of them.
+
+    `model` and `data` where they are no longer where the recipe says; `provider`: the recipe's by default. Raises
+    `RunError` where there are no certificates, `ModelError`, `DataError` or `CalibrationError` where the model, the
+    data or OpenCV are missing, or others than the run's.
+    """
+    recipe = folder.recipe()
+    done = (entry for entry in folder.entries() if "certificate" in entry)
+    certified = [entry for entry in done if entry["certificate"].get("prediction", ABSTAIN) != ABSTAIN]
+    if not certified:
+        raise RunError(f"{folder.path}: expected certificates to audit, got none; run certify first")
+    calibration = recipe["smoothing"].get("calibration", {})
+    if (measured := calibration.get("opencv", cv2.__version__)) != cv2.__version__:
+        raise CalibrationError(f"calibration: made with OpenCV {measured}, got {cv2.__version__}; audit with that one")
+    classifier, opened = classifier_of(recipe, model, provider, threads), data_of(recipe, data)
+    seed = secrets.randbits(48) if seed is None else seed
+    return Audit(recipe, tuple(certified), classifier, opened, limit, attacks, n, confidence, seed)

@@ -1,0 +1,215 @@
+"""What the command line prints: preflight, progress, report, the state of the machine."""
+
+from __future__ import annotations
+
+import platform
+import sys
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from ..algorithms import Predict, Slices, Target, hopeless
+from ..certificate import ABSTAIN
+from ..certification import LEVELS
+from ..errors import SmoothcertError, require
+from ..files.demo_files import demo_file
+from ..report import evaluation, floor_text, summarise, table
+from ..report.answers import Answers
+from ..report.terminal import console, counted, duration, watched
+from ..runs.decisions import require_decided
+from ..runs.folder import Entry, Recipe, RunFolder
+from ..smoothing import Enumeration, smoothing_of
+
+if TYPE_CHECKING:
+    from ..runs.job import Job
+
+_HINT = (
+    "\nhint: the inputs look like 8-bit images divided by 255; as uint8 they would get integer noise, which is exact"
+)
+
+
+_ROUNDED = (
+    "\nnote: the data are 8-bit images: what rounding to 8 bits and clipping do is not covered; see --calibration"
+)
+_TOKENS = (
+    "\nnote: the model takes integers: it gets the levels 0 to 255 themselves, rounded; noise goes beyond them on both "
+    "sides"
+)
+
+
+def print_report(recipe: Recipe, entries: Sequence[Entry], radii: Sequence[float] = ()) -> None:
+    """The table and the lines under it."""
+    terminal = console()
+    for part in table(recipe, summarise(recipe, entries, radii)):
+        terminal.print(part)
+
+
+def print_warning(entries: Sequence[Entry]) -> None:
+    """On stderr, where it is so: what makes the numbers of a run mean less than they seem to."""
+    if line := Answers.of(entries).warning:
+        print(f"warning: {line}", file=sys.stderr)
+
+
+def print_evaluation(recipe: Recipe, entries: Sequence[Entry]) -> None:
+    """The table of certified inputs, against the base classifier's own answers."""
+    units = (entry["certificate"].get("unit", "") for entry in entries if "certificate" in entry)
+    unit = next(filter(None, units), "")
+    main = smoothing_of(recipe["smoothing"]).main
+    unit = f"log {unit}" if unit and main and main.kind == "factor" else unit
+    console().print(evaluation(recipe, summarise(recipe, entries), unit))
+
+
+def print_ends(recipe: Recipe, entries: Sequence[Entry], index: int, run: Path, picture: Path | None) -> None:
+    """Where the picture of an input at the ends of its certified set has been drawn."""
+    from ..report.ends import draw, ends
+
+    found = ends(recipe, entries, index)
+    picture = picture or run / f"ends-{index}.png"
+    draw(found.pictures, picture)
+    print(f"{found.text}; picture: {picture}")
+
+
+def print_region(recipe: Recipe, entries: Sequence[Entry], text: str, run: Path, picture: Path | None) -> None:
+    """The table of a region, and its picture, in the run's folder unless another path is given."""
+    from ..report.region import draw, region, region_table
+
+    found = region(recipe, entries, text)
+    terminal = console()
+    terminal.print(region_table(found))
+    picture = picture or run / f"region-{'-'.join(found.names)}.png"
+    draw(found, picture)
+    terminal.print(f"each point for itself, {found.accuracy.size} points, nothing promised between; picture: {picture}")
+
+
+def preflight_text(job: Job, done: int = 0) -> str:
+    """The preflight line, and notes under it; `ValueError` for a run that could only abstain.
+
+    `done`: how many of the inputs the ledger holds already.
+    """
+    smoothing = job.smoothing.favourable
+    reach = job.algorithm.reachable(smoothing)
+    require(reach > 0, hopeless(job.algorithm, smoothing))
+    first = job.preflight()
+    least, most = job.algorithm.samples(smoothing)
+    samples = f"{most:,}" if least == most else f"{least:,} to {most:,}"
+    each = f"for each of about {first.slices:,} slices" if isinstance(job.algorithm, Slices) else "each"
+    unnamed = "no radius" if isinstance(job.algorithm, Predict) else "no attack named"
+    reached = unnamed if reach == float("inf") else f"radius up to {floor_text(reach)}"
+    radii = job.algorithm.radii if isinstance(job.algorithm, Target) else ()
+    if beyond := [f"{r:g}" for r in radii if r > reach]:
+        reached += f" ({' and '.join(beyond)} out of reach: raise n or leave {'them' if beyond[1:] else 'it'} out)"
+    if job.algorithm.attack is not None:
+        reached = f"p_lower above {job.algorithm.needed(smoothing):.6f} needed"
+    if isinstance(job.smoothing, Enumeration):
+        reached = f"all attacks: {job.smoothing.attack}"
+    c = job.classifier
+    times = (first.cutting + first.slices * n / first.rate for n in (least, most))
+    left = len(job.indices) - done
+    fastest, slowest = (duration(left * seconds) for seconds in times)
+    inputs = f"{left} of {counted(len(job.indices), 'input')} left" if done else counted(left, "input")
+    return (
+        f"preflight: {inputs}, {samples} samples {each}, {reached}; "
+        f"{first.rate:,.0f} samples/s on {c.provider} "
+        f"({c.precision}, {c.threads} threads, batch {first.batch_size}): {fastest}"
+        + ("" if least == most else f" to {slowest}")
+        + (_HINT if first.disguised and all(part.whole for part in job.smoothing.parts) else "")
+        + (_ROUNDED if job.unrounded else "")
+        + (_TOKENS if job.as_tokens else "")
+    )
+
+
+def show_run(job: Job, folder: RunFolder, *, quiet: bool) -> str:
+    """Run the job with its preflight, progress and report. Returns a line on failed inputs, or nothing."""
+    terminal = console()
+    there = folder.entries()
+    if there:
+        folder.require_same(job.recipe)
+    done = {entry["index"] for entry in there}
+    before, own = len(there), len(done & set(job.indices))
+    terminal.print(preflight_text(job, own))
+    if job.in_levels:
+        print(f"warning: {LEVELS}", file=sys.stderr)
+    terminal.print(f"run folder: {folder.path}")
+    if there:
+        require_decided(folder.path, folder.recipe(), there)
+        terminal.print(f"resumed: {before} of {len(done | set(job.indices))} inputs were there already")
+    with watched("certifying", len(job.indices), quiet=quiet, done=before) as progress:
+        for number, entry in enumerate(job.run(folder), start=before + 1):
+            progress(number)
+            if not quiet and not terminal.is_terminal:
+                terminal.print(entry_text(entry, attacked=job.attack is not None))
+    entries = folder.entries()
+    if more := len(done - set(job.indices)):
+        terminal.print(f"more than --limit {job.limit}: {more} inputs of the ledger are beyond it, and reported too")
+    print_warning(entries)
+    print_report(folder.recipe(), entries)
+    failed = [entry for entry in entries if "error" in entry]
+    return f"{len(failed)} of {len(entries)} inputs failed, the first: {failed[0]['error']}" if failed else ""
+
+
+def entry_text(entry: Entry, *, attacked: bool = False) -> str:
+    """One input in a line: `12 label 3 predicts 3 radius 0.812 (1.2 s)`, with the reason where it abstained.
+
+    `attacked`: a set of attacks was asked about, so that a prediction means that all of it is certified.
+    """
+    head = str(entry["index"]) + ("" if entry["label"] is None else f" label {entry['label']}")
+    if "error" in entry:
+        return f"{head} failed: {entry['error']}"
+    certificate = entry["certificate"]
+    if certificate["prediction"] == ABSTAIN:
+        return f"{head} abstains, {certificate['reason']} ({entry['seconds']:.2f} s)"
+    wrong = " (wrong)" if entry["label"] not in (None, certificate["prediction"]) else ""
+    certified = " certified" if attacked else ""
+    radius = f" radius {floor_text(certificate['radius'])}" if certificate["radius"] else ""
+    return f"{head} predicts {certificate['prediction']}{wrong}{certified}{radius} ({entry['seconds']:.2f} s)"
+
+
+def print_doctor() -> bool:
+    """Print the state of this machine; whether a model can run on it."""
+    import cv2
+    import numpy
+    import onnx
+    import scipy
+
+    from .. import __version__
+    from ..model import providers
+
+    print(f"smoothcert {__version__}, Python {platform.python_version()}, {platform.platform()}")
+    print(f"numpy {numpy.__version__}, scipy {scipy.__version__}, onnx {onnx.__version__}, opencv {cv2.__version__}")
+    found = providers.distributions()
+    print("ONNX Runtime: " + (", ".join(f"{name} {version}" for name, version in found.items()) or "none installed"))
+    started = [name for name in providers.PROVIDERS if _starts(name)]
+    print(
+        f"throughput: {_throughput(started[-1]):,.0f} noisy 32x32 digits a second on {started[-1]}"
+        if started
+        else "no provider starts"
+    )
+    return bool(started)
+
+
+def _starts(provider: str) -> bool:
+    from ..model.classifier import OrtClassifier
+
+    try:
+        OrtClassifier(demo_file("digits.onnx"), providers=provider)
+    except SmoothcertError as error:
+        print(f"no: {error}")
+        return False
+    print(f"provider {provider} starts")
+    return True
+
+
+def _throughput(provider: str) -> float:
+    from ..inputs.datasets import open_dataset
+    from ..model.classifier import OrtClassifier
+    from ..sampling import ESTIMATION, Sampler
+    from ..smoothing import Noise
+
+    classifier = OrtClassifier(demo_file("digits.onnx"), providers=provider)
+    x = classifier.fit(open_dataset(demo_file("digits.npz")).load(0).x)
+    sampler = Sampler(classifier, Noise(0.5), x, key=0, index=0)
+    sampler.counts(ESTIMATION, 0, 1000)
+    start = time.perf_counter()
+    sampler.counts(ESTIMATION, 0, 20_000)
+    return 20_000 / (time.perf_counter() - start)

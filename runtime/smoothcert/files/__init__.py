@@ -1,0 +1,1 @@
+"""Files that others may have made, and files of our own: bounded, typed, whole."""

@@ -1,0 +1,245 @@
+"""Data sets: index -> raw input and label. NumPy archives, image folders, CSV manifests; nothing is ever unpickled."""
+
+from __future__ import annotations
+
+import csv
+import hashlib
+import io
+import os
+import re
+import sys
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..errors import DataError, SmoothcertError, first_line, require
+from ..files.limits import FILES, INPUTS, MANIFEST_BYTES
+from ..files.reading import open_regular
+from .images import read_image
+from .npz import read_archive
+
+_LARGEST = np.iinfo(np.int64).max  # label
+_IMAGES = {".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".webp", ".ppm", ".pgm"}
+
+
+@dataclass(frozen=True, eq=False)
+class Example:
+    """One input as it came: `x` uint8 or float, no batch axis; `label` None where unknown."""
+
+    index: int
+    name: str
+    label: int | None
+    x: NDArray[Any]
+
+    @property
+    def sha256(self) -> str:
+        """Fingerprint of type, shape and values."""
+        return fingerprint(self.x)
+
+
+def fingerprint(x: NDArray[Any]) -> str:
+    """SHA-256 of an input's type, shape and values."""
+    head = f"{x.dtype.str} {x.shape} ".encode()
+    return hashlib.sha256(head + np.ascontiguousarray(x).tobytes()).hexdigest()
+
+
+class Dataset(Protocol):
+    """Inputs by index, 0 to len - 1."""
+
+    def __len__(self) -> int: ...
+
+    @property
+    def sha256(self) -> str:
+        """Fingerprint of the data set: the archive's bytes, or the list of names, labels and file sizes."""
+        ...
+
+    def name(self, index: int) -> str:
+        """Where the input stands: a path, or an index."""
+        ...
+
+    def label(self, index: int) -> int | None:
+        """Its label, None where unknown."""
+        ...
+
+    def load(self, index: int) -> Example:
+        """The input; `DataError` where it cannot be read."""
+        ...
+
+
+@dataclass(frozen=True, eq=False)
+class Archive:
+    """A NumPy .npz with `x` (inputs, ...) and optional `y` (inputs,)."""
+
+    path: Path
+    x: NDArray[Any]
+    y: NDArray[Any] | None
+
+    def __len__(self) -> int:
+        return len(self.x)
+
+    @cached_property
+    def sha256(self) -> str:
+        """SHA-256 of the file."""
+        with open_regular(self.path, "an .npz archive", DataError, sys.maxsize) as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
+
+    def name(self, index: int) -> str:
+        """`archive.npz[index]`."""
+        return f"{self.path.name}[{index}]"
+
+    def label(self, index: int) -> int | None:
+        """y[index]."""
+        return None if self.y is None else int(self.y[index])
+
+    def load(self, index: int) -> Example:
+        """x[index]."""
+        return Example(index, self.name(index), self.label(index), self.x[index])
+
+
+@dataclass(frozen=True, eq=False)
+class ImageFiles:
+    """Image files with labels, read as RGB, or as grey where the model has one channel."""
+
+    root: Path
+    files: tuple[tuple[str, int | None], ...]
+    channels: int | None = None
+
+    def __len__(self) -> int:
+        return len(self.files)
+
+    @cached_property
+    def sha256(self) -> str:
+        """SHA-256 of the names, labels and sizes."""
+        sizes = (_size(self.root / name) for name, _ in self.files)
+        listing = "".join(f"{name}\0{label}\0{size}\n" for (name, label), size in zip(self.files, sizes, strict=True))
+        return hashlib.sha256(os.fsencode(listing)).hexdigest()
+
+    def name(self, index: int) -> str:
+        """Path below the data set's folder; what is no UTF-8 in it becomes `?`."""
+        return self.files[index][0].encode("utf-8", "replace").decode()
+
+    def label(self, index: int) -> int | None:
+        """The class of its folder, or its manifest entry."""
+        return self.files[index][1]
+
+    def load(self, index: int) -> Example:
+        """The decoded image, H W (grey) or H W 3 (RGB), uint8."""
+        image = read_image(self.root / self.files[index][0], grey=self.channels == 1)
+        return Example(index, self.name(index), self.label(index), image)
+
+
+def _size(path: Path) -> int:
+    """Bytes of the file; -1 where there is none, or its name is none that a file can have."""
+    try:
+        return path.stat().st_size
+    except (OSError, ValueError):
+        return -1
+
+
+def loaded(data: Dataset, index: int) -> Example:
+    """The input, whatever the data set; `DataError` for whatever goes wrong, memory too: it is that input's failure."""
+    try:
+        return data.load(index)
+    except SmoothcertError:
+        raise
+    except Exception as error:
+        what = f"{type(error).__name__}: {first_line(error)}"
+        raise DataError(f"{data.name(index)}: expected an input that can be loaded, got {what}") from None
+
+
+def open_dataset(path: Path, channels: int | None = None) -> Dataset:
+    """The data set at `path`: .npz archive, image folder (class subfolders, or flat and unlabelled), or .csv manifest.
+
+    `channels`: of the model, 1 reads images as grey. Raises `DataError` for what cannot be read, is empty or
+    mislabelled.
+    """
+    kinds = "an .npz archive, a folder of images or a .csv manifest"
+    if not path.exists():
+        raise DataError(f"{path}: expected {kinds}, got nothing there; check the path")
+    if path.is_dir():
+        data: Dataset = _folder(path, channels)
+    elif path.suffix.lower() == ".npz":
+        data = _archive(path)
+    elif path.suffix.lower() == ".csv":
+        data = _manifest(path, channels)
+    else:
+        raise DataError(f"{path}: expected {kinds}, got another kind of file; convert it")
+    if not len(data):
+        raise DataError(f"{path}: expected at least one input, got an empty data set")
+    if len(data) > INPUTS:
+        raise DataError(f"{path}: expected at most {INPUTS:,} inputs, got {len(data):,}; cut the data in parts")
+    return data
+
+
+def selection(size: int, *, skip: int = 0, limit: int | None = None, shard: str = "1/1") -> range:
+    """Indices of `limit` inputs after the first `skip`, every k-th of them from the i-th on for shard `i/k`."""
+    require(skip >= 0, f"skip: expected at least 0, got {skip}")
+    require(limit is None or limit > 0, f"limit: expected at least 1, got {limit}")
+    i, _, k = shard.partition("/")
+    numbers = shard.isascii() and i.isdigit() and k.isdigit()
+    require(numbers and 1 <= int(i) <= int(k), f"shard: expected i/k with 1 <= i <= k, got {shard!r}")
+    return range(size)[skip:][:limit][int(i) - 1 :: int(k)]
+
+
+def _archive(path: Path) -> Archive:
+    arrays, names = read_archive(path, ("x", "y"))
+    if "x" not in arrays:
+        raise DataError(f"{path}: expected an array x (inputs, ...) and optionally y, got: {names or 'no arrays'}")
+    x, y = arrays["x"], arrays.get("y")
+    if x.ndim < 2 or (not x[:1].size and len(x)):
+        raise DataError(f"{path}: expected x of shape (inputs, ...), got {x.shape}")
+    if y is not None and (y.shape != x.shape[:1] or not np.issubdtype(y.dtype, np.integer)):
+        raise DataError(f"{path}: expected integer labels y of shape ({len(x)},), got {y.dtype} {y.shape}")
+    if y is not None and len(y) and (wrong := np.flatnonzero((y < 0) | (y > _LARGEST))).size:
+        raise DataError(f"{path.name}[{wrong[0]}]: expected a label >= 0, got {y[wrong[0]]}")
+    return Archive(path, x, y)
+
+
+def _images(folder: Path) -> list[Path]:
+    return sorted(path for path in folder.rglob("*") if path.suffix.lower() in _IMAGES and path.is_file())
+
+
+def _folder(path: Path, channels: int | None) -> ImageFiles:
+    folders = sorted(child for child in path.iterdir() if child.is_dir() and not child.name.startswith("."))
+    images = {folder.name: found for folder in folders if (found := _images(folder))}  # a class has images
+    loose = sorted(f for f in path.iterdir() if f.suffix.lower() in _IMAGES and f.is_file())
+    if not images:
+        return ImageFiles(path, tuple((f.name, None) for f in loose), channels)
+    if loose:
+        raise DataError(f"{path}: expected images in class folders or side by side, got both, such as {loose[0].name}")
+    numbers = [name for name in images if name.isascii() and name.isdigit()]
+    if numbers and len(numbers) < len(images):
+        other = next(name for name in images if name not in numbers)
+        raise DataError(f"{path}: expected class folders all numbered or all named, got {numbers[0]!r} and {other!r}")
+    if too_long := [name for name in numbers if len(name) > 15]:
+        raise DataError(f"{path}: expected class folders of at most 15 digits, got {too_long[0]}")
+    labels = {name: int(name) if numbers else i for i, name in enumerate(images)}
+    if len(set(labels.values())) < len(labels):
+        raise DataError(f"{path}: expected one folder a class, got two of the same number, such as 1 and 01")
+    files = ((str(f.relative_to(path)), labels[name]) for name, found in images.items() for f in found)
+    return ImageFiles(path, tuple(files), channels)
+
+
+def _manifest(path: Path, channels: int | None) -> ImageFiles:
+    files: list[tuple[str, int | None]] = []
+    try:
+        with open_regular(path, "a CSV manifest", DataError, MANIFEST_BYTES) as content:
+            lines = io.TextIOWrapper(content, encoding="utf-8-sig", newline="")
+            for number, row in enumerate(csv.reader(lines), start=1):
+                if not any(cell.strip() for cell in row) or (number == 1 and row[0].strip() == "path"):
+                    continue
+                label = row[1].strip() if len(row) > 1 else ""
+                if label and not re.fullmatch(r"[0-9]{1,15}", label):
+                    raise DataError(
+                        f"{path}, line {number}: expected path,label with an integer label >= 0, got {label[:99]!r}"
+                    )
+                files.append((row[0].strip(), int(label) if label else None))
+                if len(files) > FILES:
+                    raise DataError(f"{path}: expected at most {FILES:,} images, got more; cut the list in parts")
+    except (OSError, UnicodeDecodeError, csv.Error) as error:
+        raise DataError(f"{path}: expected a CSV manifest with lines path,label, got: {error}") from None
+    return ImageFiles(path.parent, tuple(files), channels)

@@ -1,0 +1,75 @@
+"""What a model file says of itself beside its graph: input range, class names, training noise, origin, parity."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Mapping
+from contextlib import AbstractContextManager
+from dataclasses import dataclass, fields
+from typing import Any
+
+from ..errors import ModelError, require
+from ..files.documents import json_value, typed, understood
+from ..files.limits import METADATA_BYTES
+
+PREFIX = "smoothcert."
+
+
+@dataclass(frozen=True)
+class ModelCard:
+    """Metadata of an exported classifier; what a file does not say is unset. Format: docs/model-metadata.md.
+
+    `input_range`: least and largest value of an input without noise, as the graph takes it. `training_noise`: standard
+    deviation of the Gaussian noise of training, in [0,1] intensities. `source`: framework and version.
+    `weights_sha256`: of the graph's weights alone. `parity`: what the export measured. Nothing here enters what is
+    computed, nor a run's key.
+    """
+
+    input_range: tuple[float, float] | None = None
+    class_names: tuple[str, ...] = ()
+    training_noise: float | None = None
+    source: str = ""
+    weights_sha256: str = ""
+    parity: Mapping[str, Any] | None = None
+
+    def __post_init__(self) -> None:
+        span = self.input_range
+        ordered = span is None or (len(span) == 2 and -math.inf < span[0] < span[1] < math.inf)
+        require(ordered, f"input_range: expected LOW < HIGH, got {span}")
+        strange = [name for name in self.class_names if not isinstance(name, str) or not name]
+        require(not strange, f"class_names: expected a word for each class, got {strange[:1]}")
+        noise = self.training_noise
+        require(noise is None or 0 <= noise < math.inf, f"training_noise: expected at least 0, got {noise}")
+
+    @staticmethod
+    def of(metadata: Mapping[str, str]) -> ModelCard:
+        """The card in a model's metadata; keys of newer versions are passed over. `ModelError` for a damaged one."""
+        found: dict[str, Any] = {}
+        for name in (field.name for field in fields(ModelCard)):
+            if PREFIX + name in metadata:
+                with damaged(PREFIX + name):
+                    card = typed({name: value_of(metadata[PREFIX + name])}, ModelCard)
+                found[name] = getattr(card, name)
+        return ModelCard(**found)
+
+    @property
+    def metadata(self) -> dict[str, str]:
+        """Keys and JSON values; unset ones left out. Equal cards give equal bytes."""
+        values = {field.name: getattr(self, field.name) for field in fields(self)}
+        return {
+            PREFIX + name: json.dumps(value, sort_keys=True, ensure_ascii=False)
+            for name, value in values.items()
+            if value not in (None, (), "")
+        }
+
+
+def value_of(text: str) -> Any:
+    """The JSON value of a metadata entry; for use within `damaged`."""
+    require(len(text) <= METADATA_BYTES, f"expected at most {METADATA_BYTES:,} characters, got {len(text):,}")
+    return json_value(text.encode())
+
+
+def damaged(key: str) -> AbstractContextManager[None]:
+    """Turn what reading that entry raises into a `ModelError`."""
+    return understood(f"the model's metadata {key!r}", "what an exporter writes", ModelError, "write them again")

@@ -1,0 +1,267 @@
+"""An ONNX file as a classifier: read, checked, fingerprinted, and given the runtime's own input."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx
+from onnx import TensorProto, helper, numpy_helper
+
+from ..errors import ModelError, first_line
+from ..files.documents import typed
+from ..files.reading import read_regular
+from .card import ModelCard, damaged, value_of
+from .graph.checks import random_operators, require_one_meaning, require_plausible
+from .graph.functions import inlined
+from .graph.names import CONSTANT, INPUT, STEP, require_free_names
+from .graph.walk import operators, tensors
+from .preprocess import Preprocess, Shape
+from .weights import Outside, fingerprint
+
+_NUMERIC = {TensorProto.FLOAT, TensorProto.FLOAT16, TensorProto.DOUBLE, TensorProto.BFLOAT16, TensorProto.UINT8,
+            TensorProto.INT8, TensorProto.INT16, TensorProto.INT32, TensorProto.INT64}  # fmt: skip
+_INTEGERS = {TensorProto.UINT8, TensorProto.INT8, TensorProto.INT16, TensorProto.INT32, TensorProto.INT64}
+FOLDED = "smoothcert_folded"  # prefix of the names of preprocessing that an exporter put into the graph
+METADATA = "smoothcert.model.preprocess"  # key of the recipe of `Preprocess`, as JSON, in a model's metadata
+_READABLE = ("a readable ONNX file", ModelError, 1 << 31)  # protobuf's own limit of bytes
+_STANDARD = ("", "ai.onnx")
+_OLDEST_OPSET = 8  # all arithmetic broadcasts from there on
+
+
+@dataclass(frozen=True, eq=False)
+class ModelFile:
+    """A checked classifier graph, weights outside it left where they are.
+
+    `batch` is the fixed batch size or None, `shape` that of one input, `output` the name of the scores or labels,
+    `adapted` what was changed in memory, `given` the graph before that (None: nothing was), `warning` what could not be
+    changed, `outside` the files of external weights.
+    """
+
+    proto: onnx.ModelProto
+    folder: str
+    sha256: str
+    batch: int | None
+    shape: Shape
+    elem_type: int
+    output: str
+    adapted: tuple[str, ...] = ()
+    given: onnx.ModelProto | None = None
+    warning: str = ""
+    outside: tuple[Outside, ...] = ()
+
+    @property
+    def takes_integers(self) -> bool:
+        """Whether the model takes intensity levels rather than [0,1] values."""
+        return self.elem_type in _INTEGERS
+
+    @property
+    def precision(self) -> str:
+        """Element types of the weights, such as `float32` or `float16+float32`.
+
+        Of a quantised graph the scales, zero points and 32-bit biases do not count, nor does folded preprocessing.
+        """
+        biases = {tensor.name for tensor in self.proto.graph.initializer if tensor.data_type == TensorProto.INT32}
+        aside: set[str] = set()
+        for node in self.proto.graph.node:
+            if node.op_type in ("QuantizeLinear", "DequantizeLinear"):
+                aside |= {*node.input[1:], *(biases & {node.input[0]})}
+        counted = (t for t in tensors(self.proto) if t.dims and t.name not in aside and not t.name.startswith(FOLDED))
+        kinds = {tensor.data_type for tensor in counted}
+        names = {
+            TensorProto.DataType.Name(k).lower()
+            for k in kinds - {TensorProto.INT64, TensorProto.BOOL, TensorProto.STRING}
+        }
+        return "+".join(sorted("float32" if n == "float" else n for n in names)) or "float32"
+
+    def require_unchanged(self) -> None:
+        """`ModelError` where the external weights are no longer the ones that `sha256` names."""
+        for file in self.outside:
+            file.require_unchanged()
+
+    @property
+    def card(self) -> ModelCard:
+        """What the metadata say besides. `ModelError` where they are damaged."""
+        return ModelCard.of(self._metadata)
+
+    @property
+    def preprocess(self) -> Preprocess | None:
+        """What the metadata say of preprocessing; None where they say nothing."""
+        written = self._metadata.get(METADATA)
+        if written is None:
+            return None
+        with damaged(METADATA):
+            return Preprocess.of(typed(value_of(written), dict[str, Any]))
+
+    @property
+    def _metadata(self) -> dict[str, str]:
+        return {entry.key: entry.value for entry in self.proto.metadata_props}
+
+    def agreed(self, asked: Preprocess | None) -> Preprocess:
+        """The preprocessing asked for, or the metadata's; `ModelError` where they differ."""
+        own = self.preprocess
+        if own is not None and asked not in (None, own):
+            raise ModelError(
+                f"the model brings its own preprocessing, {own.recipe}; leave the options for it out, "
+                "or export the original again with them"
+            )
+        return own or asked or Preprocess()
+
+    def with_input(self, dtype: np.dtype[Any], levels: bool, preprocess: Preprocess) -> bytes:
+        """The model behind an input of the given element type, (value * scale - mean) / std computed in the graph.
+
+        `levels`: it is a perturbed 8-bit image, in levels. Scale is then 1/255 unless given, and a model that takes
+        integers gets the levels themselves, rounded, and clipped to 0..255 for uint8.
+        """
+        model = onnx.ModelProto()
+        model.CopyFrom(self.proto)
+        graph = model.graph
+        inner = _input(graph)
+        chain: list[tuple[str, Any]] = []
+        if levels and preprocess.scale is None and not self.takes_integers:
+            chain += [("Div", np.float32(255))]
+        elif preprocess.scale is not None:
+            chain += [("Mul", np.float32(preprocess.scale))]
+        for op, values in (("Sub", preprocess.mean), ("Div", preprocess.std)):
+            if values:
+                chain.append((op, preprocess.channel_values(values, self.shape)))
+        if self.takes_integers:
+            chain += [("Add", np.float32(0.5)), ("Floor", None)]  # to the nearest; a cast would cut off
+        if self.elem_type == TensorProto.UINT8:
+            chain += [("Max", np.float32(0)), ("Min", np.float32(255))]
+        name = f"{STEP}_0"
+        nodes = [helper.make_node("Cast", [INPUT], [name], to=TensorProto.FLOAT)]
+        for i, (op, value) in enumerate(chain, start=1):
+            operands = [name]
+            if value is not None:
+                operands.append(f"{CONSTANT}_{i}")
+                graph.initializer.append(numpy_helper.from_array(np.asarray(value), operands[1]))
+            nodes.append(helper.make_node(op, operands, [f"{STEP}_{i}"]))
+            name = f"{STEP}_{i}"
+        nodes.append(helper.make_node("Cast", [name], [inner.name], to=self.elem_type))
+        outer = helper.make_tensor_value_info(INPUT, helper.np_dtype_to_tensor_dtype(dtype), None)
+        outer.type.tensor_type.shape.CopyFrom(inner.type.tensor_type.shape)
+        rest = list(graph.node)
+        del graph.node[:]
+        graph.node.extend([*nodes, *rest])
+        graph.input.remove(inner)
+        graph.input.append(outer)
+        return bytes(model.SerializeToString())
+
+
+@dataclass(frozen=True, eq=False)
+class Source:
+    """An ONNX file as it was read, once: its graph, its SHA-256 with external weights, their folder and files."""
+
+    proto: onnx.ModelProto
+    where: str  # its name in messages
+    folder: str
+    sha256: str
+    outside: tuple[Outside, ...]
+
+
+Readable = str | os.PathLike[str] | bytes | Source
+
+
+def open_model(source: Readable, output: str | None = None) -> ModelFile:
+    """A classifier ready to certify, the one way in from the command line and from Python.
+
+    A file that is not ready is adapted in memory: `adapted` says how, `warning` what could not be changed. Raises
+    `ModelError` as `read_model` does.
+    """
+    from smoothcert_exporters.onnx_file import made_ready
+
+    read = read_source(source)
+    ready = made_ready(read, output)
+    return read_model(read, output) if ready is None else replace(ready.file, warning=ready.warning)
+
+
+def read_model(source: Readable, output: str | None = None) -> ModelFile:
+    """Read and check an ONNX classifier; `output` names the scores or labels where there are several outputs.
+
+    Raises `ModelError` for a file that is missing, truncated, not ONNX, random, or no classifier of one input.
+    """
+    read = read_source(source)
+    file = checked(inlined(read.proto, read.where), output, read.where)
+    return replace(file, folder=read.folder, sha256=read.sha256, outside=read.outside)
+
+
+def checked(proto: onnx.ModelProto, output: str | None = None, where: str = "the model") -> ModelFile:
+    """A graph, its functions written out, as a classifier, without folder and fingerprint; else `ModelError`."""
+    require_free_names(proto, where)
+    require_one_meaning(proto, where)
+    opset = max((o.version for o in proto.opset_import if o.domain in _STANDARD), default=0)
+    if 0 < opset < _OLDEST_OPSET:
+        raise ModelError(f"{where}: expected ONNX opset {_OLDEST_OPSET} or newer, got {opset}; export the model again")
+    if "EPContext" in operators(proto):
+        raise ModelError(
+            f"{where}: expected a graph of operators, got a compiled engine (EPContext); take the original"
+        )
+    if random := random_operators(proto):
+        raise ModelError(
+            f"{where}: draws random numbers ({', '.join(random)}); the certified function must be one function: "
+            "export it for inference"
+        )
+    value = _input(proto.graph, where)
+    tensor = value.type.tensor_type
+    if tensor.elem_type not in _NUMERIC or not tensor.HasField("shape") or not tensor.shape.dim:
+        raise ModelError(
+            f"{where}: expected a numeric input with a batch axis, got input {value.name!r} of another kind"
+        )
+    batch, *shape = [d.dim_value if d.HasField("dim_value") and d.dim_value > 0 else None for d in tensor.shape.dim]
+    name = _output(proto.graph, output, where)
+    return ModelFile(proto, "", "", batch, tuple(shape), tensor.elem_type, name)
+
+
+def read_source(source: Readable) -> Source:
+    """Any ONNX file, a classifier or not, weights outside it left where they are.
+
+    `ModelError` for anything else, for weights that are missing or lie outside the file's folder, and for a graph that
+    would take far more memory than its bytes (see `require_plausible`) or has names that the runtime gives itself.
+    """
+    if isinstance(source, Source):
+        return source
+    where = "the model" if isinstance(source, bytes) else str(source)
+    content, folder = source if isinstance(source, bytes) else read_regular(source, *_READABLE), ""
+    if not isinstance(source, bytes):
+        folder = str(Path(source).resolve().parent)
+    try:
+        proto = onnx.ModelProto.FromString(content)
+    except Exception as error:
+        raise ModelError(
+            f"{where}: expected an ONNX file, got something else or a truncated one ({first_line(error)})"
+        ) from None
+    if not proto.graph.node or not proto.graph.output:
+        raise ModelError(f"{where}: expected an ONNX graph with nodes and outputs, got none; export the model again")
+    require_plausible(proto, len(content), where)
+    require_free_names(proto, where)
+    sha256, outside = fingerprint(proto, content, folder, where)
+    return Source(proto, where, folder, sha256, outside)
+
+
+def read_proto(source: str | os.PathLike[str] | bytes, where: str) -> tuple[onnx.ModelProto, str, str]:
+    """The graph, SHA-256 and folder of `read_source`."""
+    read = read_source(source)
+    return read.proto, read.sha256, read.folder
+
+
+def _input(graph: onnx.GraphProto, where: str = "the model") -> onnx.ValueInfoProto:
+    weights = {tensor.name for tensor in graph.initializer}
+    inputs: list[onnx.ValueInfoProto] = [value for value in graph.input if value.name not in weights]
+    if len(inputs) != 1:
+        names = ", ".join(value.name for value in inputs) or "none"
+        raise ModelError(f"{where}: expected one input, got {len(inputs)} ({names}); fix the others inside the graph")
+    return inputs[0]
+
+
+def _output(graph: onnx.GraphProto, wanted: str | None, where: str) -> str:
+    names: list[str] = [value.name for value in graph.output]
+    if wanted is None and len(names) == 1:
+        return names[0]
+    if wanted is None or wanted not in names:
+        got = f"no output {wanted!r}" if wanted else f"{len(names)} outputs"
+        raise ModelError(f"{where}: {got}; pass `output` with one of: {', '.join(names)}")
+    return wanted

@@ -1,0 +1,94 @@
+"""What every base classifier is to the sampling loop, and how its answers become labels."""
+
+from __future__ import annotations
+
+from typing import Any, Protocol, runtime_checkable
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..errors import ModelError, require
+from ..inputs.spatial import Raw
+from .graph.checks import MOST_VALUES
+
+Labels = NDArray[np.int64]
+
+
+@runtime_checkable
+class Classifier(Protocol):
+    """What the sampling loop needs. `labels` may be called from `threads` threads at once."""
+
+    @property
+    def threads(self) -> int:
+        """Host threads that perturb and classify side by side."""
+        ...
+
+    def fit(self, x: NDArray[Any]) -> NDArray[Any]:
+        """One raw input, arranged as the model wants it; `DataError` where it does not fit."""
+        ...
+
+    def batch_size(self, x: NDArray[Any]) -> int:
+        """The one batch size that fitted inputs like x are classified in."""
+        ...
+
+    def image(self, x: NDArray[Any]) -> tuple[int, ...] | None:
+        """Shape (outer, height, width, inner) that the fitted input has as an image; None for one that is none."""
+        ...
+
+    def raw(self, x: NDArray[Any]) -> Raw | None:
+        """The raw input as an attacker's 8-bit image, and the way to the model's pixels; None for what is none."""
+        ...
+
+    def require_one_function(self, samples: NDArray[Any], levels: bool) -> None:
+        """`ModelError` where the answer to one of these inputs depends on the others in its batch, or on the moment.
+
+        Or where it is not that of the model's file as it came. An even number of samples. `levels`: as of `labels`.
+        """
+        ...
+
+    def labels(self, batch: NDArray[Any], rows: int, levels: bool) -> Labels:
+        """Labels of the first `rows` rows; all of the batch is computed, so that f is one function.
+
+        `levels`: the values are 8-bit intensity levels with what a smoothing did to them, 0 to 255 and beyond.
+        """
+        ...
+
+
+def require_moderate(size: int, x: NDArray[Any]) -> None:
+    """`ArgumentError` for a batch of more values than any machine should be asked to hold."""
+    most = MOST_VALUES // max(1, x.size)
+    require(size <= most, f"batch_size: expected at most {most:,} inputs of {x.size:,} values, got {size:,}")
+
+
+def to_labels(scores: NDArray[Any], batch: int, rows: int) -> Labels:
+    """Labels of the first rows of an output: integers (batch,) or (batch, 1), or argmax of scores (batch, classes).
+
+    Ties go to the smaller class. Raises `ModelError` for NaN, negative labels, and outputs of any other shape.
+    """
+    if not isinstance(scores, np.ndarray):
+        raise ModelError(
+            f"expected an output of scores or labels, got a {type(scores).__name__}; pass `output` with another one"
+        )
+    if scores.ndim == 0 or len(scores) != batch:
+        raise ModelError(
+            f"expected one row of output for each of {batch} inputs, got shape {scores.shape}; try `batch_size=1`"
+        )
+    table = scores.reshape(batch, -1)[:rows]
+    if np.issubdtype(scores.dtype, np.integer) and table.shape[1] == 1:
+        labels = table[:, 0].astype(np.int64)
+        if (labels < 0).any():
+            raise ModelError(f"expected labels >= 0, got {labels.min()}; shift the model's labels")
+        return labels
+    if scores.dtype == np.int64 and table.shape[1] > 1:
+        raise ModelError(
+            f"expected scores or one label a row, got int64 {scores.shape}, perhaps indices; "
+            "pass `output` with the scores"
+        )
+    if table.shape[1] < 2 or max(scores.shape[1:]) != table.shape[1] or scores.dtype.kind not in "fiu":
+        raise ModelError(
+            f"expected scores (batch, classes) or integer labels (batch,), got {scores.dtype} {scores.shape}: "
+            "not a classifier's output"
+        )
+    if np.isnan(table).any():
+        raise ModelError("the model gave NaN; a base classifier must give a label for every input")
+    return np.asarray(np.argmax(table, axis=1), np.int64)

@@ -1,0 +1,211 @@
+"""From the data's arrays to the model's input: layout on the host, value scaling inside the graph."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, fields
+from numbers import Real
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..errors import DataError, require, require_number
+from ..files.documents import built
+from ..inputs.spatial import PLAIN, Raw, Spatial
+
+Layout = Literal["auto", "nchw", "nhwc", "flat"]
+LAYOUTS: tuple[Layout, ...] = ("auto", "nchw", "nhwc", "flat")
+_COLOURS = (1, 3, 4)
+Shape = tuple[int | None, ...]  # of one input, without the batch axis; None is a free axis
+
+
+@dataclass(frozen=True)
+class Preprocess:
+    """What stands between an image and a graph that lacks it: `spatial`, then (value * scale - mean) / std per channel.
+
+    `scale` None is 1/255 for 8-bit inputs, 1 for float ones. `mean` and `std` are numbers in the model's order of
+    channels; one number alone is that of all channels. `layout` is the one the model wants; `auto` reads it off
+    the model's input shape. Noise is added behind `spatial` and before the arithmetic, which belongs to the base
+    classifier; geometric attacks act before `spatial`.
+    """
+
+    scale: float | None = None
+    mean: tuple[float, ...] = ()
+    std: tuple[float, ...] = ()
+    layout: Layout = "auto"
+    spatial: Spatial = PLAIN
+
+    def __post_init__(self) -> None:
+        require(self.layout in LAYOUTS, f"layout: expected one of {', '.join(LAYOUTS)}, got {self.layout!r}")
+        for name in ("mean", "std"):
+            object.__setattr__(self, name, _numbers(name, getattr(self, name)))
+        if self.scale is not None:
+            require_number("scale", self.scale)
+        require(self.scale is None or 0 < self.scale < math.inf, f"scale: expected a factor > 0, got {self.scale}")
+        require(all(0 < s < math.inf for s in self.std), f"std: expected values > 0, got {self.std}")
+        require(all(map(math.isfinite, self.mean)), f"mean: expected finite values, got {self.mean}")
+
+    @staticmethod
+    def of(recipe: Mapping[str, Any]) -> Preprocess:
+        """The preprocessing that `recipe` wrote; `ValueError` for anything else."""
+        return built({**recipe, "spatial": Spatial.of(recipe.get("spatial", {}))}, Preprocess, "preprocessing")
+
+    @property
+    def recipe(self) -> dict[str, Any]:
+        """Plain values; unset ones left out."""
+        values = {f.name: getattr(self, f.name) for f in fields(self)} | {"spatial": self.spatial.recipe}
+        return {k: list(v) if isinstance(v, tuple) else v for k, v in values.items() if v not in (None, (), {})}
+
+    def channel_values(self, values: tuple[float, ...], shape: Shape) -> NDArray[np.float32]:
+        """`values` (one, or one a channel) shaped to broadcast over one input of the model."""
+        if len(values) == 1:
+            return np.array(values[0], np.float32)
+        axis = {"nchw": 0, "nhwc": len(shape) - 1}.get(self.layout)
+        if axis is None:
+            planar = len(shape) == 3 and (
+                shape[0] == len(values) or (shape[0] in _COLOURS and shape[2] not in _COLOURS)
+            )
+            axis = 0 if planar else len(shape) - 1
+        require(
+            len(shape) == 3 and shape[axis] in (len(values), None),
+            f"mean/std: expected one value, or one a channel of the model's input {show(shape)}, got {len(values)}",
+        )
+        return np.array(values, np.float32).reshape([-1 if a == axis else 1 for a in range(3)])
+
+
+def _numbers(name: str, given: Any) -> tuple[float, ...]:
+    """One number, or a sequence of them, as a tuple; `ArgumentError` for anything else."""
+    values = (given,) if isinstance(given, Real) else given
+    fine = isinstance(values, Sequence | np.ndarray) and all(
+        type(v) is not bool and isinstance(v, Real) for v in values
+    )
+    require(fine, f"{name}: expected a number, or one for each channel, got {given!r:.99}")
+    return tuple(map(float, values))
+
+
+def show(shape: Shape) -> str:
+    """`(3, ?, ?)`: a shape for people."""
+    return f"({', '.join('?' if d is None else str(d) for d in shape)})"
+
+
+def _fits(x: NDArray[Any], shape: Shape) -> bool:
+    return x.ndim == len(shape) and all(d in (None, n) for d, n in zip(shape, x.shape, strict=True))
+
+
+def _is_planar(x: NDArray[Any]) -> bool:
+    return x.ndim == 3 and x.shape[0] in _COLOURS and x.shape[2] not in _COLOURS
+
+
+def _planar(x: NDArray[Any], shape: Shape | None, layout: Layout) -> bool | None:
+    """Whether the colours of a raw image come first, not last; None where there are none."""
+    if x.ndim == 3 and layout in ("nchw", "nhwc") and shape is not None and None not in shape and _fits(x, shape):
+        return layout == "nchw"
+    if x.ndim == 2 or _is_planar(x):
+        return x.ndim == 3
+    return False if x.shape[2] in _COLOURS else None
+
+
+def image_shape(x: NDArray[Any], shape: Shape | None = None, layout: Layout = "auto") -> tuple[int, ...] | None:
+    """(outer, height, width, inner) of a raw image once arranged for a model of that input shape, or as it is.
+
+    outer and inner are colours, whichever are in the layout; None for what is no image of 1, 3 or 4 colours.
+    """
+    if x.ndim not in (2, 3):
+        return None
+    colours, (height, width) = 1, x.shape[:2]
+    planar = _planar(x, shape, layout)
+    if x.ndim == 3:
+        if planar is None:
+            return None
+        colours, height, width = x.shape if planar else (x.shape[2], *x.shape[:2])
+    if shape is not None and colours > 1:
+        places = np.arange(x.size, dtype=np.float32).reshape(x.shape)
+        planar ^= arrange(places, shape, layout).ravel()[1] != 1  # the arrangement moves the colours
+    return (colours, height, width, 1) if planar else (1, height, width, colours)
+
+
+def raw_image(
+    x: NDArray[Any], shape: Shape | None = None, layout: Layout = "auto", spatial: Spatial = PLAIN
+) -> Raw | None:
+    """A raw input for a model of that input shape as an attacker's 8-bit image; None for what is none."""
+    if x.dtype != np.uint8 or image_shape(x) is None:
+        return None
+    planar = _planar(x, shape, layout)
+    image = np.moveaxis(x, 0, -1) if planar else x
+    return Raw(np.ascontiguousarray(image).reshape(*image.shape[:2], -1), spatial)
+
+
+def seen(x: NDArray[Any], spatial: Spatial) -> NDArray[Any]:
+    """The input behind the spatial pipeline, colours where they were; `DataError` for what is no image."""
+    if spatial == PLAIN:
+        return x
+    x = numeric(x)
+    if image_shape(x) is None:
+        raise DataError(f"preprocessing: expected an image to resize, crop or mask, got {show(x.shape)}")
+    planar = _is_planar(x)
+    image = spatial.apply(np.ascontiguousarray(np.moveaxis(x, 0, -1)) if planar else x)
+    return np.moveaxis(image, -1, 0) if planar else image
+
+
+def _arrangements(x: NDArray[Any], layout: Layout) -> Iterator[NDArray[Any]]:
+    """Ways to read one input: as it is, with a channel axis added, moved or dropped, flattened."""
+    planar = _is_planar(x)
+    if layout in ("auto", "nchw") and x.ndim in (2, 3):
+        yield x[None] if x.ndim == 2 else x if planar else np.moveaxis(x, -1, 0)
+    if layout in ("auto", "nhwc") and x.ndim in (2, 3):
+        yield x[..., None] if x.ndim == 2 else np.moveaxis(x, 0, -1) if planar else x
+    if layout == "auto":
+        yield x
+        yield x.squeeze()
+    if layout == "flat" or x.squeeze().ndim <= 2:  # colour flattens in more than one order: then it must be asked for
+        yield x.reshape(-1)
+
+
+def numeric(x: NDArray[Any]) -> NDArray[Any]:
+    """x itself if uint8, else as float32; `DataError` for other types, NaN and what float32 cannot hold."""
+    if x.dtype == np.uint8:
+        return x
+    if not np.issubdtype(x.dtype, np.floating):
+        raise DataError(f"expected inputs of type uint8 or float, got {x.dtype}; convert them first")
+    with np.errstate(over="ignore"):
+        x = x.astype(np.float32)
+    if not np.isfinite(x).all():
+        raise DataError("the input holds NaN or infinite values; clean the data first")
+    return x
+
+
+def _order(view: NDArray[Any]) -> tuple[tuple[int, ...], ...]:
+    """Equal for views of one array that hold its values in the same places."""
+    return view.shape, tuple(step for step, n in zip(view.strides, view.shape, strict=True) if n > 1)
+
+
+def arrange(x: NDArray[Any], shape: Shape, layout: Layout) -> NDArray[Any]:
+    """One input (H W, H W C, C H W or a vector; uint8 or float) as the model's shape wants it, C-contiguous.
+
+    Raises `DataError` where it does not fit, or where the model's free axes leave the layout open.
+    """
+    x = numeric(x)
+    if layout == "auto" and x.ndim == 3 and len(shape) == 3 and shape[0] is None and shape[2] is None:
+        raise DataError(f"the model's input {show(shape)} leaves its layout open; pass `layout=nchw` or `layout=nhwc`")
+    x = np.ascontiguousarray(x)
+    if layout != "auto" and None not in shape and _fits(x, shape):
+        return x
+    found = {_order(view): view for view in _arrangements(x, layout) if _fits(view, shape)}
+    if len(found) > 1:
+        raise DataError(
+            f"{show(x.shape)} fits the model's {show(shape)} in {len(found)} ways; "
+            "pass `layout=nchw` or `layout=nhwc` to take it as it is"
+        )
+    if found:
+        return np.ascontiguousarray(*found.values())
+    long = [n for n in shape if n != 1]
+    vector = x.squeeze().ndim == 1 and (len(long) < 3 or layout == "flat")  # a colour image's order is not guessed
+    unrolled = vector or (len(long) == 1 and x.squeeze().ndim <= 2)
+    if unrolled and None not in long and x.size == math.prod(n or 0 for n in shape):
+        return x.reshape([n or 0 for n in shape])
+    raise DataError(
+        f"expected an input that fits the model's {show(shape)} (layout {layout}), got {x.dtype} {show(x.shape)}; "
+        "resize or convert the data, or see `layout`"
+    )

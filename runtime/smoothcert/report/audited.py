@@ -1,0 +1,189 @@
+"""What an audit leaves: a line for each changed answer, pairs of pictures, audit.json, and a closing line."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from .. import __version__
+from ..audit.audits import Audit
+from ..audit.members import Member, Push
+from ..audit.replay import Replay
+from ..bounds.confidence import binomial_quantile
+from ..certificate import ABSTAIN
+from ..files.writing import write_atomically
+from ..smoothing import Enumeration
+from .summary import averaged, failures
+from .terminal import console, watched
+
+_SUFFIXES = ("original", "attacked")
+
+
+def attack_text(attack: Member) -> str:
+    """`rotation 12.5, scaling 1.1`; the identity is `no attack`."""
+    return ", ".join(f"{name} {_text(value)}" for name, value in attack.items()) or "no attack"
+
+
+def _text(value: Any) -> str:
+    if isinstance(value, tuple):
+        return f"({', '.join(f'{v:.9g}' for v in value)})"
+    return str(value) if isinstance(value, Push) else f"{value:.9g}"
+
+
+def file_name(replay: Replay) -> str:
+    """INDEX-ATTACK, in letters, digits and a few signs."""
+    words = attack_text(replay.attack).replace(", ", "-" if len(replay.attack) > 1 else ",")
+    kept = (c if c.isalnum() or c in "+-.," else "" for c in words.replace(" (", "-"))
+    return f"{replay.index}-{''.join(kept)}"
+
+
+def line(replay: Replay) -> str:
+    """A changed answer in a line."""
+    votes = ", ".join(f"{label}: {count}" for label, count in sorted(replay.votes.items(), key=lambda v: -v[1]))
+    head, tail = "violation", ""
+    if replay.outcome == "beyond":
+        head, tail = "beyond the attack model (float-unclipped)", f": rounding or saturation; {replay.note}"
+    text = f"{head}: input {replay.index} under {attack_text(replay.attack)}: certified class {replay.certified}, "
+    return f"{text}answer {replay.answer} (votes {votes}; {replay.arithmetic} arithmetic){tail}"
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """The counts of an audit. `violated`: inputs with a violation; `allowed`: false certificates that alpha allows,
+    None where certificates hold on average over inputs alone, which bounds no number of them.
+    """
+
+    certificates: int
+    counts: Counter[str]
+    violated: int
+    allowed: int | None
+    level: float
+
+    @property
+    def text(self) -> str:
+        """The closing line."""
+        c = self.counts
+        beyond = f", {c['beyond']} changed beyond the attack model" if c["beyond"] else ""
+        per = f" in {self.violated} certificates" if self.violated else ""
+        allowed = (
+            f"alpha allows {self.allowed} false certificates among {self.certificates} "
+            f"({100 * self.level:g}% of the time no more)"
+        )
+        if self.allowed is None:
+            allowed = "the claim is on average over inputs, and bounds no number of false certificates"
+        return (
+            f"{self.certificates} certificates audited, {c.total()} attacks replayed: {c['confirmed']} confirmed, "
+            f"{c['undecided']} undecided{beyond}, {c['violation']} violations{per}; {allowed}"
+        )
+
+
+def outcome(audit: Audit, replays: Sequence[Replay]) -> Outcome:
+    """Count; false certificates are bounded as in the report of the run."""
+    m, (alpha, shared) = len(audit.entries), failures(audit.recipe)
+    violated = {replay.index for replay in replays if replay.outcome == "violation"}
+    allowed = None if averaged(audit.recipe) else binomial_quantile(1 - alpha, m, alpha) if alpha else 0
+    return Outcome(m, Counter(r.outcome for r in replays), len(violated), allowed, 1 - shared - alpha)
+
+
+def show_audit(audit: Audit, run: Path, *, quiet: bool = False) -> bool:
+    """Replay, print, write RUN/audit.json and the pictures in RUN/audit. Returns whether there is a violation."""
+    terminal = console()
+    _forget(run / "audit")
+    found: list[Replay] = []
+    with watched("auditing", len(audit.entries), quiet=quiet) as progress:
+        for done, entry in enumerate(audit.entries, start=1):
+            of_entry: list[Replay] = []
+            for replay in audit.replays(entry):
+                of_entry.append(replay)
+                if replay.pictures is not None:
+                    where = _draw(replay, run / "audit")
+                    if replay.outcome == "violation" or not quiet:
+                        terminal.print(f"{line(replay)}; {where}")
+            found += of_entry
+            progress(done)
+            if not quiet and not terminal.is_terminal:
+                terminal.print(_entry_text(of_entry))
+    result = outcome(audit, found)
+    write_atomically(run / "audit.json", (json.dumps(_plain(audit, result, found), indent=1) + "\n").encode())
+    terminal.print(result.text)
+    return result.violated > 0
+
+
+def _entry_text(replays: Sequence[Replay]) -> str:
+    counts = Counter(replay.outcome for replay in replays)
+    words = ", ".join(f"{count} {name}" for name, count in counts.most_common())
+    notes = {replay.note for replay in replays if not replay.votes}
+    head = f"{replays[0].index} class {replays[0].certified}: {words}"
+    return head + "".join(f" ({note})" for note in sorted(notes)[:1])
+
+
+def _plain(audit: Audit, result: Outcome, replays: Sequence[Replay]) -> dict[str, Any]:
+    return {
+        "smoothcert": __version__,
+        "seed": audit.seed,
+        "confidence": audit.confidence,
+        "n": audit.n,
+        "alpha_each": 0.0 if isinstance(audit.smoothing, Enumeration) else audit.alpha,
+        "attacks": audit.attacks,
+        "certificates": result.certificates,
+        "counts": {name: result.counts[name] for name in ("confirmed", "undecided", "beyond", "violation")},
+        "violated": result.violated,
+        "allowed": result.allowed,
+        "replays": [_replay(replay) for replay in replays],
+    }
+
+
+def _replay(replay: Replay) -> dict[str, Any]:
+    values = {
+        name: {"norm": value.norm, "direction": value.label} if isinstance(value, Push) else value
+        for name, value in replay.attack.items()
+    }
+    return {
+        "index": replay.index,
+        "attack": values,
+        "certified": replay.certified,
+        "answer": None if replay.answer == ABSTAIN else replay.answer,
+        "votes": {str(label): count for label, count in sorted(replay.votes.items())},
+        "outcome": replay.outcome,
+        "arithmetic": replay.arithmetic,
+        **({"note": replay.note} if replay.note else {}),
+        **({"pictures": file_name(replay)} if replay.pictures is not None else {}),
+    }
+
+
+def _forget(folder: Path) -> None:
+    """Take away the pictures of an earlier audit."""
+    for suffix in _SUFFIXES:
+        for path in [*folder.glob(f"*-{suffix}.png"), *folder.glob(f"*-{suffix}.npy")]:
+            path.unlink()
+
+
+def _draw(replay: Replay, folder: Path) -> str:
+    """Write the pair, as PNG, or .npy where the data are no 8-bit images; returns a line on where it is."""
+    folder.mkdir(parents=True, exist_ok=True)
+    name = file_name(replay)
+    for suffix, picture in zip(_SUFFIXES, replay.pictures or (), strict=True):
+        if picture.dtype != np.uint8:
+            np.save(folder / f"{name}-{suffix}.npy", picture)
+            kind = "npy"
+            continue
+        kind = "png"
+        written, content = cv2.imencode(".png", _bgr(picture))
+        assert written
+        (folder / f"{name}-{suffix}.png").write_bytes(content.tobytes())
+    return f"{folder / name}-{{{','.join(_SUFFIXES)}}}.{kind}"
+
+
+def _bgr(picture: NDArray[np.uint8]) -> NDArray[Any]:
+    """As OpenCV writes it."""
+    codes = {3: cv2.COLOR_RGB2BGR, 4: cv2.COLOR_RGBA2BGRA}
+    colours = picture.shape[2]
+    return np.asarray(cv2.cvtColor(picture, codes[colours]) if colours in codes else picture)

@@ -1,0 +1,1 @@
+"""Runs on disk: made, resumed, opened again, decided again, verified."""

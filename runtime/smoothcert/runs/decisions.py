@@ -1,0 +1,142 @@
+"""The entries of a run decided again from their evidence: what `verify` checks, and every report begins with."""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from ..algorithms import Algorithm, Slices
+from ..errors import RunError
+from ..evidence import Evidence
+from ..smoothing import Smoothing, smoothing_of
+from .folder import Entry, Recipe, chosen, run_key
+from .job import algorithm_of
+
+_ROUNDING = 1e-11  # relative: far less than is ever printed
+
+
+@dataclass(frozen=True, eq=False)
+class Decisions:
+    """What the evidence of a run's entries decides. Equal votes are decided once."""
+
+    algorithm: Algorithm
+    smoothing: Smoothing
+    key: int
+    _known: dict[Any, dict[str, Any] | str] = field(default_factory=dict, init=False, repr=False)
+
+    @staticmethod
+    def of(recipe: Recipe) -> Decisions:
+        """Those of the run that a recipe describes."""
+        return Decisions(algorithm_of(recipe), smoothing_of(recipe["smoothing"]), run_key(recipe))
+
+    def problems(self, entry: Entry) -> list[str]:
+        """What of an entry does not follow from its own evidence, drawn under the run's key; empty where all does."""
+        if "error" in entry:
+            return []
+        evidence, written = Evidence.from_json(entry["evidence"]), entry["certificate"]
+        if (evidence.key, evidence.index) != (self.key, entry["index"]):
+            return ["the votes were not drawn under this run's key"]
+        if evidence.mode != self.algorithm.recipe["mode"]:
+            return [f"expected votes of mode {self.algorithm.recipe['mode']}, got {evidence.mode}"]
+        if wrong := self._misattributed(evidence):
+            return [wrong]
+        decided = self._decided(evidence)
+        if isinstance(decided, str):
+            return [decided]
+        return [
+            f"{name} is {written.get(name)} in the ledger, {decided.get(name)} by the evidence"
+            for name in decided | written
+            if not _same(written.get(name), decided.get(name))
+        ]
+
+    def _misattributed(self, evidence: Evidence) -> str:
+        """Why the smoothing's draws speak of no such attacker, or have no such slack; empty where they do."""
+        known = ("integer",) if isinstance(self.algorithm, Slices) else self.smoothing.attack_models
+        if evidence.attack_model not in known:
+            return f"expected attack_model {' or '.join(known)}, got {evidence.attack_model}"
+        if evidence.slack and evidence.attack_model != "integer":
+            return f"expected no slack with attack_model {evidence.attack_model}, got {evidence.slack:g}"
+        return ""
+
+    def _decided(self, evidence: Evidence) -> dict[str, Any] | str:
+        """The certificate as the ledger holds it, or why there is none."""
+        votes = frozenset(evidence.selection.items()), frozenset(evidence.estimation.items())
+        case = (evidence.mode, *votes, evidence.looks, evidence.slack, evidence.errors, evidence.slices)
+        if case not in self._known:
+            self._known[case] = self._decide(evidence)
+        return self._known[case]
+
+    def _decide(self, evidence: Evidence) -> dict[str, Any] | str:
+        smoothing = self.smoothing.of_evidence(evidence)
+        try:
+            possible = self.algorithm.consistent(evidence, smoothing)
+        except ValueError as error:
+            return f"the evidence is none that the algorithm leaves: {error}"
+        if not possible:
+            return "the votes are not as many as the algorithm draws"
+        return self.algorithm.decide(evidence, smoothing).to_json()
+
+
+def _same(a: Any, b: Any) -> bool:
+    """Equal, but for what processors and libraries round differently."""
+    if isinstance(a, list) and isinstance(b, list):
+        return len(a) == len(b) and all(map(_same, a, b))
+    if isinstance(a, float) and isinstance(b, float):
+        return math.isclose(a, b, rel_tol=_ROUNDING)
+    return bool(a == b)
+
+
+def problems(recipe: Recipe, entries: Sequence[Entry]) -> Iterator[tuple[Entry, list[str]]]:
+    """Each entry with what of it is wrong: see `Decisions.problems`; or that it is no input of the run, or comes twice.
+
+    Neither model nor data are looked at: `verify` does that.
+    """
+    decisions, expected = Decisions.of(recipe), chosen(recipe)
+    seen: set[int] = set()
+    for entry in entries:
+        found = decisions.problems(entry)
+        if entry["index"] in seen or entry["index"] not in expected:
+            found.append("not an input of this run, or in the ledger twice")
+        seen.add(entry["index"])
+        yield entry, found
+
+
+def recipe_problems(recipe: Recipe, entries: Sequence[Entry]) -> list[str]:
+    """Settings of the recipe that are not as this version writes them: a claim in words that was changed, say."""
+    known = {"smoothing": smoothing_of(recipe["smoothing"]).recipe, "algorithm": algorithm_of(recipe).recipe}
+    wrong = [
+        f"recipe: expected [{name}] to say {value}, got {recipe[name]}"
+        for name, value in known.items()
+        if recipe[name] != value
+    ]
+    said, models = recipe.get("attack_model"), Counter(map(attack_model, entries)).keys() - {None}
+    if said is not None and models and said not in models:
+        wrong.append(f"recipe: expected attack_model {', '.join(sorted(map(str, models)))}, got {said}")
+    return wrong
+
+
+def attack_model(entry: Entry) -> str | None:
+    """Whose attacks the entry's votes speak of; None where it has none."""
+    evidence = entry.get("evidence")
+    return str(evidence["attack_model"]) if isinstance(evidence, Mapping) and "attack_model" in evidence else None
+
+
+def attack_models(recipe: Recipe, entries: Sequence[Entry]) -> str:
+    """`attack model integer`, or how many inputs have which where they differ; the recipe's where there are none."""
+    found = Counter(model for entry in entries if (model := attack_model(entry)))
+    if len(found) > 1:
+        return "mixed attack models: " + ", ".join(f"{count} {name}" for name, count in sorted(found.items()))
+    return f"attack model {next(iter(found), recipe.get('attack_model', 'unknown'))}"
+
+
+def require_decided(path: Path, recipe: Recipe, entries: Sequence[Entry]) -> None:
+    """Raise `RunError` where something in a run does not follow from its evidence: then nothing of it is reported."""
+    wrong = recipe_problems(recipe, entries)
+    wrong += [f"input {entry['index']}: {found[0]}" for entry, found in problems(recipe, entries) if found]
+    if wrong:
+        more = f", and {len(wrong) - 1} more" if len(wrong) > 1 else ""
+        raise RunError(f"{path}: {wrong[0]}{more}; nothing is reported of it, see smoothcert verify {path}")

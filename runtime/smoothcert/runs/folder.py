@@ -1,0 +1,253 @@
+"""The run folder: `recipe.toml`, written first, and `ledger.jsonl`, one fsynced line for each input.
+
+Killing a run at any instant loses at most the input in flight. Format: docs/runs.md.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import hashlib
+import json
+import os
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import tomli_w
+
+from ..errors import RunError
+from ..files.documents import json_value, toml_value, typed, understood
+from ..files.limits import LEDGER_BYTES, LINE_BYTES, RECIPE_BYTES
+from ..files.reading import open_regular, read_regular
+from ..files.schema import EntryLine, RecipeTable
+from ..files.writing import named, open_own, write_atomically, write_whole
+from ..inputs.datasets import selection
+
+Recipe = dict[str, Any]
+Entry = dict[str, Any]
+
+RECIPE, LEDGER = "recipe.toml", "ledger.jsonl"
+_ELSEWHERE = {"path"}  # may differ when a run is resumed or merged: the hashes decide
+_FREE = {"host", "attack_model"}  # the second follows from data and smoothing
+_LIMIT = frozenset({"selection.limit"})  # may differ: it changes no vote, only how many inputs there are
+_SELECTION = {"skip", "limit", "shard"}
+
+
+def run_key(recipe: Recipe) -> int:
+    """64 bits of SHA-256 of all that determines the votes: model, data, smoothing, algorithm and nonce.
+
+    The nonce is written down before sampling: once published, it fixes every draw. Provider, threads, batch size and
+    shard do not enter: the same draws everywhere.
+    """
+    model = {name: recipe["model"][name] for name in ("sha256", "output", "preprocess")}
+    parts = [model, recipe["data"]["sha256"], recipe["smoothing"], recipe["algorithm"], recipe["nonce"]]
+    text = json.dumps(parts, sort_keys=True, separators=(",", ":"))
+    return int.from_bytes(hashlib.sha256(text.encode()).digest()[:8], "big")
+
+
+def chosen(recipe: Recipe) -> range:
+    """Indices of the inputs that the recipe selects."""
+    return selection(recipe["data"]["inputs"], **recipe["selection"])
+
+
+def differences(old: Recipe, new: Recipe, free: frozenset[str] = frozenset()) -> list[str]:
+    """`name: old there, new here` for every setting that differs and matters; `free` names dotted settings that may."""
+
+    def flat(values: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
+        for name, value in values.items():
+            if name in _ELSEWHERE or prefix + name in free | _FREE:
+                continue
+            if isinstance(value, Mapping):
+                yield from flat(value, f"{prefix}{name}.")
+            else:
+                yield prefix + name, value
+
+    a, b = dict(flat(old)), dict(flat(new))
+    return [
+        _difference(name, a.get(name, "unset"), b.get(name, "unset"))
+        for name in sorted(a.keys() | b.keys())
+        if a.get(name) != b.get(name)
+    ]
+
+
+def _difference(name: str, there: Any, here: Any) -> str:
+    """One setting that differs, in words."""
+    if name in ("model.sha256", "data.sha256"):
+        what, verb = ("model", "is another") if name.startswith("model") else ("data", "changed since")
+        return f"the {what} {verb}: SHA-256 {there} there, {here} here"
+    if name == "smoothing.parts" and isinstance(there, list) and isinstance(here, list):
+        alike = [_words(part) for part in there] == [_words(part) for part in here]
+        said = (" then ".join(_words(part, whole=alike) for part in parts) for parts in (there, here))
+        return "smoothing: {} there, {} here".format(*said)
+    return f"{name} is {there} there, {here} here"
+
+
+def _words(part: Any, *, whole: bool = False) -> str:
+    """A part of a smoothing as `noise0.5`, or with all that its recipe says of it."""
+    table = dict(part) if isinstance(part, Mapping) else {"part": part}
+    name = f"{table.pop('part', '')}{table.pop('scale', '')}"
+    return " ".join([name, *(f"{key}={value}" for key, value in table.items() if whole and key != "unit")])
+
+
+@dataclass(frozen=True)
+class RunFolder:
+    """A run on disk."""
+
+    path: Path
+
+    def begin(self, recipe: Recipe) -> Recipe:
+        """Write the recipe, or return the one that is there if it is the same run. `RunError` if it is another.
+
+        A recipe that is there keeps its nonce unless the new one brings its own. Its limit becomes the new one's, but
+        never so small that it leaves out an input of the ledger.
+        """
+        if os.path.lexists(self.path / RECIPE):
+            there = self.require_same(recipe)
+            if (selection := self._limited(recipe["selection"])) != there["selection"]:
+                there = there | {"selection": selection}
+                write_atomically(self.path / RECIPE, _encoded(there, self.path))
+            return there
+        if (self.path / LEDGER).exists() and (self.path / LEDGER).stat().st_size:
+            raise RunError(f"{self.path} holds a ledger without its recipe; choose another `run` folder")
+        recipe = recipe | {"nonce": recipe["nonce"] or os.urandom(16).hex()}
+        write_atomically(self.path / RECIPE, _encoded(recipe, self.path))
+        return recipe
+
+    def require_same(self, recipe: Recipe) -> Recipe:
+        """The recipe that is there; `RunError` where it is another run's. The limit, and an unset nonce, may differ."""
+        there = self.recipe()
+        nonce = recipe["nonce"] or there["nonce"]
+        if wrong := differences(there, recipe | {"nonce": nonce}, _LIMIT):
+            raise RunError(f"{self.path} holds another run: {'; '.join(wrong)}; choose another `run` folder")
+        return there
+
+    def _limited(self, asked: Mapping[str, Any]) -> dict[str, Any]:
+        """The selection asked for, its limit no smaller than what the ledger holds."""
+        held = max((entry["index"] for entry in self.entries()), default=-1)
+        limit = {"limit": max(asked["limit"], held + 1 - asked["skip"])} if "limit" in asked else {}
+        return {**asked, **limit}
+
+    def recipe(self) -> Recipe:
+        """The recipe; `RunError` where there is none, or one whose keys, types or numbers are no recipe's."""
+        path, expected = self.path / RECIPE, f"a run folder with a {RECIPE} of smoothcert"
+        content = read_regular(path, expected, RunError, RECIPE_BYTES)
+        with understood(str(path), expected, RunError):
+            recipe = toml_value(content)
+            typed(recipe, RecipeTable)
+        if strange := sorted(recipe["selection"].keys() - _SELECTION):
+            raise RunError(f"{path}: expected [selection] to say {', '.join(sorted(_SELECTION))}, got {strange[0]!r}")
+        return recipe
+
+    def entries(self) -> list[Entry]:
+        """Every whole line of the ledger, in order; a torn last line, left by a kill, does not count.
+
+        `RunError` for a line that holds no entry: neither an error alone nor a certificate with its evidence.
+        """
+        path, entries = self.path / LEDGER, []
+        if not path.exists():
+            return []
+        with open_regular(path, "a ledger", RunError, LEDGER_BYTES) as file:
+            number = 1
+            while (line := file.readline(LINE_BYTES)).endswith(b"\n"):
+                entries.append(_entry(line, f"{path}, line {number}"))
+                number += 1
+        if len(line) >= LINE_BYTES:
+            raise RunError(f"{path}, line {number}: expected at most {LINE_BYTES:,} bytes, got more")
+        return entries
+
+    @contextmanager
+    def locked(self, recipe: Recipe) -> Iterator[tuple[Recipe, Ledger]]:
+        """The run's recipe, see `begin`, and its ledger, held by this process alone. `RunError` while another does.
+
+        The lock comes first: two processes that begin the same run at once must not write two nonces.
+        """
+        self.path.mkdir(parents=True, exist_ok=True)
+        path = self.path / LEDGER
+        descriptor = open_own(path, "a ledger", RunError)
+        try:
+            try:
+                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except OSError:
+                raise RunError(
+                    f"{self.path} is in use by another process; wait for it, or choose another `run`"
+                ) from None
+            recipe = self.begin(recipe)
+            size = os.fstat(descriptor).st_size
+            start = max(0, size - LINE_BYTES)
+            os.ftruncate(descriptor, start + os.pread(descriptor, size - start, start).rfind(b"\n") + 1)
+            yield recipe, Ledger(descriptor, path)
+        finally:
+            os.close(descriptor)
+
+
+@dataclass(frozen=True)
+class Ledger:
+    """Whole lines, on disk when `append` returns."""
+
+    descriptor: int
+    path: Path
+
+    def append(self, entry: Entry) -> None:
+        """Add a line, or, where the disk is full, leave the ledger as it was and raise `OSError` with its name."""
+        end = os.fstat(self.descriptor).st_size
+        with named(self.path):
+            try:
+                write_whole(self.descriptor, _line(entry))
+                os.fsync(self.descriptor)
+            except OSError:
+                os.ftruncate(self.descriptor, end)
+                raise
+
+
+def _line(entry: Entry) -> bytes:
+    return (json.dumps(entry, separators=(",", ":")) + "\n").encode()
+
+
+def _entry(line: bytes, where: str) -> Entry:
+    with understood(where, "a ledger entry", RunError):
+        entry = json_value(line)
+        typed(entry, EntryLine)
+    parts = entry.keys() & {"certificate", "evidence", "error"}
+    if parts not in ({"error"}, {"certificate", "evidence"}):
+        got = " and ".join(sorted(parts)) or "neither"
+        raise RunError(f"{where}: expected a ledger entry with an error, or a certificate and its evidence, got {got}")
+    return dict(entry)
+
+
+def _encoded(recipe: Recipe, where: Path) -> bytes:
+    try:
+        return tomli_w.dumps(recipe).encode("utf-8")
+    except UnicodeEncodeError as error:
+        raise RunError(f"{where}: expected names and options in UTF-8, got {error.object!r}; rename the file") from None
+
+
+def merge(out: RunFolder, shards: list[RunFolder]) -> int:
+    """Merge the ledgers of shards of one run, sorted by input. Returns the number of entries.
+
+    The recipe is written last: a merge that was killed can be repeated. The largest limit counts. `RunError` where the
+    recipes differ in more than shard and limit, or two shards hold the same input.
+    """
+    if (out.path / RECIPE).exists():
+        raise RunError(f"{out.path} already holds a run; choose another folder for the merged one")
+    recipe = shards[0].recipe()
+    entries: dict[int, Entry] = {}
+    for shard in shards:
+        if wrong := differences(recipe, shard.recipe(), _LIMIT | {"selection.shard"}):
+            raise RunError(f"{shard.path} is no shard of {shards[0].path}: {'; '.join(wrong)}")
+        for entry in shard.entries():
+            if entry["index"] in entries:
+                raise RunError(f"{shard.path}: input {entry['index']} is in another shard too; merge each shard once")
+            entries[entry["index"]] = entry
+    limits = [shard.recipe()["selection"].get("limit") for shard in shards]
+    recipe["selection"] = {"skip": recipe["selection"]["skip"], "shard": "1/1"}
+    if None not in limits:
+        recipe["selection"]["limit"] = max(limits)
+    ledger = b"".join(_line(entries[index]) for index in sorted(entries))
+    there = out.path / LEDGER
+    if there.exists() and read_regular(there, "a ledger", RunError, LEDGER_BYTES) != ledger:
+        raise RunError(f"{out.path} already holds another ledger; choose another folder for the merged one")
+    write_atomically(there, ledger)
+    write_atomically(out.path / RECIPE, _encoded(recipe, out.path))
+    return len(entries)

@@ -1,0 +1,59 @@
+"""Where a run goes unless it is told: a name that the same command finds again, and another command does not."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import fields
+from pathlib import Path
+from typing import Any
+
+from ..algorithms import Algorithm
+from ..smoothing import Attack, Enumeration
+from .job import Job
+
+_LONGEST = 200  # bytes of a name; file systems take 255
+
+
+def folder_name(job: Job, asked: Mapping[str, Any]) -> Path:
+    """runs/MODEL-DATA-SMOOTHING-MODE-ATTACK, then NAME=VALUE for other settings that are not the default's.
+
+    `asked`: the settings that are no words of the name, such as preprocessing; where there are any, the name ends in 8
+    hexadecimal digits of their SHA-256. Model, data and calibration enter by their files' stems, and the number of
+    inputs does not: a run goes on with another limit. Threads and batches change no vote.
+    """
+    words = [job.model_path.stem, job.data_path.stem, *(part.label for part in job.smoothing.parts)]
+    words += [job.smoothing.guarantee] if job.smoothing.guarantee in ("path", "calibrated") else []
+    words += [job.calibration_path.stem] if job.calibration_path else []
+    words.append(job.algorithm.recipe["mode"])
+    words += [f"{name}{r}".replace(":", "to") for name, r in job.attack or ()]
+    words += [] if job.shard == "1/1" else [job.shard.replace("/", "of")]
+    simple = {"skip": job.skip or "", "provider": job.classifier.provider, "nonce": job.nonce}
+    if isinstance(job.smoothing, Enumeration) and job.smoothing.border != "black":
+        simple["border"] = job.smoothing.border
+    values = dict(_changed(job.algorithm)) | {k: str(v) for k, v in simple.items() if v not in ("", "cpu")}
+    rest = dict(asked) | {k: v for k, v in values.items() if not re.fullmatch(r"[\w.,+-]{1,40}", v, re.ASCII)}
+    numbers = [part.scale for part in job.smoothing.parts] + [x for _, r in job.attack or () for x in (r.low, r.high)]
+    if any(_number(x) != f"{x:g}" for x in numbers):  # labels have six digits
+        rest["numbers"] = numbers
+    name = "-".join([*words, *(f"{k}={v}" for k, v in values.items() if k not in rest)])
+    if len(name.encode()) > _LONGEST:
+        rest["name"], name = name, name.encode()[:_LONGEST].decode(errors="ignore")
+    if rest:
+        text = json.dumps(rest, sort_keys=True, default=str)
+        name += "-" + hashlib.sha256(text.encode(errors="surrogateescape")).hexdigest()[:8]
+    return Path("runs", name)
+
+
+def _changed(algorithm: Algorithm) -> Iterator[tuple[str, str]]:
+    """The algorithm's numbers that are not its default's, as text."""
+    for field in fields(algorithm):  # type: ignore[arg-type]  # every algorithm is a dataclass
+        value = getattr(algorithm, field.name)
+        if value != field.default and not isinstance(value, Attack):
+            yield field.name, ",".join(map(_number, value)) if isinstance(value, tuple) else str(value)
+
+
+def _number(x: float) -> str:
+    return f"{x:g}" if float(f"{x:g}") == x else repr(x)
