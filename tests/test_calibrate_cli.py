@@ -159,7 +159,7 @@ def model(path: Path, preprocess: str, channels: int) -> Path:
     )
     made = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
     entry = made.metadata_props.add()
-    entry.key, entry.value = "smoothcert.model.preprocess", preprocess
+    entry.key, entry.value = "smoothcert.preprocess", preprocess
     onnx.save(made, path)
     return path
 

@@ -321,7 +321,7 @@ def test_images(tmp_path_factory: pytest.TempPathFactory, random: Random) -> Non
 # Metadata.
 
 VALUES: dict[str, Any] = {
-    "smoothcert.model.preprocess": {
+    "smoothcert.preprocess": {
         "scale": 0.5, "mean": [0.1, 0.2, 0.3], "std": [1.0, 1.0, 1.0], "layout": "nchw",
         "spatial": {"resize": 20, "interpolation": "bilinear", "crop": 16, "mask": "circle", "share": 0.9},
     },

@@ -573,7 +573,7 @@ def test_verify_opens_the_model_as_certify_does(run: Path, cli: Cli, monkeypatch
     own = onnx.ModelProto()
     own.CopyFrom(model)
     del own.metadata_props[:]
-    own.metadata_props.add(key="smoothcert.model.preprocess", value=json.dumps({"mean": [0.5]}))
+    own.metadata_props.add(key="smoothcert.preprocess", value=json.dumps({"mean": [0.5]}))
     for changed, words in ((random, "draws random numbers"), (own, "expected preprocess {'mean': [0.5]")):
         Path("m.onnx").write_bytes(changed.SerializeToString())
         recipe["model"] |= {"path": "m.onnx", "sha256": hashlib.sha256(Path("m.onnx").read_bytes()).hexdigest()}

@@ -247,7 +247,7 @@ SIGNED = with_metadata(MODEL, json.dumps(OWN.recipe))
 
 def test_a_models_own_preprocessing_is_used() -> None:
     """And says the same as when it is asked for: the same votes of the same noise."""
-    assert METADATA == "smoothcert.model.preprocess"
+    assert METADATA == "smoothcert.preprocess"
     own, asked = OrtClassifier(SIGNED), OrtClassifier(MODEL, preprocess=OWN)
     assert own.preprocess == OWN == OrtClassifier(SIGNED, preprocess=OWN).preprocess
     assert OrtClassifier(MODEL).preprocess == Preprocess()

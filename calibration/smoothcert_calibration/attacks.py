@@ -4,12 +4,10 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import replace
 from typing import Any
 
 from smoothcert.draws import Stream, uniform
 from smoothcert.smoothing import Attack, Part, Range
-from smoothcert.smoothing.grid import product
 
 
 def axes(part: Part) -> int:
@@ -30,11 +28,6 @@ def drawn_attack(parts: tuple[Part, ...], attack: Attack, stream: Stream) -> tup
     """One value of each part, drawn evenly from its range."""
     values = []
     for place, (part, (_, r)) in enumerate(zip(parts, attack, strict=True), start=1):
-        unit = uniform(replace(stream, stage=stream.stage | place << 24), 0, axes(part))
+        unit = uniform(part.address(stream, place), 0, axes(part))
         values.append(value_at(part, r, unit.tolist()))
     return tuple(values)
-
-
-def grid(parts: tuple[Part, ...], attack: Attack) -> tuple[tuple[Any, ...], ...]:
-    """Every combination of the points of the ranges' grids."""
-    return product((part.name, r) for part, (_, r) in zip(parts, attack, strict=True))

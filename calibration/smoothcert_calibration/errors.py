@@ -9,10 +9,11 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from smoothcert.inputs.levels import EIGHT_BIT
 from smoothcert.inputs.spatial import Raw
 from smoothcert.smoothing import Part
 from smoothcert.smoothing.calibrated import steps
-from smoothcert.transforms.attacks import attacked
+from smoothcert.smoothing.transform import attacked
 
 Value = tuple[Any, ...]  # one of each part
 
@@ -36,9 +37,9 @@ def squares(
 ) -> Iterable[float]:
     """The squared norms in levels, for the image already attacked with g."""
     for b in draws:
-        both = tuple(part.combined(one, other) for part, one, other in zip(parts, g, b, strict=True))
-        twice = raw.seen(attacked(image, steps(parts, b)))
-        once = raw.seen(attacked(raw.image, steps(parts, both)))
+        both = tuple(part.transforms.combined(one, other) for part, one, other in zip(parts, g, b, strict=True))
+        twice = raw.processed(attacked(image, steps(parts, b)))
+        once = raw.processed(attacked(raw.image, steps(parts, both)))
         yield cv2.norm(twice, once, cv2.NORM_L2SQR)
 
 
@@ -47,6 +48,6 @@ def intensities(squares: NDArray[np.float64]) -> NDArray[np.float32]:
 
     Squares of levels are whole numbers; OpenCV squares a square root, which is off by far less than a half.
     """
-    norms = np.sqrt(np.rint(squares)) / 255 * (1 + 2.0**-51)  # rounded twice so far, by 2^-53 each
+    norms = np.sqrt(np.rint(squares)) / EIGHT_BIT.unit * (1 + 2.0**-51)  # rounded twice so far, by 2^-53 each
     rounded = norms.astype(np.float32)
     return np.where(rounded < norms, np.nextafter(rounded, np.float32(np.inf)), rounded)

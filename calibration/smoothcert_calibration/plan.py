@@ -19,16 +19,14 @@ from smoothcert.draws import Stream
 from smoothcert.errors import DataError, require
 from smoothcert.inputs.datasets import Dataset, Example, selection
 from smoothcert.inputs.spatial import PLAIN, Raw, Spatial
-from smoothcert.model.preprocess import raw_image
+from smoothcert.model.preprocess import Preprocess, raw_image
 from smoothcert.smoothing import Attack, Calibration, Noise, Part, Range
 from smoothcert.smoothing.calibrated import Calibrated, drawn
 from smoothcert.smoothing.calibration import STRATEGIES
-from smoothcert.transforms.geometry import SCALES
 
-from .attacks import drawn_attack, grid
+from .attacks import drawn_attack
 
 _SMOOTHING, _ATTACK = 0, 1  # stages of the draws b and g
-_FARTHEST = 8.3  # standard deviations that draws of 52 bits reach
 EVALUATIONS = 2000  # of `input-global`, for an input
 DRAWS = {"dataset-sampling": 1, "dataset-worst": 1, "input-sampling": 1000, "input-global": 1}
 _MEANING = (
@@ -79,7 +77,7 @@ class Plan:
         require(alone, f"draws: expected none with input-global, which searches, got {self.draws}; leave it out")
         require(self.evaluations >= 100, f"evaluations: expected at least 100, got {self.evaluations}")
         object.__setattr__(self, "attack", _ordered(self.parts, self.attack, self.on_grid))
-        object.__setattr__(self, "grid", grid(self.parts, self.attack) if self.on_grid else ())
+        object.__setattr__(self, "grid", self.attack.points if self.on_grid else ())
         size, wanted = self.data["inputs"], self.skip + (self.limit or 1)
         if size < wanted:
             name = self.data["name"]
@@ -203,7 +201,7 @@ def plan_of(
 
 
 def _eight_bit(example: Example, spatial: Spatial, colours: int | None = None) -> Raw:
-    raw = raw_image(np.asarray(example.x), spatial=spatial)
+    raw = raw_image(np.asarray(example.x), preprocess=Preprocess(spatial=spatial))
     if raw is None:
         x = example.x
         raise DataError(
@@ -220,20 +218,8 @@ def _eight_bit(example: Example, spatial: Spatial, colours: int | None = None) -
 
 def _require_parts(parts: tuple[Part, ...]) -> None:
     require(len(parts) > 0, "calibration: expected at least one part, such as rotation=5, got none")
-    noise = any(part.name == "noise" for part in parts)
+    noise = any(isinstance(part, Noise) for part in parts)
     require(not noise, "calibration: expected parts without noise, which comes behind what is measured; leave it out")
-    for part in parts:
-        # Whole shifts under the attack of half a pixel are no shift of their law.
-        whole = getattr(part, "interpolation", "") == "whole"
-        require(not whole, f"calibration: expected translation with interpolation=bilinear, got {part.label}")
-
-
-def _require_scales(part: Part, r: Range) -> None:
-    """`ValueError` where a draw ahead of or behind an attack scales beyond what OpenCV's warp takes."""
-    reach = math.exp(_FARTHEST * part.scale)
-    fits = SCALES[0] <= r.low / reach and r.high * reach <= SCALES[1]
-    least, most = SCALES[0] * reach, SCALES[1] / reach
-    require(fits, f"attack: expected scaling within {least:.3g}:{most:.3g} for a scale of {part.scale:g}, got {r}")
 
 
 def _ordered(parts: tuple[Part, ...], attack: Attack, on_grid: bool) -> Attack:
@@ -250,8 +236,7 @@ def _ordered(parts: tuple[Part, ...], attack: Attack, on_grid: bool) -> Attack:
         low, high = part.coordinate(r.low), part.coordinate(r.high)
         around = low <= 0 <= high and low < high if part.signed else high > 0
         require(around, f"attack: expected a range of {part.name} around the identity, {part.value(0.0):g}, got {r}")
-        if part.name == "scaling":
-            _require_scales(part, r)
+        part.require_measurable(r)
         asked = f"{part.name}={r.low:g}:{r.high:g}"
         require(r.points is not None or not on_grid, f"attack: expected a grid, such as {asked}:41, got {asked}")
         require(r.points is None or on_grid, f"attack: expected an interval, such as {asked}, got a grid of {r}")

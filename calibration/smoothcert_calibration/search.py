@@ -12,7 +12,7 @@ from smoothcert.calibration_file import SEARCHED
 from smoothcert.inputs.spatial import Raw
 from smoothcert.smoothing import Attack, Part
 from smoothcert.smoothing.calibrated import steps
-from smoothcert.transforms.attacks import attacked
+from smoothcert.smoothing.transform import attacked
 
 from .attacks import axes, value_at
 from .errors import Value, intensities, squares

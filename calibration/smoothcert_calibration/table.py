@@ -96,7 +96,8 @@ def table(plans: list[Plan], worst: NDArray[np.float32], thresholds: Sequence[fl
     heads = [f"t = {t:g}" for t in thresholds]
     shown = table_of(title, "transformation", "interpolation", *heads)
     for plan, errors in zip(plans, worst, strict=True):
-        (part,), name = plan.parts, plan.parts[0].manner.interpolation
+        (part,) = plan.parts
+        name = part.transform.options.get("interpolation", "")
         what = f"{part.name} {part.scale:g}, attacks {dict(plan.attack)[part.name]}"
         shown.add_row(what, name, *(floor_text(below(errors, t, confidence)[1], 4) for t in thresholds))
     return shown

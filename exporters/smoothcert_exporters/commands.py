@@ -15,7 +15,7 @@ from smoothcert.cli.launch import numbers
 from smoothcert.cli.launch import preprocess as parse_preprocess
 from smoothcert.errors import DataError, ModelError, first_line, require
 from smoothcert.inputs.datasets import open_dataset
-from smoothcert.model.preprocess import Preprocess, arrange, seen
+from smoothcert.model.preprocess import Preprocess, prepared
 
 from .export import export
 from .finish import Export
@@ -105,4 +105,4 @@ def real_examples(path: Path | None, pipeline: Pipeline) -> NDArray[Any] | None:
     channels = next((n for n in (outer[:1] + outer[-1:]) if n in (1, 3)), None) if len(outer) == 3 else None
     data = open_dataset(path, channels)
     found = islice((data.load(i).x for i in range(len(data))), _MOST)
-    return np.stack([arrange(seen(x, after.spatial), outer, after.layout) for x in found])
+    return np.stack([prepared(x, outer, after).values for x in found])

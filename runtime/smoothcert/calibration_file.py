@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 from scipy.special import ndtr
 
 from .bounds.confidence import upper_confidence_bound
+from .bounds.error_rule import ErrorBounds
 from .errors import CalibrationError, require
 from .files.documents import json_value, typed, understood
 from .files.limits import CALIBRATION_BYTES, HEAD_BYTES
@@ -27,8 +28,6 @@ from .files.reading import read_regular, require_decodable
 from .files.schema import Head, Sha256
 from .inputs.spatial import Spatial
 from .smoothing import Attack, Calibration
-from .smoothing.calibration import ErrorBounds
-from .smoothing.grid import Grid, product
 
 FORMAT, VERSION = "smoothcert-calibration", 1
 SEARCHED = 4.0  # standard deviations of the smoothing's own draw that `input-global` searches
@@ -142,14 +141,13 @@ def _require_measured(head: Mapping[str, Any]) -> None:
     attack = Attack.of(head["attack"])
     names = [part["part"] for part in head["pipeline"]["parts"]]
     require([name for name, _ in attack] == names, f"expected an attack on {', '.join(names)}, got {attack}")
-    ranges = attack.ranges if attack.is_grid else ()
-    count = math.prod(len(Grid(name, r).points) for name, r in ranges)
+    points = attack.points if attack.is_grid else ((),)
     got = [head["draws"], len(head.get("attacks", [()]))]
     require(
-        got == head["shape"][1:] == [head["draws"], count],
-        f"expected {head['draws']} draws and {count} attacks, got shape {head['shape']}",
+        got == head["shape"][1:] == [head["draws"], len(points)],
+        f"expected {head['draws']} draws and {len(points)} attacks, got shape {head['shape']}",
     )
-    columns, expected = zip(*head.get("attacks", ()), strict=True), zip(*product(ranges), strict=True)
+    columns, expected = zip(*head.get("attacks", ()), strict=True), zip(*points, strict=True)
     pairs = zip(columns, expected, strict=True)
     same = all(np.shape(a) == np.shape(b) and np.allclose(a, b, 1e-12, 1e-15) for a, b in pairs)
     require(same, "expected the attacks of the grid, got others")

@@ -2,12 +2,19 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import Any
 
 from .evidence import Evidence
 
 ABSTAIN = -1
+
+
+def floor_text(radius: float, digits: int = 3) -> str:
+    """The radius in decimals, rounded down: never more than was certified."""
+    text = f"{math.floor(radius * 10**digits) / 10**digits:.{digits}f}"
+    return text if float(text) <= radius else f"{math.floor(radius * 10**digits - 1) / 10**digits:.{digits}f}"
 
 
 @dataclass(frozen=True)

@@ -11,16 +11,15 @@ from weakref import WeakKeyDictionary
 import numpy as np
 from numpy.typing import NDArray
 
-from .algorithms import PILOT, Algorithm, Enumerate, Fixed, Predict, Radius, Target, hopeless
+from .algorithms import PILOT, Algorithm, Enumerate, Fixed, Predict, Radius, Target, why_only_abstain
 from .bounds.confidence import Bound
 from .certificate import Certificate
 from .errors import ArgumentError, first_line, require, require_number
-from .inputs.datasets import fingerprint
+from .inputs.input import Input
 from .model.classifier import OrtClassifier, as_classifier
 from .model.labels import Classifier
 from .sampling import Sampler
-from .smoothing import Attack, Enumeration, Smoothing
-from .smoothing.base import AnyAttack
+from .smoothing import UNSMOOTHED, AnyAttack, Attack, Part, Smoothing, compose
 
 LEVELS = (
     "the inputs look like 8-bit levels (whole numbers up to 255) held as floats: a radius of 1 is then one level of "
@@ -31,7 +30,7 @@ BaseClassifier = Classifier | Callable[[NDArray[np.float32]], Any]
 
 def certify(
     classifier: BaseClassifier,
-    smoothing: Smoothing,
+    smoothing: Smoothing | Part,
     x: NDArray[Any],
     *,
     n0: int = 100,
@@ -64,7 +63,7 @@ def certify(
 
 def certify_radius(
     classifier: BaseClassifier,
-    smoothing: Smoothing,
+    smoothing: Smoothing | Part,
     x: NDArray[Any],
     *,
     n0: int = PILOT,
@@ -80,7 +79,7 @@ def certify_radius(
 
 def certify_targets(
     classifier: BaseClassifier,
-    smoothing: Smoothing,
+    smoothing: Smoothing | Part,
     x: NDArray[Any],
     radii: Sequence[float] = (),
     *,
@@ -101,7 +100,7 @@ def certify_targets(
 
 def predict(
     classifier: BaseClassifier,
-    smoothing: Smoothing,
+    smoothing: Smoothing | Part,
     x: NDArray[Any],
     *,
     n: int = 1000,
@@ -116,17 +115,17 @@ def predict(
 def certify_enumerated(
     classifier: BaseClassifier, x: NDArray[Any], attack: AnyAttack, *, border: str = "black"
 ) -> Certificate:
-    """The base classifier's answer under every attack of a finite set: exact, without smoothing. See `Enumeration`.
+    """The base classifier's answer under every attack of a finite set: exact, without smoothing. See `Enumerate`.
 
     `x`: an 8-bit image. ABSTAIN where some attack changes the answer; `reason` has the count.
     """
-    return _certified(Enumerate(), classifier, Enumeration(Attack.of(attack), border), x, key=0)
+    return _certified(Enumerate(Attack.of(attack), border), classifier, UNSMOOTHED, x, key=0)
 
 
 def _certified(
     algorithm: Algorithm,
     classifier: BaseClassifier,
-    smoothing: Smoothing,
+    smoothing: Smoothing | Part,
     x: NDArray[Any],
     *,
     key: int | None,
@@ -151,20 +150,18 @@ def in_levels(classifier: BaseClassifier, inputs: Iterable[NDArray[Any]]) -> boo
 def run(
     algorithm: Algorithm,
     classifier: BaseClassifier,
-    smoothing: Smoothing,
+    smoothing: Smoothing | Part,
     x: NDArray[Any],
     *,
     key: int | None = None,
     index: int = 0,
 ) -> Certificate:
-    """Draw and decide for one input by any algorithm. `ValueError` for one that could only abstain."""
+    """Draw and decide for one input by any algorithm. `ArgumentError` for one that could only abstain."""
+    if isinstance(smoothing, Part):
+        smoothing = compose(smoothing)
     require(
         isinstance(smoothing, Smoothing),
         f"smoothing: expected a smoothing, such as Noise(0.5), got {type(smoothing).__name__}",
-    )
-    require(
-        isinstance(algorithm, Enumerate) == isinstance(smoothing, Enumeration),
-        "an Enumeration of attacks has no probabilities, and only it can be enumerated: use certify_enumerated",
     )
     key = secrets.randbits(64) if key is None else key
     require_number("key", key, whole=True)
@@ -173,24 +170,40 @@ def run(
         x = np.asarray(x)
     except ValueError as error:  # rows of unequal length
         raise ArgumentError(f"x: expected one array, got: {first_line(error)}") from None
-    if not isinstance(algorithm, Predict):  # which needs no bounds: attacked inputs have none
-        smoothing = smoothing.of_input(fingerprint(x))
-    sampler = Sampler.of(as_classifier(classifier), smoothing, x, key, index)
-    require(algorithm.reachable(sampler.smoothing) > 0, hopeless(algorithm, sampler.smoothing))
-    require_one_function(classifier, sampler)
-    return algorithm.decide(algorithm.draw(sampler), sampler.smoothing)
+    prepared = as_classifier(classifier).prepare(x)
+    return certify_input(algorithm, classifier, smoothing, prepared, key=key, index=index)
+
+
+def certify_input(
+    algorithm: Algorithm, classifier: BaseClassifier, smoothing: Smoothing, x: Input, *, key: int, index: int
+) -> Certificate:
+    """As `run`, for an input that the classifier has prepared."""
+    smoothing = smoothing.of_input(x) if algorithm.certifies else smoothing  # attacked inputs have no bounds
+    sampler = sampler_of(algorithm, as_classifier(classifier), smoothing, x, key=key, index=index)
+    require(algorithm.largest(smoothing) > 0, why_only_abstain(algorithm, smoothing))
+    require_one_function(classifier, sampler, smoothing)
+    return algorithm.decide(algorithm.draw(sampler, smoothing), smoothing)
+
+
+def sampler_of(
+    algorithm: Algorithm, classifier: Classifier, smoothing: Smoothing, x: Input, *, key: int, index: int
+) -> Sampler:
+    """The votes that the algorithm asks for."""
+    return Sampler(classifier, algorithm.perturbation(smoothing), x, key, index, smoothing.errors)
 
 
 _tried: WeakKeyDictionary[Any, set[tuple[Any, ...]]] = WeakKeyDictionary()
 
 
-def require_one_function(classifier: BaseClassifier, sampler: Sampler, others: Iterable[NDArray[Any]] = ()) -> None:
+def require_one_function(
+    classifier: BaseClassifier, sampler: Sampler, smoothing: Smoothing, others: Iterable[Input] = ()
+) -> None:
     """`ModelError` for a classifier that is found to be no function of one input; asked once a shape and smoothing.
 
     `others`: further inputs to try, see `Sampler.require_one_function`.
     """
-    x, parts = sampler.x, sampler.smoothing.parts
-    case = (x.shape, x.dtype, sampler.smoothing.guarantee, *(part.label for part in parts))
+    x, labels = sampler.x, (part.label for part in smoothing.parts)
+    case = (x.values.shape, x.values.dtype, smoothing.guarantee, *labels)
     try:
         known = _tried.setdefault(classifier, set())
     except TypeError:  # a callable that cannot be remembered

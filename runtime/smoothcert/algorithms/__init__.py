@@ -7,7 +7,7 @@ appendix C.
 
 from collections.abc import Callable
 
-from .base import Algorithm, hopeless
+from .base import Algorithm, why_only_abstain
 from .enumerate import Enumerate
 from .fixed import Fixed
 from .predict import Predict
@@ -34,5 +34,5 @@ __all__ = [
     "Radius",
     "Slices",
     "Target",
-    "hopeless",
+    "why_only_abstain",
 ]

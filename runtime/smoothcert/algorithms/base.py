@@ -2,57 +2,100 @@
 
 from __future__ import annotations
 
+import math
+from abc import ABC, abstractmethod
+from collections.abc import Mapping, Sequence
 from dataclasses import fields, replace
-from typing import Any, Protocol
+from typing import Any, ClassVar
 
 from ..bounds.confidence import BOUNDS, Bound, margin, require_alpha
-from ..certificate import ABSTAIN, Certificate
+from ..certificate import ABSTAIN, Certificate, floor_text
 from ..errors import require, require_number
 from ..evidence import Evidence, runner_up
+from ..inputs.input import Input
+from ..inputs.levels import Levels
 from ..sampling import Sampler
-from ..smoothing import Attack, Smoothing
+from ..smoothing import Attack, Smoothing, Transform
+from ..smoothing.perturbation import Perturbation
 
 
-class Algorithm(Protocol):
-    """How votes are drawn and what is concluded from them."""
+class Algorithm(ABC):
+    """How votes are drawn, and what is concluded from them. A value: subclasses are frozen dataclasses."""
+
+    attack: Attack | None  # the set of attacks asked about; None for the largest radius
+    certifies: ClassVar[bool] = True  # whether certificates speak of attacks, and not of the input alone
 
     @property
-    def attack(self) -> Attack | None:
-        """The set of attacks asked about; None for the largest radius."""
-        ...
-
-    @property
+    @abstractmethod
     def recipe(self) -> dict[str, Any]:
-        """The algorithm and its numbers as plain values."""
-        ...
+        """The algorithm and its numbers as plain values: its mode, alpha, ..."""
 
-    def draw(self, sampler: Sampler) -> Evidence:
+    @abstractmethod
+    def draw(self, sampler: Sampler, smoothing: Smoothing) -> Evidence:
         """Sample."""
-        ...
 
+    @abstractmethod
     def decide(self, evidence: Evidence, smoothing: Smoothing) -> Certificate:
         """Conclude; the same certificate from the same evidence, always."""
-        ...
 
+    @abstractmethod
     def consistent(self, evidence: Evidence, smoothing: Smoothing) -> bool:
         """Whether `draw` could have left this evidence: as many votes, at the looks it takes."""
-        ...
 
+    @abstractmethod
     def needed(self, smoothing: Smoothing) -> float:
         """The probability that the top class needs for the attack asked about, or the smallest radius."""
-        ...
 
+    @abstractmethod
     def samples(self, smoothing: Smoothing) -> tuple[int, int]:
         """Votes drawn for an input that is not given up: at least, and at most."""
-        ...
 
-    def reachable(self, smoothing: Smoothing) -> float:
+    @abstractmethod
+    def largest(self, smoothing: Smoothing) -> float:
         """The largest radius that this many samples can certify, all votes agreeing; 0: it can only abstain."""
-        ...
+
+    def goal(self, smoothing: Smoothing) -> str:
+        """What is asked of every input, in words."""
+        if self.attack is not None:
+            return f"p_lower above {self.needed(smoothing):.6f} needed"
+        largest = self.largest(smoothing)
+        return "no attack named" if largest == math.inf else f"radius up to {floor_text(largest)}"
+
+    def perturbation(self, smoothing: Smoothing) -> Perturbation:
+        """How samples are made: as the smoothing makes them."""
+        return smoothing.perturbation
+
+    def attack_models(self, smoothing: Smoothing) -> tuple[str, ...]:
+        """What evidence may say of the attackers that it answers."""
+        return smoothing.attack_models
+
+    def attack_model(self, smoothing: Smoothing, levels: Levels | None) -> str:
+        """What evidence says of them for data in these levels."""
+        return self.attack_models(smoothing)[0 if levels else -1]
+
+    def acts_on_raw(self, smoothing: Smoothing) -> bool:
+        """Whether attacks act on the raw image, ahead of the preprocessing, as OpenCV computes them."""
+        return smoothing.acts_on_raw
+
+    def transforms(self, smoothing: Smoothing) -> Mapping[str, Transform]:
+        """What attackers do, by parameter, in the order of application."""
+        return {part.name: part.transform for part in smoothing.parts}
+
+    def members(self) -> Sequence[tuple[Any, ...]] | None:
+        """Every attack of the set, as values of its parameters, where the set is finite; None elsewhere."""
+        return None
+
+    def pieces(self, x: Input, smoothing: Smoothing) -> int:
+        """How many parts of the attack are certified one by one; `DataError` for an input that the mode cannot take."""
+        return 1
+
+    def problems(self, x: Input, evidence: Evidence, smoothing: Smoothing) -> list[str]:
+        """What in the evidence does not follow from the input itself, for `verify`."""
+        return []
 
 
-def hopeless(algorithm: Algorithm, smoothing: Smoothing) -> str:
-    """Why an algorithm that reaches no radius at all cannot be run."""
+def why_only_abstain(algorithm: Algorithm, smoothing: Smoothing) -> str:
+    """Why an algorithm that certifies nothing, even where all votes agree, cannot be run."""
     numbers = ", ".join(f"{k} = {v}" for k, v in algorithm.recipe.items() if k in ("n", "alpha", "radii"))
     why = f"{numbers}: this run could only abstain, even with all votes agreeing"
     if hint := smoothing.hint(algorithm.attack, algorithm.recipe["alpha"] ** (1 / algorithm.recipe.get("n", 1))):
@@ -64,7 +107,7 @@ def hopeless(algorithm: Algorithm, smoothing: Smoothing) -> str:
     return f"{why}, or take a smaller attack or another smoothing ({algorithm.attack} needs p_lower > {needed:.6g})"
 
 
-def plain(mode: str, algorithm: Any) -> dict[str, Any]:
+def recipe_of(mode: str, algorithm: Any) -> dict[str, Any]:
     """The fields of an algorithm as a recipe holds them; no attack, and no radii, are no keys."""
     values = {"mode": mode} | {field.name: getattr(algorithm, field.name) for field in fields(algorithm)}
     if algorithm.attack is not None:

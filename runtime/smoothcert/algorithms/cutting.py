@@ -8,12 +8,10 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 from itertools import accumulate, pairwise
 
-from ..smoothing.attack import Range
-from ..transforms.attacks import IDENTITY
+from ..smoothing import Range, Transform
 
 MOST = 4096  # slices of one input
 _FINE = 0.9  # of what is allowed: what a slice's width aims at
-_WIDEST = {"rotation": 30.0, "scaling": math.log(1.1)}  # of one slice: the cost of an enclosure grows with the way
 _WIDE = 24  # of those: a wider range is estimated before it is cut, any other once `_TRIED` slices are cut
 _TRIED = 64
 _CELLS = 32  # parts of the range, in each of which one slice is measured
@@ -29,7 +27,7 @@ class Cutting:
     Factors are cut along their logarithms: the same factor at .02 and at 50 is the same step.
     """
 
-    name: str
+    transform: Transform
     whole: Range
     allowed: float
     distance: Callable[[float, float], float]
@@ -40,13 +38,13 @@ class Cutting:
         return self._at(self.whole.low), self._at(self.whole.high)
 
     def _at(self, value: float) -> float:
-        return math.log(value) if self.name == "scaling" else value
+        return self.transform.coordinate(value)
 
     def value(self, at: float) -> float:
         """The attack's value at a coordinate; the range's ends are exact."""
         low, high = self.ends
         if low < at < high:
-            return math.exp(at) if self.name == "scaling" else at
+            return self.transform.value(at)
         return self.whole.low if at <= low else self.whole.high
 
     def moved(self, low: float, high: float) -> float:
@@ -56,7 +54,7 @@ class Cutting:
     @property
     def slices(self) -> list[tuple[float, float]] | None:
         """The slices' values, side by side over the whole range; None where they would be more than `MOST`."""
-        (low, end), widest = self.ends, _WIDEST[self.name]
+        (low, end), widest = self.ends, self.transform.widest
         if end - low > _WIDE * widest and self._too_many:
             return None
         cuts, width, least = list[tuple[float, float]](), min((end - low) / 16, widest), (end - low) / (_CELLS * MOST)
@@ -122,7 +120,7 @@ class Cutting:
         if times := self._more():
             ways.append(f"raise sigma to {times * sigma:g}")
         if part := self._less():
-            ways.append(f"take {self.name} {_inward(part[0], math.ceil)}:{_inward(part[1], math.floor)}")
+            ways.append(f"take {self.transform.name} {_inward(part[0], math.ceil)}:{_inward(part[1], math.floor)}")
         return " or ".join(ways) or "raise sigma, or take a small part of it"
 
     @property
@@ -138,7 +136,7 @@ class Cutting:
         return None
 
     def _less(self, tries: int = 3) -> tuple[float, float] | None:
-        identity, (low, end) = self._at(float(IDENTITY[self.name])), self.ends
+        identity, (low, end) = self._at(self.transform.identity), self.ends
         edges = [low + i * (end - low) / _CELLS for i in range(_CELLS)] + [end]
         away = [max(a - identity, identity - b, 0.0) for a, b in pairwise(edges)]
         order = sorted(range(_CELLS), key=away.__getitem__)

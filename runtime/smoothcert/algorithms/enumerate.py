@@ -1,37 +1,81 @@
-"""A finite set of attacks, member by member: exact, no statistics."""
+"""A finite set of attacks on 8-bit images, member by member: exact, no smoothing, no statistics."""
 
 from __future__ import annotations
 
+import functools
+import itertools
+import math
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
+import numpy as np
+from numpy.typing import NDArray
+
 from ..certificate import Certificate
-from ..errors import ArgumentError
+from ..draws import Stream
+from ..errors import require
 from ..evidence import Evidence, top
+from ..inputs.input import Input
+from ..inputs.spatial import Raw
 from ..sampling import ESTIMATION, SELECTION, Sampler
-from ..smoothing import Enumeration, Smoothing
-from .base import abstain, conclude, totals
+from ..smoothing import UNSMOOTHED, Attack, Smoothing, Transform
+from ..smoothing.perturbation import eight_bit
+from ..smoothing.transform import attacked, transform_of
+from ..transforms.checks import require_name
+from ..transforms.warps import WARP_BORDERS
+from .base import Algorithm, abstain, conclude, totals
+
+_MOST = 1_000_000
 
 
 @dataclass(frozen=True)
-class Enumerate:
-    """The base classifier's answer on every member of an `Enumeration`: certified where all are the same.
+class Enumerate(Algorithm):
+    """The base classifier's answer on every attack of a finite set: certified where all are the same.
 
-    Nothing is estimated, and alpha is 0. The certificate speaks of the base classifier itself.
+    Attacks act on the 8-bit image by the attacker's own pipeline (round, saturate). translation R: every whole-pixel
+    shift of l2 norm up to R; brightness LOW:HIGH: every whole level; other parameters, a value or a grid
+    LOW:HIGH:POINTS. Several are applied in the attack's order. `border` fills what warps leave open. Nothing is
+    estimated, and alpha is 0. The certificate speaks of the base classifier itself.
     """
 
-    attack: ClassVar[None] = None
+    attack: Attack
+    border: str = "black"
     alpha: ClassVar[float] = 0.0
+
+    def __post_init__(self) -> None:
+        require_name("border", self.border, WARP_BORDERS)
+        transforms = self.transforms(UNSMOOTHED)
+        size = math.prod(len(transforms[name].members(r)) for name, r in self.attack)
+        require(size <= _MOST, f"attack: expected at most {_MOST:,} members, got {size:,}; take a smaller set")
 
     @property
     def recipe(self) -> dict[str, Any]:
-        """Mode, and alpha = 0; the set of attacks stands in the smoothing's."""
-        return {"mode": "enumerate", "alpha": self.alpha}
+        """Mode, alpha = 0, and the set; the order of a table's keys is no part of it, that of the attacks is."""
+        order = [name for name, _ in self.attack]
+        asked = {"attack": self.attack.recipe, "order": order, "border": self.border}
+        return {"mode": "enumerate", "alpha": self.alpha, **asked}
 
-    def draw(self, sampler: Sampler) -> Evidence:
+    def transforms(self, smoothing: Smoothing) -> Mapping[str, Transform]:
+        return {name: transform_of(name, {"border": self.border}) for name, _ in self.attack}
+
+    def members(self) -> tuple[tuple[Any, ...], ...]:
+        """Values of the parameters, in the attack's order, for every member; the identity first."""
+        return _members(self)
+
+    def perturbation(self, smoothing: Smoothing) -> Members:
+        return Members(self)
+
+    def attack_models(self, smoothing: Smoothing) -> tuple[str, ...]:
+        return ("enumerated",)
+
+    def acts_on_raw(self, smoothing: Smoothing) -> bool:
+        return True
+
+    def draw(self, sampler: Sampler, smoothing: Smoothing) -> Evidence:
         """The image itself, then every member."""
         selection = sampler.counts(SELECTION, 0, 1)
-        return sampler.evidence("enumerate", selection, sampler.counts(ESTIMATION, 0, _size(sampler.smoothing)))
+        return sampler.evidence("enumerate", selection, sampler.counts(ESTIMATION, 0, len(self.members())))
 
     def decide(self, evidence: Evidence, smoothing: Smoothing) -> Certificate:
         """The one answer there is, or abstain where some member changes it."""
@@ -45,8 +89,11 @@ class Enumerate:
 
     def consistent(self, evidence: Evidence, smoothing: Smoothing) -> bool:
         """One vote, then one for each member; the image itself is one of them."""
-        counted = totals(evidence) == (1, _size(smoothing)) and not evidence.looks
+        counted = totals(evidence) == (1, len(self.members())) and not evidence.looks
         return counted and evidence.estimation.get(top(evidence.selection), 0) > 0
+
+    def goal(self, smoothing: Smoothing) -> str:
+        return f"all attacks: {self.attack}"
 
     def needed(self, smoothing: Smoothing) -> float:
         """All members."""
@@ -54,16 +101,49 @@ class Enumerate:
 
     def samples(self, smoothing: Smoothing) -> tuple[int, int]:
         """The members, and the image once more."""
-        return 1 + _size(smoothing), 1 + _size(smoothing)
+        return 1 + len(self.members()), 1 + len(self.members())
 
-    def reachable(self, smoothing: Smoothing) -> float:
-        """Always within reach."""
-        return float("inf") if _size(smoothing) else 0.0
+    def largest(self, smoothing: Smoothing) -> float:
+        """Infinite: always within reach."""
+        return math.inf
 
 
-def _size(smoothing: Smoothing) -> int:
-    if not isinstance(smoothing, Enumeration):
-        raise ArgumentError(
-            "enumerate: expected an Enumeration of attacks, got a smoothing; name the set of attacks instead"
-        )
-    return len(smoothing.members)
+@functools.lru_cache(maxsize=8)
+def _members(algorithm: Enumerate) -> tuple[tuple[Any, ...], ...]:
+    transforms = algorithm.transforms(UNSMOOTHED)
+    identity = tuple(transforms[name].identity for name, _ in algorithm.attack)
+    rest = itertools.product(*(transforms[name].members(r) for name, r in algorithm.attack))
+    return (identity, *(values for values in rest if values != identity))
+
+
+@dataclass(frozen=True)
+class Members:
+    """Every member of the set in turn, in place of random samples."""
+
+    algorithm: Enumerate
+
+    def samples(self, x: Input) -> MemberImages:
+        """The attacked images. `DataError` for what is no 8-bit image."""
+        pixels = eight_bit(x, "enumerate").pixels
+        transforms = tuple(self.algorithm.transforms(UNSMOOTHED).values())
+        return MemberImages(self.algorithm.members(), transforms, x.raw or x.image(), x.values.shape, pixels.shape)
+
+
+@dataclass(frozen=True, eq=False)
+class MemberImages:
+    """Samples of `Members`: sample i is member i; past the last, they come again."""
+
+    members: tuple[tuple[Any, ...], ...]
+    transforms: tuple[Transform, ...]
+    raw: Raw
+    shape: tuple[int, ...]
+    layout: tuple[int, ...]
+    dtype: ClassVar[np.dtype[Any]] = np.dtype(np.int16)
+    slack: ClassVar[float] = 0.0  # there is no law
+    attack_model: ClassVar[str] = "enumerated"
+
+    def fill(self, stream: Stream, first: int, out: NDArray[Any]) -> None:
+        """Image by image."""
+        for place, target in enumerate(out.reshape(len(out), *self.layout), start=first):
+            values = self.members[place % len(self.members)]
+            self.raw.place(attacked(self.raw.image, zip(self.transforms, values, strict=True)), target)

@@ -10,11 +10,11 @@ from ..certificate import Certificate
 from ..evidence import Evidence, top
 from ..sampling import ESTIMATION, SELECTION, Sampler
 from ..smoothing import Attack, Smoothing
-from .base import abstain, conclude, exact_margin, plain, require_sizes, totals
+from .base import Algorithm, abstain, conclude, exact_margin, recipe_of, require_sizes, totals
 
 
 @dataclass(frozen=True)
-class Fixed:
+class Fixed(Algorithm):
     """CERTIFY of Cohen et al.: n0 votes choose the class, n fresh votes bound its probability, looked at once."""
 
     n0: int = 100
@@ -29,9 +29,9 @@ class Fixed:
     @property
     def recipe(self) -> dict[str, Any]:
         """Mode, sample sizes, failure probability, bound."""
-        return plain("fixed", self)
+        return recipe_of("fixed", self)
 
-    def draw(self, sampler: Sampler) -> Evidence:
+    def draw(self, sampler: Sampler, smoothing: Smoothing) -> Evidence:
         """n0 votes for selection, n for estimation."""
         selection = sampler.counts(SELECTION, 0, self.n0)
         estimation = sampler.counts(ESTIMATION, 0, self.n)
@@ -44,7 +44,8 @@ class Fixed:
         votes = evidence.estimation.get(prediction, 0)
         p_lower, p_upper = exact_margin(evidence, prediction, n, self.alpha, self.bound)
         if smoothing.survives(self.attack, p_lower, p_upper):
-            radius, interval = smoothing.radius(p_lower, p_upper), smoothing.interval(p_lower, p_upper)
+            radius = smoothing.radius(p_lower, p_upper)
+            interval = smoothing.interval(*smoothing.sides(p_lower, p_upper))
             return conclude(self, smoothing, evidence, prediction, radius, p_lower, p_upper, interval)
         reason = f"no majority: class {prediction} got {votes} of {n} votes"
         if self.attack is not None and p_lower > p_upper:
@@ -64,7 +65,7 @@ class Fixed:
         """n0 + n, always."""
         return self.n0 + self.n, self.n0 + self.n
 
-    def reachable(self, smoothing: Smoothing) -> float:
+    def largest(self, smoothing: Smoothing) -> float:
         """Radius when all n votes agree; infinite where an attack, or several parameters, are within reach."""
         bounds = margin(self.n, 0, self.n, self.alpha, self.bound)
         if self.attack is None and smoothing.main is not None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
 from ..bounds.confidence import SAFE, binomial_p_value
@@ -10,16 +10,17 @@ from ..certificate import Certificate
 from ..evidence import Evidence, runner_up, top
 from ..sampling import ESTIMATION, Sampler
 from ..smoothing import Smoothing
-from .base import abstain, conclude, plain, require_sizes, totals
+from .base import Algorithm, abstain, conclude, recipe_of, require_sizes, totals
 
 
 @dataclass(frozen=True)
-class Predict:
+class Predict(Algorithm):
     """PREDICT of Cohen et al.: the favourite of n votes, unless it could be a tie (Hung and Fithian 2019)."""
 
     n: int = 1000
     alpha: float = 0.001
-    attack: ClassVar[None] = None
+    attack: None = field(default=None, init=False)
+    certifies: ClassVar[bool] = False
 
     def __post_init__(self) -> None:
         require_sizes(self.n, self.alpha)
@@ -27,9 +28,9 @@ class Predict:
     @property
     def recipe(self) -> dict[str, Any]:
         """Mode, sample size, failure probability."""
-        return plain("predict", self)
+        return recipe_of("predict", self)
 
-    def draw(self, sampler: Sampler) -> Evidence:
+    def draw(self, sampler: Sampler, smoothing: Smoothing) -> Evidence:
         """n votes."""
         return sampler.evidence("predict", {}, sampler.counts(ESTIMATION, 0, self.n))
 
@@ -47,6 +48,9 @@ class Predict:
         """n votes."""
         return totals(evidence) == (0, self.n) and not evidence.looks
 
+    def goal(self, smoothing: Smoothing) -> str:
+        return "no radius"
+
     def needed(self, smoothing: Smoothing) -> float:
         """More than one half."""
         return 0.5
@@ -55,6 +59,6 @@ class Predict:
         """n, always."""
         return self.n, self.n
 
-    def reachable(self, smoothing: Smoothing) -> float:
+    def largest(self, smoothing: Smoothing) -> float:
         """Infinite where unanimous votes are an answer: a prediction has no radius."""
         return float("inf") if binomial_p_value(self.n, self.n) <= self.alpha * SAFE else 0.0

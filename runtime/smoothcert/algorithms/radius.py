@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections import Counter
-from dataclasses import dataclass, replace
-from typing import Any, ClassVar
+from dataclasses import dataclass, field, replace
+from typing import Any
 
 from ..bounds.confidence import Bound, margin
 from ..certificate import Certificate
@@ -12,7 +12,7 @@ from ..errors import require
 from ..evidence import Counts, Evidence, runner_up, top
 from ..sampling import ESTIMATION, SELECTION, Sampler
 from ..smoothing import Smoothing
-from .base import abstain, plain, require_sizes, totals
+from .base import Algorithm, abstain, recipe_of, require_sizes, totals
 from .fixed import Fixed
 
 EFFICIENCY = 0.95  # of the radius that n samples would give: what the second stage is sized for
@@ -21,7 +21,7 @@ _PILOTS = 1000  # outcomes of the pilot that `samples` looks at
 
 
 @dataclass(frozen=True)
-class Radius:
+class Radius(Algorithm):
     """Two stages: n0 pilot votes choose the class and how many of at most n fresh votes are worth drawing.
 
     The second stage is the smallest sample expected to reach 95 % of the radius that n votes would give; it alone
@@ -33,7 +33,7 @@ class Radius:
     n: int = 100_000
     alpha: float = 0.001
     bound: Bound = "one-sided"
-    attack: ClassVar[None] = None
+    attack: None = field(default=None, init=False)
 
     def __post_init__(self) -> None:
         require_sizes(self.n, self.alpha, self.n0, self.bound)
@@ -41,17 +41,17 @@ class Radius:
     @property
     def recipe(self) -> dict[str, Any]:
         """Mode, sample sizes, failure probability, bound."""
-        return plain("radius", self)
+        return recipe_of("radius", self)
 
     @property
     def estimation(self) -> Fixed:
         """What the second stage is decided by."""
         return Fixed(self.n0, self.n, self.alpha, self.bound)
 
-    def draw(self, sampler: Sampler) -> Evidence:
+    def draw(self, sampler: Sampler, smoothing: Smoothing) -> Evidence:
         """n0 pilot votes, then as many as they call for."""
         pilot = sampler.counts(SELECTION, 0, self.n0)
-        n = self.second_stage(pilot, sampler.smoothing)
+        n = self.second_stage(pilot, smoothing)
         estimation = sampler.counts(ESTIMATION, 0, n) if n else Counter[int]()
         return sampler.evidence("radius", pilot, estimation)
 
@@ -100,10 +100,10 @@ class Radius:
         stages = [stage for pilot in pilots if (stage := self.second_stage(pilot, smoothing))]
         return self.n0 + min(stages, default=self.n), self.n0 + self.n
 
-    def reachable(self, smoothing: Smoothing) -> float:
+    def largest(self, smoothing: Smoothing) -> float:
         """Radius when all n votes agree. `ValueError` for smoothings that have none."""
         require(
             smoothing.main is not None,
             "radius mode: a smoothing of several parameters has no radius; use fixed or target mode with an `attack`",
         )
-        return self.estimation.reachable(smoothing)
+        return self.estimation.largest(smoothing)

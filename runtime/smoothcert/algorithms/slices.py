@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import pairwise
-from typing import Any, Literal, cast
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,20 +16,21 @@ from ..bounds.confidence import SequentialTest, geometric_looks
 from ..certificate import Certificate
 from ..errors import ArgumentError, DataError, require
 from ..evidence import Evidence, Look, Slice, top
+from ..inputs.input import Input
+from ..inputs.levels import EIGHT_BIT
 from ..inputs.spatial import Raw
 from ..sampling import ESTIMATION, Sampler
-from ..smoothing import Attack, Noise, Smoothing
-from ..transforms.attacks import IDENTITY, Manner, attacked
-from ..transforms.enclosure import FAR, enclose
-from .base import abstain, conclude, plain, require_sizes, totals
+from ..smoothing import TRANSFORMS, Attack, Noise, Smoothing, Transform
+from ..smoothing.transform import attacked, transform_of
+from ..transforms.enclosure import FAR
+from .base import Algorithm, abstain, conclude, recipe_of, require_sizes, totals, why_only_abstain
 from .cutting import MOST, Cutting
 
-KINDS = ("rotation", "scaling")
-_REACH = 0.5  # of a standard deviation of the noise: what an image may move within a slice
+_SHARE = 0.5  # of a standard deviation of the noise: what an image may move within a slice
 
 
 @dataclass(frozen=True)
-class Slices:
+class Slices(Algorithm):
     """Is the class kept under every rotation, or scaling, of the range? Pixel noise alone; no calibration.
 
     The range is cut so finely that within a slice what the model sees moves by at most sigma / 2 in l2, by a bound that
@@ -46,13 +47,16 @@ class Slices:
 
     def __post_init__(self) -> None:
         require_sizes(self.n, self.alpha)
-        kinds, ranges = " or ".join(KINDS), dict(self.attack)
-        one = len(ranges) == 1 and self.name in KINDS and ranges[self.name].points is None
-        require(one, f"slices: expected one interval of {kinds}, such as rotation=-10:10, got {self.attack}")
+        known = [name for name, kind in TRANSFORMS.items() if kind.enclose is not Transform.enclose]
+        ranges = dict(self.attack)
+        one = len(ranges) == 1 and self.name in known and ranges[self.name].points is None
+        require(
+            one, f"slices: expected one interval of {' or '.join(known)}, such as rotation=-10:10, got {self.attack}"
+        )
         whole = ranges[self.name]
-        require(self.name != "scaling" or whole.low > 0, "slices: expected factors of scaling above 0")
+        TRANSFORMS[self.name].coordinate(whole.low)  # refuses factors that are not above 0
         # Refuses what it cannot enclose; nothing is computed before its parts are asked for.
-        self._enclosed(np.zeros((1, 1), np.uint8), whole.low, whole.high)
+        self.transform.enclose(np.zeros((1, 1), np.uint8), whole.low, whole.high)
 
     @property
     def name(self) -> str:
@@ -60,15 +64,30 @@ class Slices:
         return self.attack.ranges[0][0]
 
     @property
+    def transform(self) -> Transform:
+        """What the attacker does."""
+        return transform_of(self.name, {"border": self.border, "interpolation": self.interpolation})
+
+    def transforms(self, smoothing: Smoothing) -> Mapping[str, Transform]:
+        return {self.name: self.transform}
+
+    def attack_models(self, smoothing: Smoothing) -> tuple[str, ...]:
+        """Slices are cut of 8-bit images alone."""
+        return ("integer",)
+
+    def acts_on_raw(self, smoothing: Smoothing) -> bool:
+        return True
+
+    @property
     def recipe(self) -> dict[str, Any]:
         """Mode, attack, border, interpolation, sample size, failure probability."""
-        return plain("slices", self)
+        return recipe_of("slices", self)
 
     def needed(self, smoothing: Smoothing) -> float:
         """The probability that the class must have at the middle of every slice."""
-        if not isinstance(smoothing, Noise):
+        if len(smoothing.parts) != 1 or not isinstance(smoothing.parts[0], Noise):
             raise ArgumentError("slices: expected a smoothing of noise alone; the attack itself is not smoothed")
-        return smoothing.p_star({"noise": _REACH * smoothing.sigma})
+        return smoothing.p_star({"noise": _SHARE * smoothing.parts[0].sigma})
 
     def test(self, smoothing: Smoothing, slices: int, slack: float = 0.0) -> SequentialTest:
         """The test of one slice. Shares of alpha are rounded down to a power of two, so that inputs share tests."""
@@ -78,7 +97,7 @@ class Slices:
     def cut(self, raw: Raw, smoothing: Smoothing) -> list[tuple[float, float]]:
         """The slices, side by side over the whole range; `DataError` where they would be more than `MOST`."""
         allowed, whole = self._allowed(raw, smoothing), self.attack.ranges[0][1]
-        cutting = Cutting(self.name, whole, allowed, lambda low, high: self._distance(raw, low, high))
+        cutting = Cutting(self.transform, whole, allowed, lambda low, high: self._distance(raw, low, high))
         cuts = cutting.slices
         if cuts is None:
             advice = cutting.advice(smoothing.parts[0].scale)
@@ -93,7 +112,7 @@ class Slices:
     def _allowed(self, raw: Raw, smoothing: Smoothing) -> float:
         self.image(raw)
         self.needed(smoothing)
-        return _REACH * smoothing.parts[0].scale
+        return _SHARE * smoothing.parts[0].scale
 
     def image(self, raw: Raw | None) -> Raw:
         """The image that is attacked. `DataError` for what is none, or too large, `ValueError` for its pipeline."""
@@ -108,35 +127,44 @@ class Slices:
 
     def _distance(self, raw: Raw, low: float, high: float) -> float:
         """How far, in l2 and [0,1] intensities, what the model sees may be from the slice's middle."""
-        middle = raw.seen(self._attacked(raw, (low + high) / 2)).astype(np.int64)
+        middle = raw.processed(self._attacked(raw, (low + high) / 2)).astype(np.int64)
         farthest = 0
-        for lowest, highest in self._enclosed(raw.image, low, high):
+        for lowest, highest in self.transform.enclose(raw.image, low, high):
             # What the model sees is monotone in the image: bounds go through the very code that runs.
-            change = np.maximum(middle - raw.seen(lowest), raw.seen(highest) - middle)
+            change = np.maximum(middle - raw.processed(lowest), raw.processed(highest) - middle)
             farthest = max(farthest, int(np.square(change).sum()))
-        return math.sqrt(farthest) / 255
-
-    def _enclosed(
-        self, image: NDArray[np.uint8], low: float, high: float
-    ) -> Iterator[tuple[NDArray[np.uint8], NDArray[np.uint8]]]:
-        kind = cast(Literal["rotation", "scaling"], self.name)
-        return enclose(kind, image, low, high, border=self.border, interpolation=self.interpolation)
+        return math.sqrt(farthest) / EIGHT_BIT.unit
 
     def _attacked(self, raw: Raw, value: float) -> NDArray[np.uint8]:
-        return attacked(raw.image, [(self.name, value, Manner(self.border, self.interpolation))])
+        return attacked(raw.image, [(self.transform, value)])
 
-    def draw(self, sampler: Sampler) -> Evidence:
+    def pieces(self, x: Input, smoothing: Smoothing) -> int:
+        """Slices of this input."""
+        slices = len(self.cut(self.image(x.raw), smoothing))
+        require(self.claimable(smoothing, slices), f"{slices} slices: {why_only_abstain(self, smoothing)}")
+        return slices
+
+    def problems(self, x: Input, evidence: Evidence, smoothing: Smoothing) -> list[str]:
+        cuts = [(s.low, s.high) for s in evidence.slices]
+        try:
+            if self.covers(self.image(x.raw), smoothing, cuts):
+                return []
+        except (DataError, ValueError) as error:
+            return [str(error)]
+        return ["the slices are not those of this image: it moves farther in one than sigma / 2"]
+
+    def draw(self, sampler: Sampler, smoothing: Smoothing) -> Evidence:
         """Votes, slice by slice from the identity outwards, until one is futile."""
-        raw = self.image(sampler.raw)
-        cuts = self.cut(raw, sampler.smoothing)
-        test = self.test(sampler.smoothing, len(cuts), sampler.slack)
+        raw = self.image(sampler.x.raw)
+        cuts = self.cut(raw, smoothing)
+        test = self.test(smoothing, len(cuts), sampler.made.slack)
         slices = [Slice(low, high) for low, high in cuts]
         votes: Counter[int] = Counter()
         label: int | None = None
         for i in self._order(cuts):
-            x = np.empty(sampler.image or (), np.uint8)
-            raw.place(self._attacked(raw, sum(cuts[i]) / 2), x)
-            there = replace(sampler, x=x.reshape(sampler.x.shape))
+            pixels = np.empty_like(sampler.x.pixels)
+            raw.place(self._attacked(raw, sum(cuts[i]) / 2), pixels)
+            there = replace(sampler, x=sampler.x.moved(pixels))
             looks, drawn = _looks(there, ESTIMATION + 8 * (i + 1), test, label)
             slices[i] = replace(slices[i], looks=tuple(looks))
             votes.update(drawn)
@@ -147,7 +175,7 @@ class Slices:
 
     def _order(self, cuts: Sequence[tuple[float, float]]) -> list[int]:
         """From the slice nearest to the identity outwards."""
-        return sorted(range(len(cuts)), key=lambda i: abs(sum(cuts[i]) / 2 - float(IDENTITY[self.name])))
+        return sorted(range(len(cuts)), key=lambda i: abs(sum(cuts[i]) / 2 - self.transform.identity))
 
     def decide(self, evidence: Evidence, smoothing: Smoothing) -> Certificate:
         """The class that every slice claims; the last look of each is replayed."""
@@ -193,7 +221,7 @@ class Slices:
         test = self.test(smoothing, 64)
         return next((n for n in test.looks if test.claims(n, n)), self.n), self.n
 
-    def reachable(self, smoothing: Smoothing) -> float:
+    def largest(self, smoothing: Smoothing) -> float:
         """Infinite where unanimous votes claim a slice."""
         return float("inf") if self.claimable(smoothing, 64) else 0.0
 

@@ -12,11 +12,11 @@ from ..errors import require, require_number
 from ..evidence import Evidence, Look, top
 from ..sampling import ESTIMATION, Sampler
 from ..smoothing import Attack, Smoothing
-from .base import abstain, conclude, plain, require_sizes, totals
+from .base import Algorithm, abstain, conclude, recipe_of, require_sizes, totals
 
 
 @dataclass(frozen=True)
-class Target:
+class Target(Algorithm):
     """Is the radius at least r_1, r_2, ...? Sequential: stops as soon as the last is claimed or the next is futile.
 
     At most n votes; all are kept; the targets share one alpha. See `SequentialTest`.
@@ -42,7 +42,7 @@ class Target:
     @property
     def recipe(self) -> dict[str, Any]:
         """Mode, target radii, sample size, failure probability."""
-        return plain("target", self)
+        return recipe_of("target", self)
 
     def test(self, smoothing: Smoothing, slack: float = 0.0) -> SequentialTest:
         """The sequential test of the targets' p_star, those left out that round to 1."""
@@ -53,9 +53,9 @@ class Target:
         """What is claimed in order: the balls of the radii, or the one set of attacks."""
         return [smoothing.ball(r) for r in self.radii] if self.attack is None else [self.attack]
 
-    def draw(self, sampler: Sampler) -> Evidence:
+    def draw(self, sampler: Sampler, smoothing: Smoothing) -> Evidence:
         """Votes, look by look, until the test ends."""
-        test = self.test(sampler.smoothing, sampler.slack)
+        test = self.test(smoothing, sampler.made.slack)
         votes: Counter[int] = Counter()
         looks: list[Look] = []
         claimed, label = 0, ABSTAIN
@@ -78,7 +78,7 @@ class Target:
         if claimed:
             p_lower = test.p0s[claimed - 1] - evidence.slack
             radius = self.radii[claimed - 1] if self.radii else 0.0
-            interval = smoothing.interval_of(radius) if radius else None
+            interval = smoothing.interval(radius, radius) if radius else None
             return conclude(self, smoothing, evidence, last.label, radius, p_lower, 1 - p_lower, interval)
         why = "target missed" if last.n == self.n else "futile"
         goal = f"radius {self.radii[0]:g}" if self.radii else "the attack"
@@ -106,6 +106,12 @@ class Target:
         agree = totals(evidence) == (0, last.n) and evidence.estimation.get(last.label, 0) == last.count
         return ended and followed and agree
 
+    def goal(self, smoothing: Smoothing) -> str:
+        largest = self.largest(smoothing)
+        beyond = [f"{r:g}" for r in self.radii if r > largest]
+        lower = f" ({' and '.join(beyond)} out of reach: raise n or leave {'them' if beyond[1:] else 'it'} out)"
+        return Algorithm.goal(self, smoothing) + (lower if beyond and self.attack is None else "")
+
     def needed(self, smoothing: Smoothing) -> float:
         """The p_star of the first target."""
         return smoothing.p_star(self.attacks(smoothing)[0])
@@ -117,7 +123,7 @@ class Target:
         done = (n for n in test.looks if test.claims(n, n) == most)
         return next(done, self.n), self.n
 
-    def reachable(self, smoothing: Smoothing) -> float:
+    def largest(self, smoothing: Smoothing) -> float:
         """The largest target that unanimous votes would claim; infinite for an attack that they would."""
         if self.needed(smoothing) == 1:
             return 0.0

@@ -18,17 +18,17 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from ..algorithms import Predict
+from ..algorithms import Algorithm, Predict
 from ..certificate import ABSTAIN
 from ..errors import CalibrationError, DataError, RunError, require
 from ..evidence import Evidence
 from ..inputs.datasets import Dataset
 from ..model.classifier import Classifier
-from ..report.summary import attack_of, manner_of
 from ..runs.folder import Entry, Recipe, RunFolder
+from ..runs.job import algorithm_of
 from ..runs.opening import classifier_of, data_of
-from ..smoothing import Attack, Enumeration, Smoothing, smoothing_of
-from .members import Others, members
+from ..smoothing import Attack, Noise, Smoothing, smoothing_of
+from .members import Member, Others, members, members_of
 from .replay import Replay, Subject
 
 _OTHERS = 64  # inputs kept, for noise towards them
@@ -56,8 +56,8 @@ class Audit:
         require(self.attacks > 0, f"attacks: expected at least 1, got {self.attacks}")
         require(self.seed >= 0, f"seed: expected a whole number >= 0, got {self.seed}")
         require(0.5 < self.confidence < 1, f"confidence: expected 0.5 to 1, without either, got {self.confidence:g}")
-        reached = Predict(self.n, self.alpha).reachable(self.smoothing) > 0
-        certain = isinstance(self.smoothing, Enumeration)  # the base classifier answers once, and for sure
+        reached = Predict(self.n, self.alpha).largest(self.smoothing) > 0
+        certain = self.algorithm.members() is not None  # the base classifier answers once, and for sure
         require(
             reached or certain, f"n: expected enough votes to confirm one of {self.predictions} answers, got {self.n}"
         )
@@ -66,6 +66,11 @@ class Audit:
     def entries(self) -> tuple[Entry, ...]:
         """Those audited."""
         return self.certified[: self.limit]
+
+    @cached_property
+    def algorithm(self) -> Algorithm:
+        """The run's algorithm."""
+        return algorithm_of(self.recipe)
 
     @cached_property
     def smoothing(self) -> Smoothing:
@@ -86,18 +91,20 @@ class Audit:
     def replays(self, entry: Entry) -> Iterator[Replay]:
         """The attacks on one certificate, one after the other."""
         subject, index = self.subject(entry), entry["index"]
-        others = self._towards(subject) if "noise" in dict(subject.attack) else ()
-        chosen = members(
-            subject.attack,
-            subject.smoothing,
-            self.attacks,
-            seed=(self.seed, index),
-            pixels=subject.pixels,
-            others=others,
-        )
-        for number, member in enumerate(chosen):
+        for number, member in enumerate(self._members(subject)):
             keys = self._key(index, number, "8-bit"), self._key(index, number, "real")
             yield subject.replay(member, Predict(self.n, self.alpha), keys)
+
+    def _members(self, subject: Subject) -> list[Member]:
+        """The attacks on one certificate: of the members that were enumerated, or of the certified set."""
+        pool, seed = self.algorithm.members(), (self.seed, subject.example.index)
+        if pool is not None:
+            return members_of([name for name, _ in subject.attack], pool, self.attacks, seed)
+        parts = {part.name: part for part in subject.smoothing.parts}
+        noisy = any(isinstance(parts.get(name), Noise) for name, _ in subject.attack)
+        others = self._towards(subject) if noisy else ()
+        transforms, pixels = subject.transforms, subject.pixels
+        return members(subject.attack, transforms, parts, self.attacks, seed=seed, pixels=pixels, others=others)
 
     def subject(self, entry: Entry) -> Subject:
         """The certified input of an entry; `DataError` where it has changed, `RunError` for a damaged entry."""
@@ -110,14 +117,12 @@ class Audit:
         example = self.data.load(index)
         if example.sha256 != sha256:
             raise DataError(f"input {index}: expected SHA-256 {sha256}, got {example.sha256}; pass the run's own data")
-        smoothing, manner = self.smoothing.of_evidence(evidence), manner_of(self.recipe)
-        return Subject(self.classifier, smoothing, attack, manner, prediction, example)
+        smoothing = self.smoothing.of_evidence(evidence)
+        return Subject(self.classifier, self.algorithm, smoothing, attack, prediction, example)
 
     def _attack(self, certificate: dict[str, Any]) -> Attack:
         """The set certified: the run's, or what the radius means; empty for a prediction alone."""
-        if isinstance(self.smoothing, Enumeration):
-            return self.smoothing.attack
-        asked, main = attack_of(self.recipe), self.smoothing.main
+        asked, main = self.algorithm.attack, self.smoothing.main
         if asked is not None or main is None or not certificate["radius"]:
             return asked or Attack(())
         interval = certificate.get("interval")

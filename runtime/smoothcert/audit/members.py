@@ -11,11 +11,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..errors import require
-from ..smoothing import PARTS, Attack, Enumeration, Grid, Range, Smoothing
-from ..smoothing.grid import is_planar
+from ..inputs.levels import levels_of
+from ..smoothing import Attack, Grid, Part, Range, Transform
 
-Member = Mapping[str, Any]  # by parameter: a number, (down, right) in pixels, or a `Push`
+Member = Mapping[str, Any]  # by parameter: a number, (down, right) in pixels, or a `Delta`
 Others = Sequence[tuple[int, NDArray[Any]]]
 _GOLDEN = math.pi * (3 - math.sqrt(5))  # the angle whose multiples fill a disc evenly
 _NEAREST = 4  # other inputs at full length among the ends
@@ -23,7 +22,7 @@ _INSIDE = 1 - 1e-12
 
 
 @dataclass(frozen=True, eq=False)
-class Push:
+class Delta:
     """A perturbation of the model's pixels, whole levels where they are levels. `label`: how its direction was chosen.
 
     `norm` is its l2 norm, in [0,1] intensities for levels, else in the pixels' units.
@@ -47,27 +46,32 @@ class _Axis:
 
 
 def members(
-    attack: Attack, smoothing: Smoothing, m: int, *, seed: Sequence[int], pixels: NDArray[Any], others: Others = ()
+    attack: Attack,
+    transforms: Mapping[str, Transform],
+    parts: Mapping[str, Part],
+    m: int,
+    *,
+    seed: Sequence[int],
+    pixels: NDArray[Any],
+    others: Others = (),
 ) -> list[Member]:
     """At most m distinct attacks of the set, all of it where it is finite and small; an empty set has the identity.
 
-    Ends and corners come first, up to half of m, the grid takes half of the rest. `pixels`: what the model sees of the
+    Ends and corners come first, up to half of m, the grid takes half of the rest. `pixels`: what the model gets of the
     input, levels if uint8. `others`: (number, pixels) of other inputs, towards which noise is tried, the best first.
     """
     rng = np.random.default_rng(seed)
-    if isinstance(smoothing, Enumeration):
-        return _of_members(smoothing, m, rng)
-    parts = {part.name: part for part in smoothing.parts}
     share = math.ceil((m / 2) ** (1 / max(1, len(attack.ranges))))
 
     def axis(name: str, r: Range) -> _Axis:
-        if name == "noise":
-            return _pushes(r, share, rng, pixels, others)
+        transform = transforms[name]
+        if transform.kind == "norm" and not transform.is_planar():
+            return _deltas(transform.grid(r), share, rng, pixels, others)
         if r.points:
-            return _listed(Grid(name, r), share, rng)
-        if is_planar(name):
+            return _listed(transform.grid(r), share, rng)
+        if transform.is_planar():
             return _shifts(r, share, rng, name not in parts or parts[name].composes)
-        return _line(r, share, rng, PARTS[name].kind == "factor")
+        return _line(transform, r, share, rng)
 
     axes = {name: axis(name, r) for name, r in attack}
 
@@ -87,7 +91,7 @@ def _first(m: int, ends: Sequence[Member], even: Sequence[Member], draws: Iterab
         for member in source:
             if len(found) >= most:
                 return
-            found.setdefault(tuple(str(v) if isinstance(v, Push) else v for v in member.values()), member)
+            found.setdefault(tuple(str(v) if isinstance(v, Delta) else v for v in member.values()), member)
 
     take(ends, min(m, max(2, m // 2)))
     take(even, len(found) + math.ceil((m - len(found)) / 2))
@@ -96,12 +100,11 @@ def _first(m: int, ends: Sequence[Member], even: Sequence[Member], draws: Iterab
     return list(found.values())
 
 
-def _of_members(smoothing: Enumeration, m: int, rng: np.random.Generator) -> list[Member]:
-    """Members of an enumeration; its ends are those with every parameter at the least or greatest value."""
-    pool = smoothing.members
-    names = [name for name, _ in smoothing.attack]
-    sizes = np.array([[math.hypot(*v) if isinstance(v, tuple) else v for v in values] for values in pool])
-    extreme = ((sizes == sizes.min(0)) | (sizes == sizes.max(0))).all(1)
+def members_of(names: Sequence[str], pool: Sequence[tuple[Any, ...]], m: int, seed: Sequence[int]) -> list[Member]:
+    """m at most of a finite set; its ends are those with every parameter at the least or greatest value."""
+    rng = np.random.default_rng(seed)
+    sizes = np.array([[_size(v) for v in values] for values in pool])
+    extreme = ((sizes == np.nanmin(sizes, 0)) | (sizes == np.nanmax(sizes, 0))).all(1)
     ends = rng.permutation(np.flatnonzero(extreme))
     even = np.linspace(0, len(pool) - 1, min(m, len(pool))).round().astype(int)
 
@@ -111,31 +114,36 @@ def _of_members(smoothing: Enumeration, m: int, rng: np.random.Generator) -> lis
     return _first(m, named(ends[:m]), named(rng.permutation(even)), named(rng.permutation(len(pool))[: 3 * m]))
 
 
+def _size(value: Any) -> float:
+    """Of a value of a parameter; None is one that is left out."""
+    return math.nan if value is None else math.hypot(*value) if isinstance(value, tuple) else float(value)
+
+
 def _listed(grid: Grid, share: int, rng: np.random.Generator) -> _Axis:
     """The points of a grid: the first and the last of numbers, the longest of translations, then all over it."""
     points, sizes = grid.points, [math.hypot(*p) if isinstance(p, tuple) else 0.0 for p in grid.points]
     farthest = [p for p, size in zip(points, sizes, strict=True) if size >= max(sizes) * _INSIDE]
     places = np.linspace(0, len(points) - 1, min(share, len(points))).round().astype(int)
-    ends = farthest if is_planar(grid.name) else (points[0], points[-1])
+    ends = farthest if grid.is_planar else (points[0], points[-1])
     return _Axis(ends, [points[i] for i in places], lambda: points[int(rng.integers(len(points)))])
 
 
-def _line(r: Range, share: int, rng: np.random.Generator, factor: bool) -> _Axis:
+def _line(transform: Transform, r: Range, share: int, rng: np.random.Generator) -> _Axis:
     """A number: even, and drawn evenly, in the coordinate where attacks add up."""
-    require(r.low > 0 or not factor, f"attack: expected factors > 0, got {r}")
-    low, high = (math.log(r.low), math.log(r.high)) if factor else (r.low, r.high)
+    low, high = transform.coordinate(r.low), transform.coordinate(r.high)
 
     def value(at: float) -> float:
-        return min(max(math.exp(at) if factor else at, r.low), r.high)
+        return min(max(transform.value(at), r.low), r.high)
 
     even = [value(at) for at in np.linspace(low, high, share + 2)[1:-1].tolist()]
     return _Axis((r.low, r.high), even, lambda: value(rng.uniform(low, high)))
 
 
-def _length(r: Range, rng: np.random.Generator) -> float:
+def _length(grid: Grid, rng: np.random.Generator) -> float:
     """Of a random attack in a ball: all of it, or some of it; on a grid, one of its lengths."""
+    r = grid.range
     if r.points:
-        return float(rng.choice(Grid("noise", r).points))
+        return float(rng.choice(grid.points))
     return r.high if rng.random() < 0.5 else r.high * rng.random()
 
 
@@ -151,71 +159,75 @@ def _shifts(r: Range, share: int, rng: np.random.Generator, whole: bool) -> _Axi
 
     ends = [shift(i * math.pi / 4, r.high) for i in (0, 2, 4, 6, 1, 3, 5, 7)]
     even = [shift(i * _GOLDEN, r.high * math.sqrt((i + 0.5) / share)) for i in range(share)]
-    return _Axis(ends, even, lambda: shift(rng.uniform(0, 2 * math.pi), _length(r, rng)))
+    return _Axis(ends, even, lambda: shift(rng.uniform(0, 2 * math.pi), _length(Grid("", r), rng)))
 
 
-def _pushes(r: Range, share: int, rng: np.random.Generator, pixels: NDArray[Any], others: Others) -> _Axis:
+def _deltas(grid: Grid, share: int, rng: np.random.Generator, pixels: NDArray[Any], others: Others) -> _Axis:
     """Noise within a ball: towards other inputs, constant, random signs, single pixels, Gaussian."""
-    numbers = itertools.count(1)
+    numbers, r = itertools.count(1), grid.range
 
-    def push(kind: str, length: float) -> Push:
+    def delta(kind: str, length: float) -> Delta:
         word, _, place = kind.partition(" ")
         match word:
             case "towards":
                 number, other = others[int(place)]
                 apart = other.astype(float) - pixels
-                unit = 255.0 if pixels.dtype == np.uint8 else 1.0
-                return pushed(apart, min(length, float(np.linalg.norm(apart)) / unit), pixels, f"towards {number}")
+                unit = levels.unit if (levels := levels_of(pixels)) else 1.0
+                nearer = min(length, float(np.linalg.norm(apart)) / unit)
+                return delta_towards(apart, nearer, pixels, f"towards {number}")
             case "brighter" | "darker":
-                return pushed(np.full(pixels.shape, 1.0 if word == "brighter" else -1.0), length, pixels, word)
+                return delta_towards(np.full(pixels.shape, 1.0 if word == "brighter" else -1.0), length, pixels, word)
             case "pixel":
                 at = int(rng.integers(pixels.size))
                 one = np.eye(1, pixels.size, at).reshape(pixels.shape) * rng.choice([-1.0, 1.0])
-                return pushed(inwards(one, pixels), length, pixels, f"pixel {at}")
+                return delta_towards(inwards(one, pixels), length, pixels, f"pixel {at}")
             case "signs":
                 direction = rng.choice([-1.0, 1.0], pixels.shape)
             case _:
                 direction = rng.standard_normal(pixels.shape)
-        return pushed(inwards(direction, pixels), length, pixels, f"{word} {next(numbers)}")
+        return delta_towards(inwards(direction, pixels), length, pixels, f"{word} {next(numbers)}")
 
-    def draw() -> Push:
-        return push(str(rng.choice(kinds)), _length(r, rng))
+    def draw() -> Delta:
+        return delta(str(rng.choice(kinds)), _length(grid, rng))
 
     near = [f"towards {place}" for place in range(len(others))]
     kinds = [*near[: 2 * _NEAREST], "brighter", "darker", "signs", "pixel", "gaussian"]
-    ends = [push(kind, r.high) for kind in [*near[:_NEAREST], "brighter", "darker", "signs", "pixel", "gaussian"]]
-    lengths = Grid("noise", r).points if r.points else [r.high * (i + 1) / share for i in range(share)]
+    ends = [delta(kind, r.high) for kind in [*near[:_NEAREST], "brighter", "darker", "signs", "pixel", "gaussian"]]
+    lengths = grid.points if r.points else [r.high * (i + 1) / share for i in range(share)]
     around: Iterator[str] = itertools.cycle([*near[_NEAREST:], "signs", "gaussian"])
-    return _Axis(ends, [push(next(around), lengths[i % len(lengths)]) for i in range(share)], draw)
+    return _Axis(ends, [delta(next(around), lengths[i % len(lengths)]) for i in range(share)], draw)
 
 
 def inwards(direction: NDArray[np.float64], pixels: NDArray[Any]) -> NDArray[np.float64]:
     """The direction with its signs turned where it would leave 0..255 at once: nothing of the length is lost there."""
-    if pixels.dtype != np.uint8:
+    levels = levels_of(pixels)
+    if levels is None:
         return direction
-    return np.where(pixels == 0, abs(direction), np.where(pixels == 255, -abs(direction), direction))
+    low, high = pixels == levels.lowest, pixels == levels.highest
+    return np.where(low, abs(direction), np.where(high, -abs(direction), direction))
 
 
-def pushed(direction: NDArray[np.float64], norm: float, pixels: NDArray[Any], label: str) -> Push:
+def delta_towards(direction: NDArray[np.float64], norm: float, pixels: NDArray[Any], label: str) -> Delta:
     """The perturbation of at most that norm that goes farthest in the direction, within 0..255 where pixels are levels.
 
     Whole levels: cut off towards 0, then one level more where the most was cut off, as long as the norm allows it.
     """
     size = float(np.linalg.norm(direction))
-    if pixels.dtype != np.uint8:
+    levels = levels_of(pixels)
+    if levels is None:
         shift = (direction * (norm / size if size else 0.0)).astype(np.float32)
         moved = (pixels + shift).astype(float) - pixels  # as float32 addition leaves it
         while (found := float(np.linalg.norm(moved))) > norm:
             shift = shift * np.float32(norm / found * (1 - 1e-6))
             moved = (pixels + shift).astype(float) - pixels
-        return Push(label, shift, found)
-    length = 255 * norm * _INSIDE
+        return Delta(label, shift, found)
+    length = levels.unit * norm * _INSIDE
     exact = direction.ravel() * (length / size if size else 0.0)
-    levels = np.trunc(exact)
-    order = np.argsort(-abs(exact - levels), kind="stable")
-    cost = np.cumsum(2 * abs(levels[order]) + 1)
-    more = order[: np.searchsorted(cost, length**2 - levels @ levels, side="right")]
+    whole = np.trunc(exact)
+    order = np.argsort(-abs(exact - whole), kind="stable")
+    cost = np.cumsum(2 * abs(whole[order]) + 1)
+    more = order[: np.searchsorted(cost, length**2 - whole @ whole, side="right")]
     more = more[exact[more] != 0]
-    levels[more] += np.sign(exact[more])
-    room = np.clip(pixels.ravel() + levels, 0, 255) - pixels.ravel()
-    return Push(label, room.astype(np.int16).reshape(pixels.shape), float(np.linalg.norm(room)) / 255)
+    whole[more] += np.sign(exact[more])
+    room = np.clip(pixels.ravel() + whole, levels.lowest, levels.highest) - pixels.ravel()
+    return Delta(label, room.astype(np.int16).reshape(pixels.shape), float(np.linalg.norm(room)) / levels.unit)

@@ -10,20 +10,18 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from ..algorithms import Predict
+from ..algorithms import Algorithm, Predict
 from ..certificate import ABSTAIN
-from ..draws import Stream
 from ..errors import DataError, ModelError
 from ..evidence import Counts
 from ..inputs.datasets import Example
+from ..inputs.input import Input
 from ..inputs.spatial import Raw
 from ..model.labels import Classifier
 from ..sampling import Sampler
-from ..smoothing import Attack, Calibrated, Enumeration, Guarantee, Part, Smoothing
-from ..smoothing.pipeline import Encoded, raw_of
-from ..transforms import blur, color, geometry
-from ..transforms.attacks import Manner, attacked
-from .members import Member
+from ..smoothing import Attack, Smoothing, Transform
+from ..smoothing.transform import attacked
+from .members import Delta, Member
 
 Outcome = Literal["confirmed", "undecided", "beyond", "violation"]
 Pictures = tuple[NDArray[Any], NDArray[Any]]
@@ -49,113 +47,75 @@ class Replay:
 
 
 @dataclass(frozen=True, eq=False)
-class _Elsewhere(Smoothing):
-    """A smoothing as it acts on real `pixels` in place of the input's; behind an 8-bit input they stay levels."""
-
-    inner: Smoothing
-    pixels: NDArray[np.float32]
-    parts: tuple[Part, ...] = ()
-    guarantee: Guarantee = "exact"
-
-    def attack_model(self, x: NDArray[Any]) -> str:
-        return self.inner.attack_model(x)
-
-    def slack(self, x: NDArray[Any]) -> float:
-        return self.inner.slack(x)
-
-    def dtype(self, x: NDArray[Any]) -> np.dtype[Any]:
-        return self.inner.dtype(x)
-
-    def encode(self, x: NDArray[Any], raw: Raw | None = None) -> Encoded:
-        return replace(self.inner.encode(self.pixels), unit=255.0 if x.dtype == np.uint8 else 1.0)
-
-    def perturb(self, encoded: Encoded, stream: Stream, first: int, out: NDArray[Any]) -> None:
-        self.inner.perturb(encoded, stream, first, out)
-
-
-@dataclass(frozen=True, eq=False)
 class Subject:
     """One certified input: the set certified, the smoothing as it applied, and what is made of both."""
 
     classifier: Classifier
+    algorithm: Algorithm
     smoothing: Smoothing
     attack: Attack
-    manner: Manner  # of attacks that no part of the smoothing describes
     prediction: int
     example: Example
 
     @cached_property
-    def fitted(self) -> NDArray[Any]:
-        """The input in the model's shape."""
-        return self.classifier.fit(self.example.x)
-
-    @cached_property
-    def image(self) -> tuple[int, ...] | None:
-        """(outer, height, width, inner) of the model's pixels; None for a vector."""
-        return self.classifier.image(self.example.x)
+    def x(self) -> Input:
+        """The input as the model takes it."""
+        return self.classifier.prepare(self.example.x)
 
     @property
     def pixels(self) -> NDArray[Any]:
         """The model's pixels, a vector as one row."""
-        return self.fitted.reshape(self.image or (1, 1, -1, 1))
+        return self.x.values.reshape(self.x.layout or (1, 1, -1, 1))
 
-    @property
-    def is_levels(self) -> bool:
-        """Whether the input is an 8-bit one."""
-        return bool(self.fitted.dtype == np.uint8)
+    @cached_property
+    def transforms(self) -> Mapping[str, Transform]:
+        """What attackers do, by parameter, in the order of application."""
+        return self.algorithm.transforms(self.smoothing)
 
-    def steps(self, member: Member, *, raw: bool) -> list[tuple[str, Any, Manner]]:
-        """What is done to the raw image, or to the model's pixels: each attack acts where the smoothing's part does."""
-        parts = {part.name: part for part in self.smoothing.parts}
-        warps = isinstance(self.smoothing, Calibrated)
-        names = [name for name in (*parts, *(n for n in member if n not in parts)) if name in member]
-        here = (n for n in names if n != "noise" and (n not in parts or warps) == raw)
-        return [(n, member[n], parts[n].manner if n in parts else self.manner) for n in here]
+    def steps(self, member: Member, *, raw: bool) -> list[tuple[Transform, Any]]:
+        """What is done to the raw image, or to the model's pixels: attacks act where the smoothing does, noise last."""
+        if raw != self.algorithm.acts_on_raw(self.smoothing):
+            return []
+        named = ((transform, member.get(name)) for name, transform in self.transforms.items())
+        return [(transform, value) for transform, value in named if value is not None and not isinstance(value, Delta)]
 
-    def in_levels(self, member: Member) -> tuple[NDArray[np.uint8], Raw | None, Pictures]:
-        """The model's pixels under the attack as an 8-bit pipeline makes it, the raw image, pictures before and after.
+    def in_levels(self, member: Member) -> tuple[Input, Pictures]:
+        """The input under the attack as an 8-bit pipeline makes it, and pictures before and after.
 
         The pictures are of the raw image where the attack is on that, else of the model's pixels.
         """
-        raw, pixels = self.classifier.raw(self.example.x), self.pixels.copy()
-        pictures = raw_of(pixels).image, raw_of(pixels).image
+        raw, pixels = self.x.raw, self.pixels.copy()
+        before = replace(self.x, values=pixels, layout=pixels.shape).image().image
+        pictures = before, before
         if steps := self.steps(member, raw=True):
             if raw is None:
-                raise DataError(f"{self.example.name}: expected an 8-bit image to attack by {steps[0][0]}, got none")
-            warped = Raw(attacked(raw.image, steps), raw.spatial)
-            warped.place(warped.image, pixels)
-            pictures, raw = (raw.image, warped.image), warped
-        inner, push = self.steps(member, raw=False), member.get("noise")
-        if inner:
-            changed = attacked(raw_of(pixels).image, inner)
+                name = steps[0][0].name
+                raise DataError(f"{self.example.name}: expected an 8-bit image to attack by {name}, got none")
+            raw = Raw(attacked(raw.image, steps), raw.spatial)
+            raw.place(raw.image, pixels)
+            pictures = self.x.raw.image if self.x.raw else before, raw.image
+        deltas = [(self.transforms[name], value.shift) for name, value in member.items() if isinstance(value, Delta)]
+        if inner := [*self.steps(member, raw=False)]:
+            changed = attacked(before, inner)
             Raw(changed).place(changed, pixels)
-        if push is not None:
-            pixels = (pixels + push.shift).clip(0, 255).astype(np.uint8)
-        if inner or push is not None:
-            pictures = raw_of(self.pixels).image, raw_of(pixels).image
-        return pixels, raw, pictures
+        for transform, shift in deltas:
+            pixels = transform.apply(pixels, shift)
+        if inner or deltas:
+            pictures = before, replace(self.x, values=pixels, layout=pixels.shape).image().image
+        return replace(self.x, values=pixels.reshape(self.x.values.shape), raw=raw), pictures
 
-    def in_reals(self, member: Member) -> NDArray[np.float32]:
-        """The pixels under the attack in real arithmetic, by the smoothing's own forms, in the shape it works on."""
+    def in_reals(self, member: Member) -> Input:
+        """The input under the attack in real arithmetic, by the smoothing's own forms."""
         if self.steps(member, raw=True):
-            raise DataError(f"{self.example.name}: expected an 8-bit image to attack, got {self.fitted.dtype} values")
-        batch = self.fitted.reshape(self.image or -1).astype(np.float32)[None]
-        unit = 255.0 if self.is_levels else 1.0
-        for name, value, manner in self.steps(member, raw=False):
-            if name == "brightness":
-                color.add_brightness(batch, [value], unit)
-            elif name == "contrast":
-                color.scale_contrast(batch, [value], manner.about, unit)
-            elif name == "gamma":
-                color.raise_gamma(batch, [value], unit)
-            elif name == "translation":
-                geometry.cyclic_shift(batch[0].copy(), np.array([value], int), batch)
-            else:
-                (border,) = (str(p.description["border"]) for p in self.smoothing.parts if p.name == "blur")
-                blur.blur(blur.spectrum(batch[0], border), [value], border, batch)
-        if "noise" in member:
-            batch += member["noise"].shift.reshape(batch.shape)
-        return np.asarray(batch[0])
+            raise DataError(f"{self.example.name}: expected an 8-bit image to attack, got {self.x.values.dtype} values")
+        batch = self.x.pixels.astype(np.float32)[None]
+        for part in self.smoothing.parts:
+            value = member.get(part.name)
+            if isinstance(value, Delta):
+                part.act(batch, value.shift.reshape(batch.shape), self.x.unit)
+            elif value is not None:
+                part.fill(part.encode(batch[0].copy()), np.array([value]), batch, self.x.unit)
+        return self.x.moved(batch[0])
 
     def replay(self, member: Member, algorithm: Predict, keys: tuple[int, int]) -> Replay:
         """Attack, and ask; a changed answer is asked for again in real arithmetic where the certificate speaks of it.
@@ -165,24 +125,28 @@ class Subject:
         try:
             return self._replay(member, algorithm, keys)
         except (DataError, ModelError) as error:
-            arithmetic: Literal["8-bit", "real"] = "8-bit" if self.is_levels else "real"
+            arithmetic: Literal["8-bit", "real"] = "8-bit" if self.x.is_whole else "real"
             note = str(error)
             return Replay(self.example.index, member, self.prediction, ABSTAIN, {}, "undecided", arithmetic, note)
 
     def _replay(self, member: Member, algorithm: Predict, keys: tuple[int, int]) -> Replay:
-        if not self.is_levels:
-            answer, votes = self._in_reals(member, algorithm, keys[1])
-            return self._result(member, answer, votes, "real", (self.fitted, self.in_reals(member)))
-        pixels, raw, pictures = self.in_levels(member)
-        answer, votes = self._in_levels(member, pixels, raw, algorithm, keys[0])
-        found = self._result(member, answer, votes, "8-bit", pictures)
-        if found.outcome != "violation" or self.smoothing.attack_model(self.pixels) != "float-unclipped":
+        if not self.x.is_whole:
+            moved = self.in_reals(member)
+            return self._result(member, *self._ask(moved, algorithm, keys[1]), "real", (self.x.values, moved.values))
+        moved, pictures = self.in_levels(member)
+        found = self._result(member, *self._in_levels(moved, algorithm, keys[0]), "8-bit", pictures)
+        in_levels_only = self.algorithm.members() is not None or not self._speaks_of_reals
+        if found.outcome != "violation" or in_levels_only:
             return found
-        again = self._result(member, *self._in_reals(member, algorithm, keys[1]), "real", pictures)
+        again = self._result(member, *self._ask(self.in_reals(member), algorithm, keys[1]), "real", pictures)
         if again.outcome == "violation":
             return again
         real = "undecided" if again.answer == ABSTAIN else f"class {again.answer}"
         return replace(found, outcome="beyond", note=f"in real arithmetic {real}")
+
+    @property
+    def _speaks_of_reals(self) -> bool:
+        return self.smoothing.perturbation.samples(self.x).attack_model == "float-unclipped"
 
     def _result(
         self, member: Member, answer: int, votes: Counts, arithmetic: Literal["8-bit", "real"], pictures: Pictures
@@ -192,24 +156,15 @@ class Subject:
         kept = pictures if outcome == "violation" else None
         return Replay(self.example.index, member, self.prediction, answer, votes, outcome, arithmetic, pictures=kept)
 
-    def _in_levels(
-        self, member: Member, pixels: NDArray[np.uint8], raw: Raw | None, algorithm: Predict, key: int
-    ) -> tuple[int, Counts]:
-        """The answer for attacked levels; of the base classifier itself where the smoothing is an enumeration."""
-        x = pixels.reshape(self.fitted.shape)
-        if isinstance(self.smoothing, Enumeration):
-            batch = np.repeat(x[None].astype(np.int16), self.classifier.batch_size(x), axis=0)
-            answer = int(self.classifier.labels(batch, 1, True)[0])
-            return answer, {answer: 1}
-        return self._ask(self.smoothing, x, raw, algorithm, key)
+    def _in_levels(self, moved: Input, algorithm: Predict, key: int) -> tuple[int, Counts]:
+        """The answer for attacked levels; of the base classifier itself where members were enumerated."""
+        if self.algorithm.members() is None:
+            return self._ask(moved, algorithm, key)
+        batch = np.repeat(moved.values[None].astype(np.int16), self.classifier.batch_size(moved.values.size), axis=0)
+        answer = int(self.classifier.labels(batch, 1, moved.levels)[0])
+        return answer, {answer: 1}
 
-    def _in_reals(self, member: Member, algorithm: Predict, key: int) -> tuple[int, Counts]:
-        smoothing = _Elsewhere(self.smoothing, self.in_reals(member))
-        return self._ask(smoothing, self.fitted, None, algorithm, key)
-
-    def _ask(
-        self, smoothing: Smoothing, x: NDArray[Any], raw: Raw | None, algorithm: Predict, key: int
-    ) -> tuple[int, Counts]:
-        sampler = Sampler(self.classifier, smoothing, x, key, self.example.index, self.image, raw)
-        evidence = algorithm.draw(sampler)
-        return algorithm.decide(evidence, smoothing).prediction, evidence.estimation
+    def _ask(self, moved: Input, algorithm: Predict, key: int) -> tuple[int, Counts]:
+        sampler = Sampler(self.classifier, self.smoothing.perturbation, moved, key, self.example.index)
+        evidence = algorithm.draw(sampler, self.smoothing)
+        return algorithm.decide(evidence, self.smoothing).prediction, evidence.estimation

@@ -68,7 +68,7 @@ def binomial_p_value(k: int, n: int) -> float:
     return min(1.0, 2 * float(betainc(top, n - top + 1, 0.5))) if 2 * top > n else 1.0
 
 
-def binomial_quantile(level: float, m: int, p: float) -> int:
+def binomial_ppf(level: float, m: int, p: float) -> int:
     """Least k with P(Binomial(m, p) <= k) >= level."""
     return int(np.argmax(bdtr(np.arange(m + 1, dtype=float), m, p) >= level))
 

@@ -14,7 +14,7 @@ import itertools
 import math
 from collections.abc import Callable, Iterator, Mapping
 
-from .joint_laws import Theorem
+from .joint_laws import JointLaws
 from .laws import Law, Normal
 from .neyman_pearson import threshold, worst
 
@@ -23,13 +23,13 @@ Point = dict[str, float]
 
 _EVALUATIONS = 48  # cells halved in a cover, at most
 _FAR = 100.0  # standard deviations, or units of the coordinate where those are longer: nothing survives it
-_SLACK = 0.005  # of what is missing to 1: how near the bound comes
+_NEAR = 0.005  # of what is missing to 1: how near the bound comes
 
 
 def line_threshold(law: Law, shift: float, level: float = 0.5) -> float:
     """The p_star of one parameter shifted alone: Neyman and Pearson's set is a half-line, its law is log-concave."""
     if shift >= 0:
-        return float(law.cdf(law.quantile(level) + shift))
+        return float(law.cdf(law.ppf(level) + shift))
     return float(law.sf(law.isf(level) + shift))
 
 
@@ -37,71 +37,71 @@ def line_worst(law: Law, shift: float, p: float) -> float:
     """The least probability after the shift, of a class that had p."""
     p = min(max(p, 1e-300), 1 - 1e-16)
     if shift >= 0:
-        return float(law.cdf(law.quantile(p) - shift))
+        return float(law.cdf(law.ppf(p) - shift))
     return float(law.sf(law.isf(p) - shift))
 
 
-def point_threshold(theorem: Theorem, point: Point, level: float = 0.5) -> float:
+def point_threshold(joint: JointLaws, point: Point, level: float = 0.5) -> float:
     """The p_star of one attack."""
-    if _is_far(theorem, point):
+    if _is_far(joint, point):
         return 1.0
     moved = [name for name, shift in point.items() if shift]
-    if len(moved) == 1 and theorem.is_line(moved[0]):
-        return line_threshold(theorem.laws[moved[0]], point[moved[0]], level)
-    return threshold(lambda resolution: theorem.pair(point, resolution), level)
+    if len(moved) == 1 and joint.is_line(moved[0]):
+        return line_threshold(joint.laws[moved[0]], point[moved[0]], level)
+    return threshold(lambda resolution: joint.pair(point, resolution), level)
 
 
-def point_worst(theorem: Theorem, point: Point, p: float) -> float:
+def point_worst(joint: JointLaws, point: Point, p: float) -> float:
     """The least probability under one attack, of a class that has p."""
-    if _is_far(theorem, point):
+    if _is_far(joint, point):
         return 0.0
     moved = [name for name, shift in point.items() if shift]
-    if len(moved) == 1 and theorem.is_line(moved[0]):
-        return line_worst(theorem.laws[moved[0]], point[moved[0]], p)
-    return worst(lambda resolution: theorem.pair(point, resolution), p)
+    if len(moved) == 1 and joint.is_line(moved[0]):
+        return line_worst(joint.laws[moved[0]], point[moved[0]], p)
+    return worst(lambda resolution: joint.pair(point, resolution), p)
 
 
-def _is_far(theorem: Theorem, point: Point) -> bool:
+def _is_far(joint: JointLaws, point: Point) -> bool:
     """Whether a shift is so long that its square, or its exponential, may be no float: the safe answer is nothing."""
-    return any(abs(shift) > _FAR * max(theorem.laws[name].scale, 1.0) for name, shift in point.items())
+    return any(abs(shift) > _FAR * max(joint.laws[name].scale, 1.0) for name, shift in point.items())
 
 
-def box_threshold(theorem: Theorem, box: Mapping[str, Interval], point: Callable[[Point], float]) -> float:
+def box_threshold(joint: JointLaws, box: Mapping[str, Interval], point: Callable[[Point], float]) -> float:
     """The p_star of a box, from that of its points: `point` may be any bound on it."""
 
     def cell(centre: Point, change: Point) -> float:
         level = point(centre)
-        return max(point_threshold(theorem, _scaled(change, s), level) for s in (-1, 1)) if level < 1 else 1.0
+        return max(point_threshold(joint, _scaled(change, s), level) for s in (-1, 1)) if level < 1 else 1.0
 
-    return max(_cover(theorem, corner, interval, point, cell) for corner, interval in _corners(theorem, box))
+    return max(_cover(joint, corner, interval, point, cell) for corner, interval in _corners(joint, box))
 
 
-def box_margin(theorem: Theorem, box: Mapping[str, Interval], p_lower: float, p_upper: float) -> float:
+def box_margin(joint: JointLaws, box: Mapping[str, Interval], p_lower: float, p_upper: float) -> float:
     """The least lead over a box of a class that has p_lower at the input, over any that has p_upper at most."""
 
     def point(at: Point) -> float:
-        return 2 - point_worst(theorem, at, p_lower) - point_worst(theorem, at, 1 - p_upper)
+        return 2 - point_worst(joint, at, p_lower) - point_worst(joint, at, 1 - p_upper)
 
     def cell(centre: Point, change: Point) -> float:
         first, second = (
-            min(point_worst(theorem, _scaled(change, s), p) for s in (-1, 1)) for p in (p_lower, 1 - p_upper)
+            min(point_worst(joint, _scaled(change, s), p) for s in (-1, 1)) for p in (p_lower, 1 - p_upper)
         )
-        return 2 - point_worst(theorem, centre, first) - point_worst(theorem, centre, second)
+        return 2 - point_worst(joint, centre, first) - point_worst(joint, centre, second)
 
-    return 1 - max(_cover(theorem, corner, interval, point, cell) for corner, interval in _corners(theorem, box))
+    return 1 - max(_cover(joint, corner, interval, point, cell) for corner, interval in _corners(joint, box))
 
 
 def _scaled(change: Point, sign: int) -> Point:
     return {name: sign * value for name, value in change.items()}
 
 
-def _corners(theorem: Theorem, box: Mapping[str, Interval]) -> Iterator[tuple[Point, Interval | None]]:
+def _corners(joint: JointLaws, box: Mapping[str, Interval]) -> Iterator[tuple[Point, Interval | None]]:
     """The corners that can be worst, each with the interval of the scale that has to be covered, if any."""
     reach = {name: max(map(abs, interval)) for name, interval in box.items()}
-    scale = theorem.coupled_scale(reach)
+    scale = joint.coupled_scale(reach)
     ends = {}
     for name, (low, high) in box.items():
-        symmetric = isinstance(theorem.laws[name], Normal) and (not theorem.affine or name != theorem.affine.scale)
+        symmetric = isinstance(joint.laws[name], Normal) and (not joint.affine or name != joint.affine.scale)
         ends[name] = {reach[name]} if symmetric or low >= 0 else {low} if high <= 0 else {low, high}
     interval = box.get(scale) if scale else None
     if scale and interval and interval[0] < interval[1]:
@@ -113,14 +113,14 @@ def _corners(theorem: Theorem, box: Mapping[str, Interval]) -> Iterator[tuple[Po
 
 
 def _cover(
-    theorem: Theorem,
+    joint: JointLaws,
     corner: Point,
     interval: Interval | None,
     point: Callable[[Point], float],
     cell: Callable[[Point, Point], float],
 ) -> float:
     """The largest value over the interval of the scale, the rest fixed: an upper bound, close to a value reached."""
-    affine = theorem.affine
+    affine = joint.affine
     if interval is None or affine is None:
         return point(corner)
     scale, shift = affine.scale, affine.shift
@@ -136,7 +136,7 @@ def _cover(
     cells = [bounded(*interval)]
     for _ in range(_EVALUATIONS):
         upper, low, high = cells[0]
-        if reached >= 1 or -upper <= reached + _SLACK * (1 - reached):
+        if reached >= 1 or -upper <= reached + _NEAR * (1 - reached):
             break
         heapq.heappop(cells)
         middle = (low + high) / 2

@@ -13,8 +13,7 @@ from typing import Literal
 from scipy.optimize import brentq
 from scipy.special import ndtr, ndtri
 
-from ..smoothing.calibration import ErrorBounds
-
+ErrorBounds = tuple[tuple[float, float], ...]  # (E, e): an error above E has probability e at most
 ErrorRule = Literal["tight", "paper"]
 ERROR_RULES: tuple[ErrorRule, ...] = ("tight", "paper")
 DOWN = 1 - 1e-12

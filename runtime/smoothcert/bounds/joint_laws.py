@@ -35,7 +35,7 @@ _PANELS = {0: 1, 1: 48, 2: 5, 3: 2}  # a law, of 8 nodes each, by the number of 
 class Affine:
     """The parameters, by name, that form the affine group: x -> c x + b, or c (x + b) where not `scale_first`.
 
-    `noise` is the pixel noise, which the scale magnifies; None where no attack on it has a theorem.
+    `noise` is the pixel noise, which the scale magnifies; None where no attack on it has a joint.
     """
 
     scale: str
@@ -68,7 +68,7 @@ _MovingMaker = Callable[[int], _Moving]
 
 
 @dataclass(frozen=True)
-class Theorem:
+class JointLaws:
     """The laws of the parameters by name, and which of them form the affine group.
 
     `noise`: the pixel noise behind other parts, by name. `stretches`: how many times longer, at most, each of those may
@@ -196,7 +196,7 @@ def _line(law: Law, a: float, panels: int, *, magnified: float = 0.0) -> _Axis:
     ends = _ends(law, panels)
     both = np.union1d(ends, ends + a)
     y, weight = _panels(np.unique(np.clip(both, a, ends[-1])) if ends[0] >= 0 else both)
-    p0, p1 = law.density(y) * weight, law.density(y - a) * weight
+    p0, p1 = law.pdf(y) * weight, law.pdf(y - a) * weight
     variance = magnified * np.exp(np.minimum(2 * (y - a), _LARGEST)) if magnified else np.zeros_like(y)
     return _Axis(np.append(p0, max(0.0, 1 - p0.sum())), np.append(p1, 0.0), np.append(variance, 0.0))
 
@@ -205,27 +205,27 @@ def _moving_line(law: Law, a: float, speed: float, panels: int, *, magnified: fl
     """A law shifted by a that moves on."""
     y, weight = _panels(_ends(law, panels))
     variance = magnified * np.exp(np.minimum(2 * y, _LARGEST)) if magnified else np.zeros_like(y)
-    return _Moving(law.density(y) * weight, law.score(y) * speed, variance)
+    return _Moving(law.pdf(y) * weight, law.score(y) * speed, variance)
 
 
 def _quadratic(b: float, k: float, panels: int) -> _Axis:
     """N(0, 1) against N(b, e^(-2k)): the shift before the scale. Its log ratio is quadratic."""
     ends = _ends(_STANDARD, panels)
     v, weight = _panels(np.union1d(ends, b + np.exp(-k) * ends))
-    p0, p1 = _STANDARD.density(v) * weight, _STANDARD.density((v - b) * np.exp(k)) * np.exp(k) * weight
+    p0, p1 = _STANDARD.pdf(v) * weight, _STANDARD.pdf((v - b) * np.exp(k)) * np.exp(k) * weight
     return _Axis(np.append(p0, max(0.0, 1 - p0.sum())), np.append(p1, 0.0), np.zeros(len(v) + 1))
 
 
 def _moving_quadratic(shift: float, scale: float, panels: int) -> _Moving:
     """A normal whose mean moves by `shift` standard deviations and whose deviation shrinks by the factor e^-scale."""
     z, weight = _panels(_ends(_STANDARD, panels))
-    return _Moving(_STANDARD.density(z) * weight, z * shift + (1 - z * z) * scale, np.zeros_like(z))
+    return _Moving(_STANDARD.pdf(z) * weight, z * shift + (1 - z * z) * scale, np.zeros_like(z))
 
 
 def _ends(law: Law, panels: int) -> Array:
     """Ends of the panels: even in standard scores, so that skew laws get their nodes where their mass is."""
     scores = np.linspace(-_FAR, _FAR, panels + 1)
-    return np.asarray(np.where(scores < 0, law.quantile(ndtr(scores)), law.isf(ndtr(-scores))))
+    return np.asarray(np.where(scores < 0, law.ppf(ndtr(scores)), law.isf(ndtr(-scores))))
 
 
 def _panels(ends: Array) -> tuple[Array, Array]:
@@ -249,26 +249,26 @@ def _sum(terms: Sequence[Array]) -> Array:
     return functools.reduce(lambda a, b: np.add.outer(a, b).ravel(), terms, np.zeros(1))
 
 
-def sample_log_ratio(theorem: Theorem, shift: Shift, rng: np.random.Generator, n: int, *, attacked: bool) -> Array:
+def sample_log_ratio(joint: JointLaws, shift: Shift, rng: np.random.Generator, n: int, *, attacked: bool) -> Array:
     """n draws of log dP1/dP0, under P1 where `attacked`, else under P0: written out parameter by parameter."""
     total = np.zeros(n)
 
     def add(law: Law, a: float | Array) -> Array:
         """Draw a parameter that the attack shifts by a, and count what it tells."""
-        y = np.asarray(law.quantile(rng.uniform(size=n))) + (a if attacked else 0.0)
+        y = np.asarray(law.ppf(rng.uniform(size=n))) + (a if attacked else 0.0)
         nonlocal total
         with np.errstate(divide="ignore"):
-            total = total + np.log(law.density(y - a)) - np.log(law.density(y))
+            total = total + np.log(law.pdf(y - a)) - np.log(law.pdf(y))
         return y
 
-    for name, law in theorem.laws.items():
-        if name not in theorem.grouped and shift.get(name):
+    for name, law in joint.laws.items():
+        if name not in joint.grouped and shift.get(name):
             add(law, shift[name])
-    if theorem.affine:
-        k, b, r = _standardised(theorem.laws, theorem.affine, shift)
-        magnified = np.exp(add(theorem.laws[theorem.affine.scale], k) - k)
+    if joint.affine:
+        k, b, r = _standardised(joint.laws, joint.affine, shift)
+        magnified = np.exp(add(joint.laws[joint.affine.scale], k) - k)
         add(_STANDARD, r * magnified)
-        if theorem.affine.scale_first:
+        if joint.affine.scale_first:
             add(_STANDARD, b * magnified)
         else:
             z = rng.standard_normal(n)

@@ -37,7 +37,7 @@ class Law(Protocol):
         """P(Y > y)."""
         ...
 
-    def quantile(self, p: Any) -> Any:
+    def ppf(self, p: Any) -> Any:
         """The y with P(Y <= y) = p."""
         ...
 
@@ -45,7 +45,7 @@ class Law(Protocol):
         """The y with P(Y > y) = p."""
         ...
 
-    def density(self, y: Array) -> Array:
+    def pdf(self, y: Array) -> Array:
         """Density at y; 0 off the support."""
         ...
 
@@ -68,13 +68,13 @@ class Normal:
     def sf(self, y: Any) -> Any:
         return ndtr(np.divide(y, -self.scale))
 
-    def quantile(self, p: Any) -> Any:
+    def ppf(self, p: Any) -> Any:
         return self.scale * ndtri(p)
 
     def isf(self, p: Any) -> Any:
         return -self.scale * ndtri(p)
 
-    def density(self, y: Array) -> Array:
+    def pdf(self, y: Array) -> Array:
         return np.asarray(np.exp(-0.5 * np.square(y / self.scale)) / (self.scale * math.sqrt(2 * math.pi)))
 
     def score(self, y: Array) -> Array:
@@ -102,13 +102,13 @@ class LogRayleigh:
     def sf(self, y: Any) -> Any:
         return np.exp(-self._half_square(y))
 
-    def quantile(self, p: Any) -> Any:
+    def ppf(self, p: Any) -> Any:
         return math.log(self.scale) + 0.5 * np.log(-2 * np.log1p(-np.asarray(p)))
 
     def isf(self, p: Any) -> Any:
         return math.log(self.scale) + 0.5 * np.log(-2 * np.log(p))
 
-    def density(self, y: Array) -> Array:
+    def pdf(self, y: Array) -> Array:
         half = self._half_square(y)
         return np.asarray(2 * half * np.exp(-half))
 
@@ -133,13 +133,13 @@ class Exponential:
     def sf(self, y: Any) -> Any:
         return np.exp(-np.maximum(y, 0) / self.scale)
 
-    def quantile(self, p: Any) -> Any:
+    def ppf(self, p: Any) -> Any:
         return -self.scale * np.log1p(-np.asarray(p))
 
     def isf(self, p: Any) -> Any:
         return -self.scale * np.log(p)
 
-    def density(self, y: Array) -> Array:
+    def pdf(self, y: Array) -> Array:
         return np.where(y >= 0, np.exp(-np.maximum(y, 0) / self.scale) / self.scale, 0)
 
     def score(self, y: Array) -> Array:
@@ -160,13 +160,13 @@ class Uniform:
     def sf(self, y: Any) -> Any:
         return np.clip(1 - np.divide(y, self.scale), 0, 1)
 
-    def quantile(self, p: Any) -> Any:
+    def ppf(self, p: Any) -> Any:
         return self.scale * np.asarray(p)
 
     def isf(self, p: Any) -> Any:
         return self.scale * (1 - np.asarray(p))
 
-    def density(self, y: Array) -> Array:
+    def pdf(self, y: Array) -> Array:
         return np.where((y >= 0) & (y <= self.scale), 1 / self.scale, 0)
 
     def score(self, y: Array) -> Array:
@@ -187,14 +187,14 @@ class FoldedNormal:
     def sf(self, y: Any) -> Any:
         return 2 * ndtr(-np.maximum(y, 0) / self.scale)
 
-    def quantile(self, p: Any) -> Any:
+    def ppf(self, p: Any) -> Any:
         return self.scale * ndtri(0.5 + 0.5 * np.asarray(p))
 
     def isf(self, p: Any) -> Any:
         return -self.scale * ndtri(0.5 * np.asarray(p))
 
-    def density(self, y: Array) -> Array:
-        return np.where(y >= 0, 2 * Normal(self.scale).density(y), 0)
+    def pdf(self, y: Array) -> Array:
+        return np.where(y >= 0, 2 * Normal(self.scale).pdf(y), 0)
 
     def score(self, y: Array) -> Array:
         return y / self.scale**2
@@ -214,13 +214,13 @@ class Rayleigh:
     def sf(self, y: Any) -> Any:
         return np.exp(-0.5 * np.square(np.maximum(y, 0) / self.scale))
 
-    def quantile(self, p: Any) -> Any:
+    def ppf(self, p: Any) -> Any:
         return self.scale * np.sqrt(-2 * np.log1p(-np.asarray(p)))
 
     def isf(self, p: Any) -> Any:
         return self.scale * np.sqrt(-2 * np.log(p))
 
-    def density(self, y: Array) -> Array:
+    def pdf(self, y: Array) -> Array:
         y = np.maximum(y, 0) / self.scale
         return np.asarray(y * np.exp(-0.5 * y * y) / self.scale)
 

@@ -10,7 +10,7 @@ from typing import Any
 
 from ..algorithms import PILOT, Algorithm, Enumerate, Fixed, Radius, Slices, Target
 from ..calibration_file import read_calibration
-from ..errors import ArgumentError, SmoothcertError, require
+from ..errors import SmoothcertError, require
 from ..inputs.datasets import open_dataset
 from ..inputs.spatial import Spatial
 from ..model.classifier import OrtClassifier
@@ -18,7 +18,7 @@ from ..model.preprocess import Preprocess
 from ..runs.folder import RunFolder
 from ..runs.folder_name import folder_name
 from ..runs.job import Job
-from ..smoothing import Attack, Enumeration, Smoothing, compose, parse_part
+from ..smoothing import UNSMOOTHED, Attack, Smoothing, compose, parse_part
 from .show import show_run
 
 MODES = ("fixed", "radius", "target", "slices", "enumerate")
@@ -50,7 +50,7 @@ def algorithm(o: Mapping[str, Any]) -> Algorithm:
     if mode == "enumerate":
         if (n, alpha) != (Fixed.n, Fixed.alpha):
             print("warning: --mode enumerate samples nothing; --n and --alpha have no meaning there", file=sys.stderr)
-        return Enumerate()
+        return Enumerate(attack or Attack(()), o["border"] or "black")
     if mode == "slices":
         require(attack is not None, "--mode slices: expected --attack rotation=LOW:HIGH or scaling=LOW:HIGH, got none")
         return Slices(attack or Attack(()), n, alpha, o["border"] or "black")
@@ -73,12 +73,11 @@ def smoothing(o: Mapping[str, Any]) -> Smoothing:
         return compose(*parts, guarantee=o["guarantee"], calibration=measured, error_rule=o["error_rule"])
     require(not o["calibration"], "--mode enumerate: --calibration has no meaning there; leave it out")
     require(o["guarantee"] == "exact", "--mode enumerate: --guarantee has no meaning there; leave it out")
-    attack = Attack.parse(o["attack"])
-    if attack is None or o["smooth"]:
-        raise ArgumentError(
-            "--mode enumerate: expected --attack and no --smooth; it asks the model itself about each attack"
-        )
-    return Enumeration(attack, o["border"] or "black")
+    require(
+        not o["smooth"] and bool(o["attack"]),
+        "--mode enumerate: expected --attack and no --smooth; it asks the model itself about each attack",
+    )
+    return UNSMOOTHED
 
 
 def numbers(option: str, text: str) -> tuple[float, ...]:

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ..algorithms import Predict, Slices, Target, hopeless
+from ..algorithms import why_only_abstain
 from ..certificate import ABSTAIN
 from ..certification import LEVELS
 from ..errors import SmoothcertError, require
@@ -19,7 +19,7 @@ from ..report.answers import Answers
 from ..report.terminal import console, counted, duration, watched
 from ..runs.decisions import require_decided
 from ..runs.folder import Entry, Recipe, RunFolder
-from ..smoothing import Enumeration, smoothing_of
+from ..smoothing import smoothing_of
 
 if TYPE_CHECKING:
     from ..runs.job import Job
@@ -56,7 +56,7 @@ def print_evaluation(recipe: Recipe, entries: Sequence[Entry]) -> None:
     units = (entry["certificate"].get("unit", "") for entry in entries if "certificate" in entry)
     unit = next(filter(None, units), "")
     main = smoothing_of(recipe["smoothing"]).main
-    unit = f"log {unit}" if unit and main and main.kind == "factor" else unit
+    unit = f"log {unit}" if unit and main and main.transforms.kind == "factor" else unit
     console().print(evaluation(recipe, summarise(recipe, entries), unit))
 
 
@@ -88,28 +88,18 @@ def preflight_text(job: Job, done: int = 0) -> str:
     `done`: how many of the inputs the ledger holds already.
     """
     smoothing = job.smoothing.favourable
-    reach = job.algorithm.reachable(smoothing)
-    require(reach > 0, hopeless(job.algorithm, smoothing))
+    require(job.algorithm.largest(smoothing) > 0, why_only_abstain(job.algorithm, smoothing))
     first = job.preflight()
     least, most = job.algorithm.samples(smoothing)
     samples = f"{most:,}" if least == most else f"{least:,} to {most:,}"
-    each = f"for each of about {first.slices:,} slices" if isinstance(job.algorithm, Slices) else "each"
-    unnamed = "no radius" if isinstance(job.algorithm, Predict) else "no attack named"
-    reached = unnamed if reach == float("inf") else f"radius up to {floor_text(reach)}"
-    radii = job.algorithm.radii if isinstance(job.algorithm, Target) else ()
-    if beyond := [f"{r:g}" for r in radii if r > reach]:
-        reached += f" ({' and '.join(beyond)} out of reach: raise n or leave {'them' if beyond[1:] else 'it'} out)"
-    if job.algorithm.attack is not None:
-        reached = f"p_lower above {job.algorithm.needed(smoothing):.6f} needed"
-    if isinstance(job.smoothing, Enumeration):
-        reached = f"all attacks: {job.smoothing.attack}"
+    each = f"for each of about {first.slices:,} slices" if first.slices > 1 else "each"
     c = job.classifier
     times = (first.cutting + first.slices * n / first.rate for n in (least, most))
     left = len(job.indices) - done
     fastest, slowest = (duration(left * seconds) for seconds in times)
     inputs = f"{left} of {counted(len(job.indices), 'input')} left" if done else counted(left, "input")
     return (
-        f"preflight: {inputs}, {samples} samples {each}, {reached}; "
+        f"preflight: {inputs}, {samples} samples {each}, {job.algorithm.goal(smoothing)}; "
         f"{first.rate:,.0f} samples/s on {c.provider} "
         f"({c.precision}, {c.threads} threads, batch {first.batch_size}): {fastest}"
         + ("" if least == most else f" to {slowest}")
@@ -138,7 +128,7 @@ def show_run(job: Job, folder: RunFolder, *, quiet: bool) -> str:
         for number, entry in enumerate(job.run(folder), start=before + 1):
             progress(number)
             if not quiet and not terminal.is_terminal:
-                terminal.print(entry_text(entry, attacked=job.attack is not None))
+                terminal.print(entry_text(entry, attacked=job.algorithm.attack is not None))
     entries = folder.entries()
     if more := len(done - set(job.indices)):
         terminal.print(f"more than --limit {job.limit}: {more} inputs of the ledger are beyond it, and reported too")
@@ -204,11 +194,11 @@ def _throughput(provider: str) -> float:
     from ..inputs.datasets import open_dataset
     from ..model.classifier import OrtClassifier
     from ..sampling import ESTIMATION, Sampler
-    from ..smoothing import Noise
+    from ..smoothing import Noise, compose
 
     classifier = OrtClassifier(demo_file("digits.onnx"), providers=provider)
-    x = classifier.fit(open_dataset(demo_file("digits.npz")).load(0).x)
-    sampler = Sampler(classifier, Noise(0.5), x, key=0, index=0)
+    x = classifier.prepare(open_dataset(demo_file("digits.npz")).load(0).x)
+    sampler = Sampler(classifier, compose(Noise(0.5)).perturbation, x, key=0, index=0)
     sampler.counts(ESTIMATION, 0, 1000)
     start = time.perf_counter()
     sampler.counts(ESTIMATION, 0, 20_000)

@@ -122,13 +122,10 @@ class Part(TypedDict):
 
 
 class Smoothing(TypedDict):
-    """Of a recipe: parts, or an enumerated attack."""
+    """Of a recipe; empty where the base classifier is enumerated."""
 
-    guarantee: Literal["exact", "path", "calibrated", "enumerated"]
+    guarantee: NotRequired[Literal["exact", "path", "calibrated"]]
     parts: NotRequired[list[Part]]
-    attack: NotRequired[dict[str, Range]]
-    order: NotRequired[list[str]]
-    border: NotRequired[str]
     calibration: NotRequired[Calibrated]
 
 

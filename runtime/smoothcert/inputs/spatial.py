@@ -122,14 +122,14 @@ class Raw:
     image: NDArray[np.uint8]
     spatial: Spatial = PLAIN
 
-    def seen(self, image: NDArray[np.uint8]) -> NDArray[np.uint8]:
-        """What the model sees of an attacked image, (h, w, C)."""
+    def processed(self, image: NDArray[np.uint8]) -> NDArray[np.uint8]:
+        """What the model gets of an attacked image, (h, w, C)."""
         return self.spatial.apply(image)
 
     def place(self, image: NDArray[np.uint8], out: NDArray[Any]) -> None:
-        """What the model sees of an attacked image, in `out` (outer, h, w, inner)."""
+        """What the model gets of an attacked image, in `out` (outer, h, w, inner)."""
         outer, height, width, inner = out.shape
-        seen = self.seen(image)
-        if seen.size != out.size or seen.shape[:2] != (height, width):
-            raise DataError(f"expected {height}x{width} pixels for the model, got {seen.shape}; see `resize`, `crop`")
-        out[...] = np.moveaxis(seen.reshape(height, width, outer, inner), 2, 0)
+        pixels = self.processed(image)
+        if pixels.size != out.size or pixels.shape[:2] != (height, width):
+            raise DataError(f"expected {height}x{width} pixels for the model, got {pixels.shape}; see `resize`, `crop`")
+        out[...] = np.moveaxis(pixels.reshape(height, width, outer, inner), 2, 0)

@@ -15,7 +15,8 @@ from numpy.typing import NDArray
 from onnx import TensorProto
 
 from ..errors import ArgumentError, DataError, ModelError, ProviderError, SmoothcertError, require
-from ..inputs.spatial import Raw
+from ..inputs.input import Input
+from ..inputs.levels import Levels
 from ..machine import cores
 from . import providers as ort
 from .agreement import Runner, declared_batch, given_runner, require_as_given, tolerance
@@ -24,7 +25,7 @@ from .graph.checks import shared_scales
 from .graph.names import INPUT
 from .independence import COARSE, FINE, contrasts, require_independent, require_independent_samples
 from .labels import Classifier, Labels, require_moderate, to_labels
-from .preprocess import Preprocess, arrange, image_shape, numeric, raw_image, seen
+from .preprocess import Preprocess, prepared
 from .scores import difference
 
 __all__ = ["CallableClassifier", "Classifier", "Labels", "OrtClassifier", "as_classifier", "to_labels"]
@@ -119,18 +120,18 @@ class OrtClassifier:
             **({"adapted": list(self._file.adapted)} if self._file.adapted else {}),
         }
 
-    def fit(self, x: NDArray[Any]) -> NDArray[Any]:
+    def prepare(self, x: NDArray[Any]) -> Input:
         """One raw input (H W, H W C, C H W or a vector; uint8 or float) in the model's shape, or `DataError`."""
-        fitted = arrange(seen(np.asarray(x), self.preprocess.spatial), self.shape, self.preprocess.layout)
-        if self._file.takes_integers and fitted.dtype != np.uint8 and self.preprocess.scale is None:
+        found = prepared(np.asarray(x), self.shape, self.preprocess)
+        if self._file.takes_integers and found.levels is None and self.preprocess.scale is None:
             raise DataError("the model takes integers, the data are float; convert the data to uint8, or pass `scale`")
         if self._file.elem_type == TensorProto.INT8 and self.preprocess.scale is None:
             raise DataError("the model takes int8, which 8-bit images do not fit; pass `scale`, such as 0.5")
-        self.require_range(fitted)
-        if fitted.shape not in self._independent:
-            self._require_independent(fitted)
-            self._independent.add(fitted.shape)
-        return fitted
+        self.require_range(found.values)
+        if found.values.shape not in self._independent:
+            self._require_independent(found)
+            self._independent.add(found.values.shape)
+        return found
 
     def require_range(self, x: NDArray[Any]) -> None:
         """`DataError` for float values that are far beyond the input range of the model's metadata, as levels are."""
@@ -144,27 +145,24 @@ class OrtClassifier:
                 "divide 8-bit levels by 255, or give the data as uint8"
             )
 
-    def batch_size(self, x: NDArray[Any]) -> int:
+    def batch_size(self, values: int) -> int:
         """The model's fixed batch size, the one asked for, or about 200 KB (CPU) or 32 MB (GPU) of 16-bit samples."""
-        values = 100_000 if self.provider == "cpu" else 16_000_000
-        return self._batch_size or int(np.clip(values // max(1, x.size), 4, 64 if self.provider == "cpu" else 2048))
+        most, share = (64, 100_000) if self.provider == "cpu" else (2048, 16_000_000)
+        return self._batch_size or int(np.clip(share // max(1, values), 4, most))
 
-    def image(self, x: NDArray[Any]) -> tuple[int, ...] | None:
-        """Shape (outer, height, width, inner) of a raw input as the model sees it; None for a vector."""
-        return image_shape(seen(np.asarray(x), self.preprocess.spatial), self.shape, self.preprocess.layout)
+    def buffer(self, shape: tuple[int, ...], dtype: np.dtype[Any]) -> NDArray[Any]:
+        """Host memory."""
+        return np.zeros(shape, dtype)
 
-    def raw(self, x: NDArray[Any]) -> Raw | None:
-        """The raw 8-bit image with the spatial pipeline; None for vectors and float data."""
-        return raw_image(np.asarray(x), self.shape, self.preprocess.layout, self.preprocess.spatial)
-
-    def labels(self, batch: NDArray[Any], rows: int, levels: bool) -> Labels:
+    def labels(self, batch: NDArray[Any], rows: int, levels: Levels | None) -> Labels:
         """Labels of the first rows of a batch of perturbed inputs: levels (int16 or float32), or float32 values."""
-        return to_labels(self._scores(batch, levels), len(batch), rows)
+        return to_labels(self._scores(batch, levels is not None), len(batch), rows)
 
-    def answer(self, x: NDArray[Any]) -> int:
-        """The label of one fitted input as it is; `ModelError` where an adapted model's file clearly says another."""
-        levels = x.dtype == np.uint8
-        batch = np.repeat(x[None].astype(np.int16 if levels else np.float32), self.batch_size(x), axis=0)
+    def answer(self, x: Input) -> int:
+        """The label of one input as it is; `ModelError` where an adapted model's file clearly says another."""
+        levels = x.levels is not None
+        row = x.values[None].astype(np.int16 if levels else np.float32)
+        batch = np.repeat(row, self.batch_size(x.values.size), axis=0)
         scores = np.asarray(self._scores(batch, levels))
         label = int(to_labels(scores, len(batch), 1)[0])
         if self._file.given is not None:
@@ -189,28 +187,28 @@ class OrtClassifier:
     def _given_proto(self) -> onnx.ModelProto:
         return self._file.given or self._file.proto
 
-    def require_one_function(self, samples: NDArray[Any], levels: bool) -> None:
+    def require_one_function(self, samples: NDArray[Any], levels: Levels | None) -> None:
         """`ModelError` where scores depend on the batch around an input, or are not those of the file as it came."""
-        require_as_given(self._file, self.preprocess, samples[:_COMPARED], levels)
-        size = self.batch_size(samples[0])
-        require_independent_samples(lambda b: self._scores(b, levels), samples, levels, size, self._tolerance)
+        eight_bit, size = levels is not None, self.batch_size(samples[0].size)
+        require_as_given(self._file, self.preprocess, samples[:_COMPARED], eight_bit)
+        require_independent_samples(lambda b: self._scores(b, eight_bit), samples, eight_bit, size, self._tolerance)
 
     @property
     def _tolerance(self) -> float:
         wide = set(self.precision.split("+")) <= {"float32", "double"} and not self.tf32
         return FINE if wide and self.provider != "tensorrt" else COARSE
 
-    def _require_independent(self, x: NDArray[Any]) -> None:
+    def _require_independent(self, x: Input) -> None:
         """The search for rows that depend on each other, with rows made of the first input of a shape."""
-        size, levels = self.batch_size(x), x.dtype == np.uint8
-        require_moderate(size, x)
+        size, levels = self.batch_size(x.values.size), x.levels is not None
+        require_moderate(size, x.values.size)
         shared = shared_scales(self._file.proto) if size > 1 else ()
         if shared:
             raise ModelError(
                 f"the model is quantised dynamically ({', '.join(shared)}): one scale for all rows of a batch makes an "
                 "answer depend on the other rows; pass `batch_size=1`, or quantise it statically"
             )
-        quiet, loud = contrasts(x, np.dtype(np.int16 if levels else np.float32), levels)
+        quiet, loud = contrasts(x.values, np.dtype(np.int16 if levels else np.float32), levels)
         require_independent(lambda batch: self._scores(batch, levels), quiet, loud, size, self._tolerance)
 
     def _scores(self, batch: NDArray[Any], levels: bool) -> Any:
@@ -264,35 +262,31 @@ class CallableClassifier:
     def __init__(self, function: Callable[[NDArray[np.float32]], Any], *, batch_size: int | None = None) -> None:
         self._function, self._batch_size = function, batch_size
 
-    def fit(self, x: NDArray[Any]) -> NDArray[Any]:
-        """x itself, uint8 or float32."""
-        fitted = np.ascontiguousarray(numeric(np.asarray(x)))
-        require_moderate(self.batch_size(fitted), fitted)
-        return fitted
+    def prepare(self, x: NDArray[Any]) -> Input:
+        """x itself, uint8 or float32; an image has rows and columns first, or last behind 1, 3 or 4 colours."""
+        found = prepared(np.asarray(x))
+        require_moderate(self.batch_size(found.values.size), found.values.size)
+        return found
 
-    def batch_size(self, x: NDArray[Any]) -> int:
+    def batch_size(self, values: int) -> int:
         """The one asked for, or about a million values."""
-        return self._batch_size or int(np.clip(1_000_000 // max(1, x.size), 1, 4096))
+        return self._batch_size or int(np.clip(1_000_000 // max(1, values), 1, 4096))
 
-    def image(self, x: NDArray[Any]) -> tuple[int, ...] | None:
-        """Rows and columns first, or last behind 1, 3 or 4 colours; None for a vector."""
-        return image_shape(np.asarray(x))
+    def buffer(self, shape: tuple[int, ...], dtype: np.dtype[Any]) -> NDArray[Any]:
+        """Host memory."""
+        return np.zeros(shape, dtype)
 
-    def raw(self, x: NDArray[Any]) -> Raw | None:
-        """The 8-bit image itself; None for vectors and float data."""
-        return raw_image(np.asarray(x))
-
-    def require_one_function(self, samples: NDArray[Any], levels: bool) -> None:
+    def require_one_function(self, samples: NDArray[Any], levels: Levels | None) -> None:
         """`ModelError` where what the callable makes of these perturbed inputs depends on the batch around them."""
-        size = min(self.batch_size(samples[0]), len(samples))  # rows that mix do so in small batches too
-        require_independent_samples(lambda b: self._answer(b, levels), samples, levels, size, COARSE)
+        size = min(self.batch_size(samples[0].size), len(samples))  # rows that mix do so in small batches too
+        require_independent_samples(lambda b: self._answer(b, levels), samples, levels is not None, size, COARSE)
 
-    def labels(self, batch: NDArray[Any], rows: int, levels: bool) -> Labels:
+    def labels(self, batch: NDArray[Any], rows: int, levels: Levels | None) -> Labels:
         """Labels of the first rows."""
         return to_labels(self._answer(batch, levels), len(batch), rows)
 
-    def _answer(self, batch: NDArray[Any], levels: bool) -> NDArray[Any]:
-        return np.asarray(self._function(batch.astype(np.float32) / np.float32(255) if levels else batch))
+    def _answer(self, batch: NDArray[Any], levels: Levels | None) -> NDArray[Any]:
+        return np.asarray(self._function(batch.astype(np.float32) / np.float32(levels.unit) if levels else batch))
 
 
 def as_classifier(classifier: Classifier | Callable[[NDArray[np.float32]], Any]) -> Classifier:

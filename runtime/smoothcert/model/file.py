@@ -26,7 +26,7 @@ _NUMERIC = {TensorProto.FLOAT, TensorProto.FLOAT16, TensorProto.DOUBLE, TensorPr
             TensorProto.INT8, TensorProto.INT16, TensorProto.INT32, TensorProto.INT64}  # fmt: skip
 _INTEGERS = {TensorProto.UINT8, TensorProto.INT8, TensorProto.INT16, TensorProto.INT32, TensorProto.INT64}
 FOLDED = "smoothcert_folded"  # prefix of the names of preprocessing that an exporter put into the graph
-METADATA = "smoothcert.model.preprocess"  # key of the recipe of `Preprocess`, as JSON, in a model's metadata
+METADATA = "smoothcert.preprocess"  # key of the recipe of `Preprocess`, as JSON, in a model's metadata
 _READABLE = ("a readable ONNX file", ModelError, 1 << 31)  # protobuf's own limit of bytes
 _STANDARD = ("", "ai.onnx")
 _OLDEST_OPSET = 8  # all arithmetic broadcasts from there on

@@ -8,7 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import ModelError, require
-from ..inputs.spatial import Raw
+from ..inputs.input import Input
+from ..inputs.levels import Levels
 from .graph.checks import MOST_VALUES
 
 Labels = NDArray[np.int64]
@@ -23,41 +24,37 @@ class Classifier(Protocol):
         """Host threads that perturb and classify side by side."""
         ...
 
-    def fit(self, x: NDArray[Any]) -> NDArray[Any]:
+    def prepare(self, x: NDArray[Any]) -> Input:
         """One raw input, arranged as the model wants it; `DataError` where it does not fit."""
         ...
 
-    def batch_size(self, x: NDArray[Any]) -> int:
-        """The one batch size that fitted inputs like x are classified in."""
+    def batch_size(self, values: int) -> int:
+        """The one batch size that inputs of so many values are classified in."""
         ...
 
-    def image(self, x: NDArray[Any]) -> tuple[int, ...] | None:
-        """Shape (outer, height, width, inner) that the fitted input has as an image; None for one that is none."""
+    def buffer(self, shape: tuple[int, ...], dtype: np.dtype[Any]) -> NDArray[Any]:
+        """Memory for perturbed inputs, where the classifier reads them fastest."""
         ...
 
-    def raw(self, x: NDArray[Any]) -> Raw | None:
-        """The raw input as an attacker's 8-bit image, and the way to the model's pixels; None for what is none."""
-        ...
-
-    def require_one_function(self, samples: NDArray[Any], levels: bool) -> None:
+    def require_one_function(self, samples: NDArray[Any], levels: Levels | None) -> None:
         """`ModelError` where the answer to one of these inputs depends on the others in its batch, or on the moment.
 
         Or where it is not that of the model's file as it came. An even number of samples. `levels`: as of `labels`.
         """
         ...
 
-    def labels(self, batch: NDArray[Any], rows: int, levels: bool) -> Labels:
+    def labels(self, batch: NDArray[Any], rows: int, levels: Levels | None) -> Labels:
         """Labels of the first `rows` rows; all of the batch is computed, so that f is one function.
 
-        `levels`: the values are 8-bit intensity levels with what a smoothing did to them, 0 to 255 and beyond.
+        `levels`: those that the values are in, with what a smoothing did to them, and beyond; None for real numbers.
         """
         ...
 
 
-def require_moderate(size: int, x: NDArray[Any]) -> None:
+def require_moderate(size: int, values: int) -> None:
     """`ArgumentError` for a batch of more values than any machine should be asked to hold."""
-    most = MOST_VALUES // max(1, x.size)
-    require(size <= most, f"batch_size: expected at most {most:,} inputs of {x.size:,} values, got {size:,}")
+    most = MOST_VALUES // max(1, values)
+    require(size <= most, f"batch_size: expected at most {most:,} inputs of {values:,} values, got {size:,}")
 
 
 def to_labels(scores: NDArray[Any], batch: int, rows: int) -> Labels:

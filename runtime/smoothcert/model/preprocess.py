@@ -13,6 +13,8 @@ from numpy.typing import NDArray
 
 from ..errors import DataError, require, require_number
 from ..files.documents import built
+from ..inputs.input import Input
+from ..inputs.levels import EIGHT_BIT
 from ..inputs.spatial import PLAIN, Raw, Spatial
 
 Layout = Literal["auto", "nchw", "nhwc", "flat"]
@@ -94,64 +96,67 @@ def _fits(x: NDArray[Any], shape: Shape) -> bool:
     return x.ndim == len(shape) and all(d in (None, n) for d, n in zip(shape, x.shape, strict=True))
 
 
-def _is_planar(x: NDArray[Any]) -> bool:
-    return x.ndim == 3 and x.shape[0] in _COLOURS and x.shape[2] not in _COLOURS
+def prepared(x: NDArray[Any], shape: Shape | None = None, preprocess: Preprocess | None = None) -> Input:
+    """A raw input (H W, H W C, C H W or a vector; uint8 or float) as a model of that input shape takes it.
 
-
-def _planar(x: NDArray[Any], shape: Shape | None, layout: Layout) -> bool | None:
-    """Whether the colours of a raw image come first, not last; None where there are none."""
-    if x.ndim == 3 and layout in ("nchw", "nhwc") and shape is not None and None not in shape and _fits(x, shape):
-        return layout == "nchw"
-    if x.ndim == 2 or _is_planar(x):
-        return x.ndim == 3
-    return False if x.shape[2] in _COLOURS else None
-
-
-def image_shape(x: NDArray[Any], shape: Shape | None = None, layout: Layout = "auto") -> tuple[int, ...] | None:
-    """(outer, height, width, inner) of a raw image once arranged for a model of that input shape, or as it is.
-
-    outer and inner are colours, whichever are in the layout; None for what is no image of 1, 3 or 4 colours.
+    `shape` None: as it is. Where its colours are is settled once, here. Raises `DataError` where it does not fit.
     """
-    if x.ndim not in (2, 3):
-        return None
-    colours, (height, width) = 1, x.shape[:2]
-    planar = _planar(x, shape, layout)
-    if x.ndim == 3:
-        if planar is None:
-            return None
-        colours, height, width = x.shape if planar else (x.shape[2], *x.shape[:2])
-    if shape is not None and colours > 1:
-        places = np.arange(x.size, dtype=np.float32).reshape(x.shape)
-        planar ^= arrange(places, shape, layout).ravel()[1] != 1  # the arrangement moves the colours
-    return (colours, height, width, 1) if planar else (1, height, width, colours)
+    how = preprocess or Preprocess()
+    planar = _planar(x, shape, how.layout)
+    view = _processed(numeric(x), how.spatial, planar)
+    values = np.ascontiguousarray(view) if shape is None else arrange(view, shape, how.layout, planar)
+    return Input.of(values, _layout(view, shape, how.layout, planar), x, _raw(x, planar, how.spatial))
 
 
-def raw_image(
-    x: NDArray[Any], shape: Shape | None = None, layout: Layout = "auto", spatial: Spatial = PLAIN
-) -> Raw | None:
-    """A raw input for a model of that input shape as an attacker's 8-bit image; None for what is none."""
-    if x.dtype != np.uint8 or image_shape(x) is None:
+def raw_image(x: NDArray[Any], shape: Shape | None = None, preprocess: Preprocess | None = None) -> Raw | None:
+    """A raw input as an attacker's 8-bit image, as `prepared` has it; None for what is none."""
+    how = preprocess or Preprocess()
+    return _raw(x, _planar(x, shape, how.layout), how.spatial)
+
+
+def _raw(x: NDArray[Any], planar: bool | None, spatial: Spatial) -> Raw | None:
+    if planar is None or x.dtype != EIGHT_BIT.dtype:
         return None
-    planar = _planar(x, shape, layout)
     image = np.moveaxis(x, 0, -1) if planar else x
     return Raw(np.ascontiguousarray(image).reshape(*image.shape[:2], -1), spatial)
 
 
-def seen(x: NDArray[Any], spatial: Spatial) -> NDArray[Any]:
+def _planar(x: NDArray[Any], shape: Shape | None, layout: Layout) -> bool | None:
+    """Whether the colours of a raw image come first, not last; None for what is no image of 1, 3 or 4 colours."""
+    if x.ndim not in (2, 3):
+        return None
+    if x.ndim == 3 and layout in ("nchw", "nhwc") and shape is not None and None not in shape and _fits(x, shape):
+        return layout == "nchw"
+    if x.ndim == 2 or x.shape[2] in _COLOURS:
+        return False
+    return True if x.shape[0] in _COLOURS else None
+
+
+def _layout(
+    x: NDArray[Any], shape: Shape | None, layout: Layout, planar: bool | None
+) -> tuple[int, int, int, int] | None:
+    """(outer, height, width, inner) of an image once arranged for a model of that input shape; None for no image."""
+    if planar is None:
+        return None
+    colours, height, width = (1, *x.shape) if x.ndim == 2 else x.shape if planar else (x.shape[2], *x.shape[:2])
+    if shape is not None and colours > 1:
+        places = np.arange(x.size, dtype=np.float32).reshape(x.shape)
+        planar ^= arrange(places, shape, layout, planar).ravel()[1] != 1  # the arrangement moves the colours
+    return (colours, height, width, 1) if planar else (1, height, width, colours)
+
+
+def _processed(x: NDArray[Any], spatial: Spatial, planar: bool | None) -> NDArray[Any]:
     """The input behind the spatial pipeline, colours where they were; `DataError` for what is no image."""
     if spatial == PLAIN:
         return x
-    x = numeric(x)
-    if image_shape(x) is None:
+    if planar is None:
         raise DataError(f"preprocessing: expected an image to resize, crop or mask, got {show(x.shape)}")
-    planar = _is_planar(x)
     image = spatial.apply(np.ascontiguousarray(np.moveaxis(x, 0, -1)) if planar else x)
     return np.moveaxis(image, -1, 0) if planar else image
 
 
-def _arrangements(x: NDArray[Any], layout: Layout) -> Iterator[NDArray[Any]]:
+def _arrangements(x: NDArray[Any], layout: Layout, planar: bool) -> Iterator[NDArray[Any]]:
     """Ways to read one input: as it is, with a channel axis added, moved or dropped, flattened."""
-    planar = _is_planar(x)
     if layout in ("auto", "nchw") and x.ndim in (2, 3):
         yield x[None] if x.ndim == 2 else x if planar else np.moveaxis(x, -1, 0)
     if layout in ("auto", "nhwc") and x.ndim in (2, 3):
@@ -165,7 +170,7 @@ def _arrangements(x: NDArray[Any], layout: Layout) -> Iterator[NDArray[Any]]:
 
 def numeric(x: NDArray[Any]) -> NDArray[Any]:
     """x itself if uint8, else as float32; `DataError` for other types, NaN and what float32 cannot hold."""
-    if x.dtype == np.uint8:
+    if x.dtype == EIGHT_BIT.dtype:
         return x
     if not np.issubdtype(x.dtype, np.floating):
         raise DataError(f"expected inputs of type uint8 or float, got {x.dtype}; convert them first")
@@ -181,18 +186,18 @@ def _order(view: NDArray[Any]) -> tuple[tuple[int, ...], ...]:
     return view.shape, tuple(step for step, n in zip(view.strides, view.shape, strict=True) if n > 1)
 
 
-def arrange(x: NDArray[Any], shape: Shape, layout: Layout) -> NDArray[Any]:
+def arrange(x: NDArray[Any], shape: Shape, layout: Layout, planar: bool | None) -> NDArray[Any]:
     """One input (H W, H W C, C H W or a vector; uint8 or float) as the model's shape wants it, C-contiguous.
 
-    Raises `DataError` where it does not fit, or where the model's free axes leave the layout open.
+    `planar`: whether its colours come first. Raises `DataError` where it does not fit, or where the model's free axes
+    leave the layout open.
     """
-    x = numeric(x)
     if layout == "auto" and x.ndim == 3 and len(shape) == 3 and shape[0] is None and shape[2] is None:
         raise DataError(f"the model's input {show(shape)} leaves its layout open; pass `layout=nchw` or `layout=nhwc`")
     x = np.ascontiguousarray(x)
     if layout != "auto" and None not in shape and _fits(x, shape):
         return x
-    found = {_order(view): view for view in _arrangements(x, layout) if _fits(view, shape)}
+    found = {_order(view): view for view in _arrangements(x, layout, bool(planar)) if _fits(view, shape)}
     if len(found) > 1:
         raise DataError(
             f"{show(x.shape)} fits the model's {show(shape)} in {len(found)} ways; "

@@ -15,12 +15,11 @@ from numpy.typing import NDArray
 
 from .. import __version__
 from ..audit.audits import Audit
-from ..audit.members import Member, Push
+from ..audit.members import Delta, Member
 from ..audit.replay import Replay
-from ..bounds.confidence import binomial_quantile
+from ..bounds.confidence import binomial_ppf
 from ..certificate import ABSTAIN
 from ..files.writing import write_atomically
-from ..smoothing import Enumeration
 from .summary import averaged, failures
 from .terminal import console, watched
 
@@ -35,7 +34,7 @@ def attack_text(attack: Member) -> str:
 def _text(value: Any) -> str:
     if isinstance(value, tuple):
         return f"({', '.join(f'{v:.9g}' for v in value)})"
-    return str(value) if isinstance(value, Push) else f"{value:.9g}"
+    return str(value) if isinstance(value, Delta) else f"{value:.9g}"
 
 
 def file_name(replay: Replay) -> str:
@@ -89,7 +88,7 @@ def outcome(audit: Audit, replays: Sequence[Replay]) -> Outcome:
     """Count; false certificates are bounded as in the report of the run."""
     m, (alpha, shared) = len(audit.entries), failures(audit.recipe)
     violated = {replay.index for replay in replays if replay.outcome == "violation"}
-    allowed = None if averaged(audit.recipe) else binomial_quantile(1 - alpha, m, alpha) if alpha else 0
+    allowed = None if averaged(audit.recipe) else binomial_ppf(1 - alpha, m, alpha) if alpha else 0
     return Outcome(m, Counter(r.outcome for r in replays), len(violated), allowed, 1 - shared - alpha)
 
 
@@ -131,7 +130,7 @@ def _plain(audit: Audit, result: Outcome, replays: Sequence[Replay]) -> dict[str
         "seed": audit.seed,
         "confidence": audit.confidence,
         "n": audit.n,
-        "alpha_each": 0.0 if isinstance(audit.smoothing, Enumeration) else audit.alpha,
+        "alpha_each": 0.0 if audit.algorithm.members() is not None else audit.alpha,
         "attacks": audit.attacks,
         "certificates": result.certificates,
         "counts": {name: result.counts[name] for name in ("confirmed", "undecided", "beyond", "violation")},
@@ -143,7 +142,7 @@ def _plain(audit: Audit, result: Outcome, replays: Sequence[Replay]) -> dict[str
 
 def _replay(replay: Replay) -> dict[str, Any]:
     values = {
-        name: {"norm": value.norm, "direction": value.label} if isinstance(value, Push) else value
+        name: {"norm": value.norm, "direction": value.label} if isinstance(value, Delta) else value
         for name, value in replay.attack.items()
     }
     return {

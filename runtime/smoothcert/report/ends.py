@@ -11,17 +11,17 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from ..certificate import ABSTAIN
+from ..certificate import ABSTAIN, floor_text
 from ..errors import DataError, RunError, require
 from ..evidence import Evidence
 from ..inputs.datasets import open_dataset
 from ..model.preprocess import raw_image
 from ..runs.folder import Entry, Recipe
+from ..runs.job import algorithm_of
 from ..smoothing import Attack, Range, Smoothing, smoothing_of
-from ..transforms.attacks import ATTACKS, attacked
+from ..smoothing.transform import attacked
 from .region import extent
-from .summary import attack_of, manner_of
-from .table import floor_text
+from .summary import attack_of
 
 _SIDE, _GAP, _INK = 320, 16, (60, 60, 60)
 
@@ -46,21 +46,19 @@ def ends(recipe: Recipe, entries: Sequence[Entry], index: int) -> Ends:
         raise RunError(f"`ends`: expected an input of this run, got {index}; {why}")
     smoothing, certificate = smoothing_of(recipe["smoothing"]), entry["certificate"]
     smoothing = smoothing.of_evidence(Evidence.from_json(entry["evidence"]))
-    sets = [
-        [(name, r) for name, r in shown if name in ATTACKS] for shown in _sets(recipe, smoothing, certificate)
-    ]  # fmt: skip
+    transforms = algorithm_of(recipe).transforms(smoothing)
+    drawn = [name for name, t in transforms.items() if t.kind != "norm" or t.is_planar()]
+    sets = [[(name, r) for name, r in shown if name in drawn] for shown in _sets(recipe, smoothing, certificate)]
     require(not sets or any(sets), "ends: expected a run with an attack that can be drawn, got noise alone")
     image = _image(recipe, index)
-    parts = {part.name: part for part in smoothing.parts}
-    order, manner = list(parts), manner_of(recipe)
 
     def at(shown: list[tuple[str, Range]], end: Literal["low", "high"]) -> tuple[str, NDArray[np.uint8]]:
         steps, words = [], []
-        for name, r in sorted(shown, key=lambda named: order.index(named[0]) if named[0] in parts else 0):
-            value = (-r.high if end == "low" else r.high) if name == "translation" else getattr(r, end)
+        for name, r in sorted(shown, key=lambda named: drawn.index(named[0])):
+            planar = transforms[name].is_planar()
+            value = (-r.high if end == "low" else r.high) if planar else getattr(r, end)
             words.append(f"{name} {_number(value, end)}")
-            there = (0.0, value) if name == "translation" else value
-            steps.append((name, there, parts[name].manner if name in parts else manner))
+            steps.append((transforms[name], (0.0, value) if planar else value))
         return ", ".join(words), attacked(image, steps)
 
     lows, highs = ([at(shown, end) for shown in sets if shown] for end in ("low", "high"))

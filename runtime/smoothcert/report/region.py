@@ -87,7 +87,7 @@ def _reach(smoothing: Smoothing, part: Part, sign: int, p_lower: float) -> float
         except ArgumentError:  # outside of what the part can do, or of what was calibrated
             return False
 
-    distance = part.scale if part.kind != "factor" or part.law == "lognormal" else 1.0
+    distance = part.scale if part.transforms.kind != "factor" or part.law == "lognormal" else 1.0
     while stands(distance) and distance < 1e6:
         distance *= 1.25
     while not stands(distance) and distance > 1e-6:

@@ -8,12 +8,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from ..bounds.confidence import binomial_quantile
+from ..bounds.confidence import binomial_ppf
 from ..certificate import ABSTAIN
 from ..runs.decisions import attack_models
 from ..runs.folder import Entry, Recipe
 from ..smoothing import Attack
-from ..transforms.attacks import Manner
 from .answers import Answers
 
 
@@ -60,14 +59,8 @@ class Summary:
 
 def attack_of(recipe: Recipe) -> Attack | None:
     """The set of attacks that the run asked about, if any."""
-    attack = recipe["algorithm"].get("attack") or recipe["smoothing"].get("attack")
+    attack = recipe["algorithm"].get("attack")
     return None if attack is None else Attack.of(attack)
-
-
-def manner_of(recipe: Recipe) -> Manner:
-    """Border and interpolation of attacks that no part of the smoothing describes: enumerated and sliced ones."""
-    asked = {**recipe["algorithm"], **recipe["smoothing"]}
-    return Manner(asked.get("border", "black"), asked.get("interpolation", "bilinear"))
 
 
 def failures(recipe: Recipe) -> tuple[float, float]:
@@ -106,7 +99,7 @@ def summarise(recipe: Recipe, entries: Sequence[Entry], radii: Sequence[float] =
     radii = radii or recipe["algorithm"].get("radii") or ([] if attack_of(recipe) else _grid(entries))
     alpha, shared = failures(recipe)
     counts = {r: sum(certified(entry, r) for entry in entries) for r in (0.0, *radii)}
-    false = binomial_quantile(1 - alpha, m, alpha) if m and alpha else 0
+    false = binomial_ppf(1 - alpha, m, alpha) if m and alpha else 0
     done = [entry for entry in entries if "certificate" in entry]
     return Summary(
         inputs=m,

@@ -2,23 +2,16 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from ..certificate import ABSTAIN
+from ..certificate import ABSTAIN, floor_text
 from ..errors import RunError
 from ..runs.folder import Entry, Recipe
 from ..smoothing import smoothing_of
 from .answers import Answers
 from .summary import Summary, attack_of, averaged
 from .terminal import counted
-
-
-def floor_text(radius: float, digits: int = 3) -> str:
-    """The radius in decimals, rounded down: never more than was certified."""
-    text = f"{math.floor(radius * 10**digits) / 10**digits:.{digits}f}"
-    return text if float(text) <= radius else f"{math.floor(radius * 10**digits - 1) / 10**digits:.{digits}f}"
 
 
 def interval_text(low: float, high: float) -> str:
@@ -34,7 +27,7 @@ def title(recipe: Recipe, summary: Summary) -> str:
     """`noise = 0.5, target mode, attack model integer, 100 inputs`."""
     smoothing = smoothing_of(recipe["smoothing"])
     words = [f"{part.name} = {part.scale:g}" for part in smoothing.parts]
-    words += [] if smoothing.guarantee in ("exact", "enumerated") else [f"{smoothing.guarantee} guarantee"]
+    words += [] if smoothing.guarantee in ("exact", "none") else [f"{smoothing.guarantee} guarantee"]
     words += [f"{recipe['algorithm']['mode']} mode", summary.attack_model, counted(summary.inputs, "input")]
     return ", ".join(words)
 
@@ -65,7 +58,7 @@ def _accuracies(recipe: Recipe, summary: Summary) -> Any:
 
     smoothing, attack = smoothing_of(recipe["smoothing"]), attack_of(recipe)
     rows = Table(title=title(recipe, summary), title_justify="left")
-    one = smoothing.main is not None and smoothing.main.kind != "norm" and len(summary.accuracy) > 1
+    one = smoothing.main is not None and not smoothing.main.is_norm and len(summary.accuracy) > 1
     heads = ["attack" if attack else "radius", *(["values"] if one else [])]
     what = "certified accuracy" if summary.labelled else "certified share (no labels)"
     if recipe["algorithm"]["mode"] == "predict":
@@ -76,7 +69,7 @@ def _accuracies(recipe: Recipe, summary: Summary) -> Any:
     for r, share in summary.accuracy.items():
         short = f"{r:g}"
         cells = [short if float(short) == r else repr(r)] if r or not attack else [str(attack)]
-        cells += [interval_text(*(smoothing.interval_of(r) or (0.0, 0.0)))] if one else []
+        cells += [interval_text(*(smoothing.interval(r, r) or (0.0, 0.0)))] if one else []
         shares = [_percent(share), *([_percent(summary.at_least[r])] if bounded else [])]
         rows.add_row(*cells[: len(heads)], *shares)
     return rows

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from ..algorithms import Algorithm, Slices
+from ..algorithms import Algorithm
 from ..errors import RunError
 from ..evidence import Evidence
 from ..smoothing import Smoothing, smoothing_of
@@ -55,7 +55,7 @@ class Decisions:
 
     def _misattributed(self, evidence: Evidence) -> str:
         """Why the smoothing's draws speak of no such attacker, or have no such slack; empty where they do."""
-        known = ("integer",) if isinstance(self.algorithm, Slices) else self.smoothing.attack_models
+        known = self.algorithm.attack_models(self.smoothing)
         if evidence.attack_model not in known:
             return f"expected attack_model {' or '.join(known)}, got {evidence.attack_model}"
         if evidence.slack and evidence.attack_model != "integer":

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from ..algorithms import Algorithm
-from ..smoothing import Attack, Enumeration
+from ..smoothing import Attack
 from .job import Job
 
 _LONGEST = 200  # bytes of a name; file systems take 255
@@ -28,14 +28,14 @@ def folder_name(job: Job, asked: Mapping[str, Any]) -> Path:
     words += [job.smoothing.guarantee] if job.smoothing.guarantee in ("path", "calibrated") else []
     words += [job.calibration_path.stem] if job.calibration_path else []
     words.append(job.algorithm.recipe["mode"])
-    words += [f"{name}{r}".replace(":", "to") for name, r in job.attack or ()]
+    words += [f"{name}{r}".replace(":", "to") for name, r in job.algorithm.attack or ()]
     words += [] if job.shard == "1/1" else [job.shard.replace("/", "of")]
     simple = {"skip": job.skip or "", "provider": job.classifier.provider, "nonce": job.nonce}
-    if isinstance(job.smoothing, Enumeration) and job.smoothing.border != "black":
-        simple["border"] = job.smoothing.border
     values = dict(_changed(job.algorithm)) | {k: str(v) for k, v in simple.items() if v not in ("", "cpu")}
     rest = dict(asked) | {k: v for k, v in values.items() if not re.fullmatch(r"[\w.,+-]{1,40}", v, re.ASCII)}
-    numbers = [part.scale for part in job.smoothing.parts] + [x for _, r in job.attack or () for x in (r.low, r.high)]
+    numbers = [part.scale for part in job.smoothing.parts] + [
+        x for _, r in job.algorithm.attack or () for x in (r.low, r.high)
+    ]
     if any(_number(x) != f"{x:g}" for x in numbers):  # labels have six digits
         rest["numbers"] = numbers
     name = "-".join([*words, *(f"{k}={v}" for k, v in values.items() if k not in rest)])

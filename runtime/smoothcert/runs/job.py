@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import platform
 import time
 from collections.abc import Iterator
@@ -17,16 +18,18 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .. import __version__
-from ..algorithms import ALGORITHMS, Algorithm, Enumerate, Predict, Slices, hopeless
+from ..algorithms import ALGORITHMS, Algorithm
 from ..certificate import Certificate
-from ..certification import in_levels, require_one_function, run
+from ..certification import certify_input, in_levels, require_one_function, sampler_of
 from ..errors import DataError, RunError, SmoothcertError, first_line, require
 from ..files.documents import built
-from ..inputs.datasets import Dataset, Example, fingerprint, loaded, selection
+from ..inputs.datasets import Dataset, Example, loaded, selection
+from ..inputs.input import Input
+from ..inputs.levels import levels_of
 from ..inputs.spatial import PLAIN
 from ..model.classifier import OrtClassifier
-from ..sampling import PROBE, Sampler
-from ..smoothing import Attack, Calibrated, Enumeration, Smoothing
+from ..sampling import PROBE
+from ..smoothing import Attack, Smoothing
 from .folder import Entry, Ledger, Recipe, RunFolder, run_key
 
 _REAL = "float-unclipped"  # the attack model of real arithmetic
@@ -104,18 +107,13 @@ class Job:
     @cached_property
     def attack_model(self) -> str:
         """Whose attacks certificates speak of, for the first input that can be read; each input's is in the ledger."""
-        return self.smoothing.attack_model(self._first().x)
+        return self.algorithm.attack_model(self.smoothing, levels_of(self._first().x))
 
     @property
     def _opencv(self) -> dict[str, str]:
         """OpenCV's version, where its pixels are part of what is certified."""
-        warps = isinstance(self.smoothing, Calibrated | Enumeration) or isinstance(self.algorithm, Slices)
+        warps = self.algorithm.acts_on_raw(self.smoothing)
         return {"opencv": cv2.__version__} if warps or self.classifier.preprocess.spatial != PLAIN else {}
-
-    @property
-    def attack(self) -> Attack | None:
-        """The set of attacks that is asked about, if any."""
-        return self.smoothing.attack if isinstance(self.smoothing, Enumeration) else self.algorithm.attack
 
     def preflight(self) -> Preflight:
         """Fit, classify and time the first input that can be read.
@@ -125,32 +123,30 @@ class Job:
         """
         self._require_labels()
         raw = self._first().x
-        for x in self._first_floats:
-            self.classifier.require_range(x)
-        if not isinstance(self.algorithm, Predict):
-            self.smoothing.of_input(fingerprint(raw))
-        sampler = Sampler.of(self.classifier, self.smoothing, raw, key=0, index=0)
-        slices, start = 1, time.perf_counter()
-        if isinstance(self.algorithm, Slices):
-            slices = len(self.algorithm.cut(self.algorithm.image(sampler.raw), sampler.smoothing))
-            reached = self.algorithm.claimable(sampler.smoothing, slices)
-            require(reached, f"{slices} slices: {hopeless(self.algorithm, sampler.smoothing)}")
+        for values in self._first_floats:
+            self.classifier.require_range(values)
+        x, smoothing = self.classifier.prepare(raw), self.smoothing
+        if self.algorithm.certifies:
+            smoothing = smoothing.of_input(x)
+        sampler = sampler_of(self.algorithm, self.classifier, smoothing, x, key=0, index=0)
+        start = time.perf_counter()
+        pieces = self.algorithm.pieces(x, smoothing)
         cutting = time.perf_counter() - start
-        require_one_function(self.classifier, sampler, self._first_fitted())
-        size = self.classifier.batch_size(sampler.x)
+        require_one_function(self.classifier, sampler, smoothing, self._first_prepared())
+        size = self.classifier.batch_size(math.prod(sampler.made.shape))
         round_ = size * self.classifier.threads
         sampler.counts(PROBE, 0, round_)  # kernels are chosen, engines built
         done, spent, start = 0, 0.0, time.perf_counter()
         while spent < 0.2:
             sampler.counts(PROBE, done, done + round_)
             done, spent = done + round_, time.perf_counter() - start
-        return Preflight(size, done / spent, _disguised(raw), slices, cutting)
+        return Preflight(size, done / spent, _disguised(raw), pieces, cutting)
 
-    def _first_fitted(self) -> Iterator[NDArray[Any]]:
+    def _first_prepared(self) -> Iterator[Input]:
         """The first few inputs that can be read and fit the model, as it takes them."""
         for example in islice(self._readable, _COMPARED):
             with suppress(DataError):
-                yield self.classifier.fit(example.x)
+                yield self.classifier.prepare(example.x)
 
     def _require_labels(self) -> None:
         classes = self.classifier.classes
@@ -186,8 +182,8 @@ class Job:
     @property
     def unrounded(self) -> bool:
         """Whether 8-bit images are attacked in real arithmetic, which no 8-bit file of an attacked image follows."""
-        eight_bits, claims = self._first().x.dtype == np.uint8, not isinstance(self.algorithm, Predict)
-        return eight_bits and claims and not isinstance(self.smoothing, Calibrated) and self.attack_model == _REAL
+        eight_bits, claims = self._first().x.dtype == np.uint8, self.algorithm.certifies
+        return eight_bits and claims and self.attack_model == _REAL
 
     @property
     def as_tokens(self) -> bool:
@@ -209,8 +205,9 @@ class Job:
         try:
             example = loaded(self.data, index)
             entry["input"] = example.sha256
-            certificate = self.certify(example, key)
-            entry["base"] = self.classifier.answer(self.classifier.fit(example.x))
+            x = self.classifier.prepare(example.x)
+            certificate = self.certify(x, key, index)
+            entry["base"] = self.classifier.answer(x)
             entry |= {"certificate": certificate.to_json(), "evidence": certificate.evidence.to_json()}
         except SmoothcertError as error:
             entry["error"] = str(error)
@@ -220,9 +217,9 @@ class Job:
         ledger.append(entry)
         return entry
 
-    def certify(self, example: Example, key: int) -> Certificate:
+    def certify(self, x: Input, key: int, index: int) -> Certificate:
         """The certificate of one input under the run key."""
-        return run(self.algorithm, self.classifier, self.smoothing, example.x, key=key, index=example.index)
+        return certify_input(self.algorithm, self.classifier, self.smoothing, x, key=key, index=index)
 
 
 def _disguised(x: NDArray[Any]) -> bool:
@@ -238,9 +235,8 @@ def algorithm_of(recipe: Recipe) -> Algorithm:
     mode: Any = ALGORITHMS.get(numbers.pop("mode"))
     if mode is None:
         raise RunError(f"recipe: expected a mode of {', '.join(ALGORITHMS)}, got {recipe['algorithm']['mode']!r}")
-    if mode is Enumerate:
-        return Enumerate()
     if "attack" in numbers:
-        numbers["attack"] = Attack.of(numbers["attack"])
+        order = numbers.pop("order", [*numbers["attack"]])  # a table's keys may have lost theirs
+        numbers["attack"] = Attack.of({name: numbers["attack"][name] for name in order})
     found: Algorithm = built(numbers, mode, "recipe: [algorithm]")
     return found

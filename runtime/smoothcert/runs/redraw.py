@@ -8,13 +8,13 @@ import cv2
 import numpy as np
 
 from ..algorithms import Algorithm
+from ..certification import sampler_of
 from ..errors import DataError, ModelError, ProviderError, SmoothcertError, require
 from ..evidence import Evidence
 from ..inputs.datasets import Dataset, loaded
 from ..model import providers
 from ..model.classifier import OrtClassifier
-from ..sampling import Sampler
-from ..smoothing import Calibrated, smoothing_of
+from ..smoothing import smoothing_of
 from .folder import Entry, Recipe, RunFolder, run_key
 from .job import algorithm_of
 from .opening import classifier_of, data_of
@@ -59,8 +59,9 @@ def _problem(recipe: Recipe, entry: Entry, algorithm: Algorithm, classifier: Ort
         written = Evidence.from_json(entry["evidence"])
         smoothing = smoothing_of(recipe["smoothing"]).of_evidence(written)
         example = loaded(data, index)
-        sampler = Sampler.of(classifier, smoothing, example.x, run_key(recipe), index)
-        drawn, base = algorithm.draw(sampler), classifier.answer(sampler.x)
+        x = classifier.prepare(example.x)
+        sampler = sampler_of(algorithm, classifier, smoothing, x, key=run_key(recipe), index=index)
+        drawn, base = algorithm.draw(sampler, smoothing), classifier.answer(x)
     except (ModelError, DataError) as error:
         return f"input {index}: its votes cannot be drawn again: {error}"
     if base != entry.get("base", base):
@@ -78,11 +79,12 @@ def _error_problem(recipe: Recipe, entry: Entry, algorithm: Algorithm, classifie
     try:
         example = loaded(data, entry["index"])
         smoothing = smoothing_of(recipe["smoothing"])
-        if isinstance(smoothing, Calibrated) and smoothing.calibration.per_input:
+        if smoothing.per_input:
             return ""  # the input may have no bounds, which stand in the calibration file alone
-        sampler = Sampler.of(classifier, smoothing, example.x, run_key(recipe), entry["index"])
-        algorithm.draw(sampler)
-        classifier.answer(sampler.x)
+        x = classifier.prepare(example.x)
+        sampler = sampler_of(algorithm, classifier, smoothing, x, key=run_key(recipe), index=entry["index"])
+        algorithm.draw(sampler, smoothing)
+        classifier.answer(x)
     except (SmoothcertError, MemoryError):
         return ""
     return f"input {entry['index']}: the error does not come again: {entry['error']}"

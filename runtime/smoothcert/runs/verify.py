@@ -9,17 +9,16 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from ..algorithms import Predict, Slices
+from ..algorithms import Algorithm
+from ..bounds.error_rule import ErrorBounds
 from ..calibration_file import read_calibration
-from ..errors import ArgumentError, CalibrationError, DataError, ModelError, ProviderError, RunError
+from ..errors import ArgumentError, CalibrationError, DataError, ModelError, ProviderError, RunError, SmoothcertError
 from ..evidence import Evidence
 from ..inputs.datasets import Dataset, loaded, open_dataset
-from ..inputs.spatial import Spatial
 from ..model.file import ModelFile, Source, open_model, read_source
-from ..model.preprocess import Preprocess, Shape, raw_image, seen
+from ..model.preprocess import Preprocess, Shape, prepared
 from ..model.providers import PROVIDERS
-from ..smoothing import Calibrated, Smoothing, smoothing_of
-from ..smoothing.calibration import ErrorBounds
+from ..smoothing import Smoothing, smoothing_of
 from .decisions import attack_models, problems, recipe_problems
 from .folder import RECIPE, Entry, Recipe, RunFolder, chosen
 from .job import algorithm_of
@@ -53,15 +52,13 @@ def verify(
     shape = _check_model(recipe, model or Path(recipe["model"]["path"]), wrong, unchecked)
     inputs = _check_data(recipe, data or Path(recipe["data"]["path"]), wrong, unchecked)
     errors = _check_calibration(recipe, smoothing, calibration, wrong, unchecked)
-    if isinstance(smoothing, Calibrated) and smoothing.calibration.spatial != preprocess.spatial:
+    if smoothing.spatial not in (None, preprocess.spatial):
         wrong.append("calibration: made for another preprocessing than the model's")
     wrong += recipe_problems(recipe, entries)
     for entry, found in problems(recipe, entries):
         if inputs is not None and not found:
-            found += _input_problems(entry, inputs, smoothing, preprocess.spatial)
-            if isinstance(algorithm, Slices) and "evidence" in entry and not found:
-                found += _slice_problems(entry, inputs, smoothing, algorithm, preprocess, shape)
-        bounded = errors and not isinstance(algorithm, Predict)
+            found += _input_problems(entry, inputs, smoothing, algorithm, preprocess, shape)
+        bounded = errors and algorithm.certifies
         if bounded and "evidence" in entry and not found and errors.get(entry.get("input", "")) != _errors(entry):
             found.append("the bounds on the error are not the calibration's for this input")
         wrong += [f"input {entry['index']}: {problem}" for problem in found]
@@ -169,7 +166,9 @@ def _check_data(recipe: Recipe, path: Path, wrong: list[str], unchecked: list[st
     return data
 
 
-def _input_problems(entry: Entry, data: Dataset, smoothing: Smoothing, spatial: Spatial) -> list[str]:
+def _input_problems(
+    entry: Entry, data: Dataset, smoothing: Smoothing, algorithm: Algorithm, preprocess: Preprocess, shape: Shape | None
+) -> list[str]:
     if (label := data.label(entry["index"])) != entry["label"]:
         return [f"label is {entry['label']} there, {label} in the data"]
     if "input" not in entry:
@@ -180,23 +179,15 @@ def _input_problems(entry: Entry, data: Dataset, smoothing: Smoothing, spatial: 
         return [str(error)]
     if example.sha256 != entry["input"]:
         return [f"expected an input with SHA-256 {entry['input']}, got {example.sha256}"]
-    evidence = entry.get("evidence", {})
     if "error" in entry:
         return []
-    x = seen(example.x, spatial)
-    drawn = {"slack": smoothing.slack(x), "attack_model": smoothing.attack_model(x)}
-    if any(evidence.get(name) != value for name, value in drawn.items()):
-        return [f"expected evidence with {drawn} for this input, got others"]
-    return []
-
-
-def _slice_problems(
-    entry: Entry, data: Dataset, smoothing: Smoothing, algorithm: Slices, preprocess: Preprocess, shape: Shape | None
-) -> list[str]:
-    raw = raw_image(loaded(data, entry["index"]).x, shape, preprocess.layout, preprocess.spatial)
-    cuts = [(s.low, s.high) for s in Evidence.from_json(entry["evidence"]).slices]
+    evidence = Evidence.from_json(entry["evidence"])
     try:
-        covered = algorithm.covers(algorithm.image(raw), smoothing, cuts)
-    except (DataError, ValueError) as error:
+        x = prepared(example.x, shape, preprocess)
+        made = algorithm.perturbation(smoothing).samples(x)
+    except (SmoothcertError, ArgumentError) as error:
         return [str(error)]
-    return [] if covered else ["the slices are not those of this image: it moves farther in one than sigma / 2"]
+    drawn = {"slack": made.slack, "attack_model": made.attack_model}
+    if (evidence.slack, evidence.attack_model) != (made.slack, made.attack_model):
+        return [f"expected evidence with {drawn} for this input, got others"]
+    return algorithm.problems(x, evidence, smoothing)

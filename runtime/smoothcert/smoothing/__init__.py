@@ -1,25 +1,31 @@
-"""The defender's random transformations: parts beside their kin, `compose` finds the theorem for a list of parts."""
+"""The defender's random transformations: parts beside their kin, and the smoothings that `compose` makes of them."""
 
 from ..bounds.error_rule import ERROR_RULES
-from .attack import Attack, Range
-from .base import Guarantee, Smoothing
+from .attack import Attack
 from .blur import Blur
 from .calibrated import Calibrated
 from .calibration import STRATEGIES, Calibration
 from .color import Brightness, Contrast, Gamma
-from .compose import PARTS, compose, described, parse_part, smoothing_of
+from .compose import compose, parse_part, smoothing_of
 from .composition import GUARANTEES, Composition
-from .enumeration import Enumeration
 from .geometry import Rotation, Scaling, Translation
 from .grid import Grid
 from .noise import Noise
 from .part import Part
+from .ranges import Range
+from .smoothing import AnyAttack, Guarantee, Smoothing
+from .table import PARTS, described, register
+from .transform import TRANSFORMS, Transform
+from .unsmoothed import UNSMOOTHED
 
 __all__ = [
     "ERROR_RULES",
     "GUARANTEES",
     "PARTS",
     "STRATEGIES",
+    "TRANSFORMS",
+    "UNSMOOTHED",
+    "AnyAttack",
     "Attack",
     "Blur",
     "Brightness",
@@ -27,7 +33,6 @@ __all__ = [
     "Calibration",
     "Composition",
     "Contrast",
-    "Enumeration",
     "Gamma",
     "Grid",
     "Guarantee",
@@ -37,9 +42,11 @@ __all__ = [
     "Rotation",
     "Scaling",
     "Smoothing",
+    "Transform",
     "Translation",
     "compose",
     "described",
     "parse_part",
+    "register",
     "smoothing_of",
 ]

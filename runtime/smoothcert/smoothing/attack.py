@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import math
+import itertools
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -10,34 +10,9 @@ from typing import Any
 import numpy as np
 
 from ..errors import ArgumentError, require
-from .grid import Grid, is_planar
-
-
-@dataclass(frozen=True)
-class Range:
-    """The values low..high of one parameter: all of them, or a grid with `points`; which these are, `Grid` says.
-
-    For norms (noise, translation) low is 0 and the range is a ball.
-    """
-
-    low: float
-    high: float
-    points: int | None = None
-
-    def __post_init__(self) -> None:
-        require(
-            -math.inf < self.low <= self.high < math.inf,
-            f"attack: expected LOW:HIGH with finite LOW <= HIGH, got {self.low:g}:{self.high:g}",
-        )
-        require(
-            self.points is None or 2 <= self.points <= 100_000,
-            f"attack: expected a grid of 2 to 100,000 points, got {self.points}",
-        )
-
-    def __str__(self) -> str:
-        if self.low == self.high:
-            return _text(self.low)
-        return f"{_text(self.low)}:{_text(self.high)}" + ("" if self.points is None else f":{self.points}")
+from .grid import Grid
+from .ranges import Range
+from .transform import TRANSFORMS, transform_type
 
 
 @dataclass(frozen=True)
@@ -86,6 +61,11 @@ class Attack:
         return any(r.points is not None for _, r in self)
 
     @property
+    def points(self) -> tuple[tuple[Any, ...], ...]:
+        """Every combination of the points of the ranges' grids, the last parameter's first."""
+        return tuple(itertools.product(*(transform_type(name).grid(r).points for name, r in self)))
+
+    @property
     def recipe(self) -> dict[str, Any]:
         """Plain values by parameter."""
         return {
@@ -100,13 +80,8 @@ class Attack:
 
 def _mesh(name: str, r: Range) -> str:
     """How far apart the points of a grid are; of a lattice, that it is one."""
-    lattice = " down and right, within the disc" if is_planar(name) else ""
-    return f"{name} every {Grid(name, r).spacing:.3g}{lattice}"
-
-
-def _text(value: float) -> str:
-    """Six digits where they are the whole value: what was certified is never rounded up."""
-    return f"{value:g}" if float(f"{value:g}") == value else repr(value)
+    grid = TRANSFORMS[name].grid(r) if name in TRANSFORMS else Grid(name, r)
+    return f"{name} every {grid.spacing:.3g}{' down and right, within the disc' * grid.is_planar}"
 
 
 def _range(name: str, value: Any) -> Range:

@@ -6,12 +6,31 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
+from numpy.typing import NDArray
+
 from ..bounds.laws import Exponential, FoldedNormal, Rayleigh, Uniform
 from ..errors import require
-from ..transforms.blur import HEAT_BORDERS
-from .part import Kind, Part
+from ..transforms import heat
+from .color import CONTRASTS
+from .part import Pair, Part
+from .transform import Image, Kind, Transform
 
+BLURS = tuple(f"blur border={border}" for border in heat.HEAT_BORDERS)  # forms
 _EDGES = 1.13  # border reflect101 can lengthen an l2 vector by 1.061 an axis; the others cannot: docs/theory.md
+
+
+@dataclass(frozen=True)
+class GaussianBlur(Transform):
+    """Gaussian blur by OpenCV's sampled and cut kernel; the value is its variance in square pixels."""
+
+    name: ClassVar[str] = "blur"
+    unit: ClassVar[str] = "kernel variance, pixels^2"
+    kind: ClassVar[Kind] = "variance"
+    identity: ClassVar[Any] = 0.0
+    help: ClassVar[str] = "Gaussian blur: scale of the kernel's variance, in square pixels"
+
+    def apply(self, image: Image, value: Any) -> Image:
+        return heat.gaussian_blur(image, value)
 
 
 @dataclass(frozen=True)
@@ -24,24 +43,37 @@ class Blur(Part):
     it is in docs/theory.md. `border`: reflect101 (OpenCV's default), reflect, or wrap, which cyclic translations need.
     """
 
-    name: ClassVar[str] = "blur"
-    unit: ClassVar[str] = "kernel variance, pixels^2"
-    kind: ClassVar[Kind] = "variance"
+    transforms: ClassVar[type[Transform]] = GaussianBlur
     laws: ClassVar[Mapping[str, type[Any]]] = {
         "exponential": Exponential, "uniform": Uniform, "folded-normal": FoldedNormal, "rayleigh": Rayleigh,
     }  # fmt: skip
     moves: ClassVar[bool] = True
+    encodes: ClassVar[bool] = True
     composes: ClassVar[bool] = True
+    pairs: ClassVar[tuple[Pair, ...]] = (
+        *((form, "noise", "carries") for form in BLURS),
+        *((form, other, "commute") for form in BLURS for other in ("brightness", *CONTRASTS)),
+    )
     scale: float
     law: str = "exponential"
     border: str = "reflect101"
 
     def __post_init__(self) -> None:
-        super().__post_init__()
-        require(
-            self.border in HEAT_BORDERS, f"blur: expected a border of {', '.join(HEAT_BORDERS)}, got {self.border!r}"
-        )
+        Part.__post_init__(self)
+        borders = ", ".join(heat.HEAT_BORDERS)
+        require(self.border in heat.HEAT_BORDERS, f"blur: expected a border of {borders}, got {self.border!r}")
 
     @property
     def stretch(self) -> float | None:
         return _EDGES if self.border == "reflect101" else 1.0
+
+    def encode(self, pixels: NDArray[Any]) -> Any:
+        """The spectrum."""
+        return heat.spectrum(pixels, self.border)
+
+    def fill(self, encoded: Any, values: NDArray[Any], out: NDArray[Any], unit: float) -> None:
+        heat.blur(encoded, values, self.border, out)
+
+    def act(self, out: NDArray[Any], values: NDArray[Any], unit: float) -> None:
+        for i in range(len(out)):
+            self.fill(self.encode(out[i]), values[i : i + 1], out[i : i + 1], unit)

@@ -8,25 +8,26 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, field, replace
-from typing import Any, cast
+from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
 
-from ..bounds.error_rule import DOWN, ERROR_RULES, ErrorRule, least_sigma, most, needed
+from ..bounds.error_rule import DOWN, ERROR_RULES, ErrorBounds, ErrorRule, least_sigma, most, needed
 from ..bounds.laws import Normal
 from ..draws import Stream
-from ..errors import CalibrationError, DataError, require
+from ..errors import DataError, require
 from ..evidence import Evidence
-from ..inputs.spatial import Raw
-from ..transforms.attacks import ATTACKS, Manner, attacked
-from . import pipeline
-from .attack import Attack, Range
-from .base import AnyAttack, Guarantee, Smoothing
-from .calibration import Calibration, ErrorBounds
-from .geometry import WHOLE, Translation
+from ..inputs.input import Input
+from ..inputs.spatial import Raw, Spatial
+from .attack import Attack
+from .calibration import Calibration
 from .noise import Noise
 from .part import Part
+from .perturbation import eight_bit
+from .ranges import Range
+from .smoothing import AnyAttack, Guarantee, Smoothing
+from .transform import Transform, attacked
 
 
 @dataclass(frozen=True)
@@ -49,20 +50,22 @@ class Calibrated(Smoothing):
 
     def __post_init__(self) -> None:
         names = [part.name for part in self.parts]
-        title = (
-            "calibrated: expected brightness, contrast, gamma, rotation, scaling or translation, each once, then noise"
-        )
+        title = "calibrated: expected parts of a normal or lognormal law, each once, then noise"
         once = len(names) > 1 and isinstance(self.parts[-1], Noise) and len(set(names)) == len(names)
         require(once, f"{title}; got {names}")
         for part in self.moved:
-            whole = isinstance(part, Translation) and part.interpolation == WHOLE
-            usable = isinstance(part.line, Normal) and part.name in ATTACKS and not whole
-            require(usable, f"{title}; got {part.label}" + whole * ": give it interpolation=bilinear")
+            normal = isinstance(part.line, Normal) and not isinstance(part, Noise)
+            require(normal, f"{title}; got {part.label}")
+            part.require_measurable(Range(part.value(0.0), part.value(0.0)))
         require(self.error_rule in ERROR_RULES, f"error rule: expected tight or paper, got {self.error_rule!r}")
 
+    guarantee: ClassVar[Guarantee] = "calibrated"
+    acts_on_raw: ClassVar[bool] = True
+    attack_models: ClassVar[tuple[str, ...]] = ("integer",)
+
     @property
-    def guarantee(self) -> Guarantee:
-        return "calibrated"
+    def perturbation(self) -> OnRaw:
+        return OnRaw(self.moved, self.parts[-1], self.calibration)
 
     @property
     def moved(self) -> tuple[Part, ...]:
@@ -80,7 +83,16 @@ class Calibrated(Smoothing):
         calibration = self.calibration.recipe | {"error_rule": self.error_rule}
         if self.calibration.per_input:
             del calibration["bounds"]
-        return super().recipe | {"calibration": calibration}
+        parts = [part.description for part in self.parts]
+        return {"guarantee": self.guarantee, "parts": parts} | {"calibration": calibration}
+
+    @property
+    def per_input(self) -> bool:
+        return self.calibration.per_input
+
+    @property
+    def spatial(self) -> Spatial:
+        return self.calibration.spatial
 
     @property
     def rho(self) -> float:
@@ -90,16 +102,16 @@ class Calibrated(Smoothing):
     def errors(self) -> ErrorBounds:
         return self.calibration.bounds if self.calibration.per_input else ()
 
-    def of_input(self, fingerprint: str) -> Smoothing:
+    def of_input(self, x: Input) -> Smoothing:
         """The smoothing with the input's own bounds, where each has its own; `DataError` for an input without."""
         if not self.calibration.per_input or self.calibration.bounds:
             return self
-        if fingerprint not in self.calibration.inputs:
+        if x.sha256 not in self.calibration.inputs:
             raise DataError(
                 "calibration: expected an input that was calibrated, for the strategy is "
                 f"{self.calibration.strategy}, got another; calibrate these data, or use a dataset strategy"
             )
-        return self._with(self.calibration.inputs[fingerprint])
+        return self._with(self.calibration.inputs[x.sha256])
 
     def of_evidence(self, evidence: Evidence) -> Smoothing:
         return self._with(evidence.errors) if self.calibration.per_input else self
@@ -164,7 +176,7 @@ class Calibrated(Smoothing):
         """
         return least_sigma(moved, self.calibration.bounds, p_lower, self.error_rule)
 
-    def reach(self, p_lower: float, p_upper: float | None = None) -> tuple[float, float]:
+    def sides(self, p_lower: float, p_upper: float | None = None) -> tuple[float, float]:
         part, p_upper = self.main, 1 - p_lower if p_upper is None else p_upper
         if part is None or p_lower <= p_upper:
             return 0.0, 0.0
@@ -194,65 +206,56 @@ class Calibrated(Smoothing):
         ends = {name: [by[name].coordinate(value) / by[name].scale for value in (r.low, r.high)] for name, r in attack}
         return math.hypot(*(max(map(abs, both)) for both in ends.values()))
 
-    @property
-    def attack_models(self) -> tuple[str, ...]:
-        return ("integer",)
 
-    def attack_model(self, x: NDArray[Any]) -> str:
-        """Always `integer`: what an attacker's 8-bit pipeline rounds and cuts off is in the error."""
-        return "integer"
+@dataclass(frozen=True)
+class OnRaw:
+    """Parts on the raw 8-bit image, as attackers compute them; then the way to the model's pixels, then noise."""
 
-    def slack(self, x: NDArray[Any]) -> float:
-        return sum(part.drawn_slack(x) for part in self.parts)
+    moved: tuple[Part, ...]
+    noise: Part
+    calibration: Calibration
 
-    def dtype(self, x: NDArray[Any]) -> np.dtype[Any]:
-        """int16 levels; `DataError` for what is no 8-bit image."""
-        if x.dtype != np.uint8 or x.ndim != 4:
-            raise DataError(
-                f"calibrated: expected 8-bit images, got {x.dtype} values of shape {x.shape}; convert the data"
-            )
-        self.parts[-1].require_data(x)
-        return np.dtype(np.int16)
+    def samples(self, x: Input) -> RawSamples:
+        """int16 levels. `CalibrationError` where the image goes another way to the model than the calibration's."""
+        pixels = eight_bit(x, "calibrated").pixels
+        self.noise.require_data(x)
+        raw = x.raw or x.image()
+        self.calibration.require_way(raw)
+        slack = self.noise.total_variation(x)
+        return RawSamples(self.moved, self.noise, raw, x.values.shape, pixels.shape, x.unit, slack)
 
-    def encode(self, x: NDArray[Any], raw: Raw | None = None) -> pipeline.Encoded:
-        """The raw image; `CalibrationError` where it goes another way to the model than the calibration's did."""
-        raw = raw or pipeline.raw_of(x)
-        measured = self.calibration
-        if raw.spatial != measured.spatial:
-            raise CalibrationError(
-                f"calibration: made for the preprocessing {measured.spatial.recipe or 'none'}, "
-                f"got {raw.spatial.recipe or 'none'}; calibrate this pipeline"
-            )
-        if raw.image.shape[2] != measured.colours:
-            raise CalibrationError(
-                f"calibration: made for images of {measured.colours} colours, got {raw.image.shape[2]}"
-            )
-        height, width = raw.image.shape[:2]
-        inside = all(a <= n <= b for (a, b), n in zip(measured.sizes, (height, width), strict=False))
-        if not inside:
-            sizes = " x ".join(f"{a} to {b}" if a < b else f"{a}" for a, b in measured.sizes)
-            raise DataError(
-                f"calibration: made for raw images of {sizes} pixels, got {height} x {width}; calibrate those"
-            )
-        return pipeline.Encoded(x, None, 255.0, raw)
 
-    def perturb(self, encoded: pipeline.Encoded, stream: Stream, first: int, out: NDArray[Any]) -> None:
-        raw = cast(Raw, encoded.raw)
-        for values, target in zip(drawn(self.moved, stream, first, len(out)), out, strict=True):
-            raw.place(attacked(raw.image, steps(self.moved, values)), target)
-        self.parts[-1].apply(out, stream, first, encoded.unit)
+@dataclass(frozen=True, eq=False)
+class RawSamples:
+    """Samples of `OnRaw`."""
+
+    moved: tuple[Part, ...]
+    noise: Part
+    raw: Raw
+    shape: tuple[int, ...]
+    layout: tuple[int, ...]
+    unit: float
+    slack: float
+    dtype: ClassVar[np.dtype[Any]] = np.dtype(np.int16)
+    attack_model: ClassVar[str] = "integer"  # what an attacker's pipeline rounds and cuts off is in the error
+
+    def fill(self, stream: Stream, first: int, out: NDArray[Any]) -> None:
+        """Image by image, then the noise."""
+        pixels = out.reshape(len(out), *self.layout)
+        for values, target in zip(drawn(self.moved, stream, first, len(out)), pixels, strict=True):
+            self.raw.place(attacked(self.raw.image, steps(self.moved, values)), target)
+        self.noise.proceed(self.noise.address(stream, 0), first, pixels, self.unit)
 
 
 def drawn(parts: tuple[Part, ...], stream: Stream, first: int, batch: int) -> list[tuple[Any, ...]]:
     """The parts' own values for samples first..first + batch - 1: numbers, or (down, right)."""
     columns = (
-        part.draw(replace(stream, stage=stream.stage | place << 24), first, batch).tolist()
-        for place, part in enumerate(parts, start=1)
+        part.draw(part.address(stream, place), first, batch).tolist() for place, part in enumerate(parts, start=1)
     )
     values = ([tuple(v) if isinstance(v, list) else v for v in column] for column in columns)
     return list(zip(*values, strict=True))
 
 
-def steps(parts: tuple[Part, ...], values: tuple[Any, ...]) -> list[tuple[str, Any, Manner]]:
+def steps(parts: tuple[Part, ...], values: tuple[Any, ...]) -> list[tuple[Transform, Any]]:
     """Values of the parts as attacks in the parts' order."""
-    return [(part.name, value, part.manner) for part, value in zip(parts, values, strict=True)]
+    return [(part.transform, value) for part, value in zip(parts, values, strict=True)]

@@ -5,19 +5,17 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import cv2
 
-from ..errors import CalibrationError, require
-from ..inputs.spatial import Spatial
-from .attack import Attack, Range
-from .grid import Grid, listed
+from ..bounds.error_rule import ErrorBounds
+from ..errors import CalibrationError, DataError, require
+from ..inputs.spatial import Raw, Spatial
+from .attack import Attack
+from .part import Part
+from .ranges import Range
 
-if TYPE_CHECKING:
-    from .part import Part
-
-ErrorBounds = tuple[tuple[float, float], ...]  # (E, e): an error above E has probability e at most
 STRATEGIES: Mapping[str, str] = {
     "dataset-sampling": "on average over inputs and attacks: inputs drawn like the calibration's, attacks drawn evenly "
     "from {attack}",
@@ -120,16 +118,33 @@ class Calibration:
             name, still = part.name, Range(part.value(0.0), part.value(0.0))
             r, limit = asked.get(name, still), limits.get(name, still)
             inside = r.high <= limit.high and (r.low >= limit.low or not part.signed)
-            values = listed(name, r)
+            values = part.transforms.listed(r)
             got = str(r) if name in asked else f"none, which leaves it at {r}; name {name} in the attack, too"
             require(inside, f"attack: expected {name} within {limit}, which was calibrated, got {got}; calibrate more")
             if limit.points:
-                held = r == limit or (values is not None and not Grid(name, limit).lacks(values))
+                held = r == limit or (values is not None and not part.transforms.grid(limit).lacks(values))
                 want = f"{name} at points of the grid {limit}, which alone were calibrated"
             else:
                 held = values is None or self.strategy != "dataset-sampling" or name not in limits
                 want = f"an interval of {name}, for attacks were drawn evenly from {limit} and single values never are"
             require(held, f"attack: expected {want}, got {got}")
+
+    def require_way(self, raw: Raw) -> None:
+        """`CalibrationError` where the raw image goes another way to the model, `DataError` for another size."""
+        if raw.spatial != self.spatial:
+            raise CalibrationError(
+                f"calibration: made for the preprocessing {self.spatial.recipe or 'none'}, "
+                f"got {raw.spatial.recipe or 'none'}; calibrate this pipeline"
+            )
+        if raw.image.shape[2] != self.colours:
+            raise CalibrationError(f"calibration: made for images of {self.colours} colours, got {raw.image.shape[2]}")
+        height, width = raw.image.shape[:2]
+        inside = all(a <= n <= b for (a, b), n in zip(self.sizes, (height, width), strict=False))
+        if not inside:
+            sizes = " x ".join(f"{a} to {b}" if a < b else f"{a}" for a, b in self.sizes)
+            raise DataError(
+                f"calibration: made for raw images of {sizes} pixels, got {height} x {width}; calibrate those"
+            )
 
     def require_opencv(self) -> None:
         """`CalibrationError` where another OpenCV measured."""

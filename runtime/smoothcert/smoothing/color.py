@@ -6,18 +6,42 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar, Literal
 
-import numpy as np
 from numpy.typing import NDArray
 
 from ..bounds.laws import LogNormal, LogRayleigh, Normal
-from ..draws import Stream
 from ..errors import DataError, require
-from ..transforms import color
-from ..transforms.attacks import Manner
-from .part import Kind, Part
+from ..inputs.input import Input
+from ..inputs.levels import EIGHT_BIT
+from ..transforms import pixels
+from .part import Pair, Part
+from .ranges import Range
+from .transform import Image, Kind, Transform
 
 _PLAUSIBLE = 16.0  # intensities after an attack; full intensity is 1
 MIDDLE = {"0": 0.0, "mid": 0.5}  # what a contrast keeps in place, in [0,1] intensities
+CONTRASTS = tuple(f"contrast about={about}" for about in MIDDLE)  # forms
+
+
+@dataclass(frozen=True)
+class Brighten(Transform):
+    """x + b, b in [0,1] intensities."""
+
+    name: ClassVar[str] = "brightness"
+    unit: ClassVar[str] = "[0,1] intensities for 8-bit inputs, else the input's units"
+    kind: ClassVar[Kind] = "additive"
+    identity: ClassVar[Any] = 0.0
+    help: ClassVar[str] = "an offset to every value: standard deviation in [0,1] intensities (float data: their units)"
+
+    def apply(self, image: Image, value: Any) -> Image:
+        return pixels.brightness(image, value)
+
+    def members(self, r: Range) -> tuple[Any, ...]:
+        """Every whole level of an interval."""
+        if r.points is not None:
+            return Transform.members(self, r)
+        require(r.low >= -1 and r.high <= 1, f"attack: expected brightness between -1 and 1 to enumerate, got {r}")
+        unit = EIGHT_BIT.unit
+        return tuple(level / unit for level in range(round(unit * r.low), round(unit * r.high) + 1))
 
 
 @dataclass(frozen=True)
@@ -27,11 +51,10 @@ class Brightness(Part):
     Source: Fischer, Baader, Vechev 2020 (Statistical verification of general perturbations), theorem 3.2.
     """
 
-    name: ClassVar[str] = "brightness"
-    unit: ClassVar[str] = "[0,1] intensities for 8-bit inputs, else the input's units"
-    kind: ClassVar[Kind] = "additive"
+    transforms: ClassVar[type[Transform]] = Brighten
     laws: ClassVar[Mapping[str, type[Any]]] = {"normal": Normal}
     composes: ClassVar[bool] = True
+    pairs: ClassVar[tuple[Pair, ...]] = (("brightness", "noise", "carries"),)
     scale: float
     law: str = "normal"
 
@@ -39,8 +62,23 @@ class Brightness(Part):
     def stretch(self) -> float | None:
         return 1.0
 
-    def apply(self, out: NDArray[Any], stream: Stream, first: int, unit: float) -> None:
-        color.add_brightness(out, self.draw(stream, first, len(out)), unit)
+    def act(self, out: NDArray[Any], values: NDArray[Any], unit: float) -> None:
+        pixels.add_brightness(out, values, unit)
+
+
+@dataclass(frozen=True)
+class ScaleContrast(Transform):
+    """about + c (x - about): `about` is black, 0, or mid-grey, mid."""
+
+    name: ClassVar[str] = "contrast"
+    unit: ClassVar[str] = "factor"
+    kind: ClassVar[Kind] = "factor"
+    identity: ClassVar[Any] = 1.0
+    help: ClassVar[str] = "a factor on distances from black or mid-grey: standard deviation of its logarithm"
+    about: Literal["0", "mid"] = "0"
+
+    def apply(self, image: Image, value: Any) -> Image:
+        return pixels.contrast(image, value, MIDDLE[self.about])
 
 
 @dataclass(frozen=True)
@@ -51,29 +89,41 @@ class Contrast(Part):
     makes the affine group, whose bound is an integral: theory.md section 3.
     """
 
-    name: ClassVar[str] = "contrast"
-    unit: ClassVar[str] = "factor"
-    kind: ClassVar[Kind] = "factor"
+    transforms: ClassVar[type[Transform]] = ScaleContrast
     laws: ClassVar[Mapping[str, type[Any]]] = {"lognormal": LogNormal}
     composes: ClassVar[bool] = True
+    pairs: ClassVar[tuple[Pair, ...]] = (
+        *((form, "noise", "scales") for form in CONTRASTS),
+        *((form, "brightness", "scale first") for form in CONTRASTS),
+    )
     scale: float
     law: str = "lognormal"
     about: Literal["0", "mid"] = "0"
 
     def __post_init__(self) -> None:
-        super().__post_init__()
+        Part.__post_init__(self)
         require(self.about in MIDDLE, f"contrast: expected about=0 or about=mid, got {self.about!r}")
 
-    @property
-    def manner(self) -> Manner:
-        return Manner(about=MIDDLE[self.about])
-
-    def require_data(self, x: NDArray[Any]) -> None:
+    def require_data(self, x: Input) -> None:
         if self.about == "mid":
             _require_intensities("contrast about=mid", x)
 
-    def apply(self, out: NDArray[Any], stream: Stream, first: int, unit: float) -> None:
-        color.scale_contrast(out, self.draw(stream, first, len(out)), MIDDLE[self.about], unit)
+    def act(self, out: NDArray[Any], values: NDArray[Any], unit: float) -> None:
+        pixels.scale_contrast(out, values, MIDDLE[self.about], unit)
+
+
+@dataclass(frozen=True)
+class RaiseGamma(Transform):
+    """x^g on [0,1] intensities."""
+
+    name: ClassVar[str] = "gamma"
+    unit: ClassVar[str] = "exponent"
+    kind: ClassVar[Kind] = "factor"
+    identity: ClassVar[Any] = 1.0
+    help: ClassVar[str] = "an exponent of every [0,1] intensity: standard deviation of its logarithm"
+
+    def apply(self, image: Image, value: Any) -> Image:
+        return pixels.gamma(image, value)
 
 
 @dataclass(frozen=True)
@@ -84,25 +134,30 @@ class Gamma(Part):
     scale. Source: Muravev, Petiushko 2021 (multiplicative parameters); theory.md section 3.
     """
 
-    name: ClassVar[str] = "gamma"
-    unit: ClassVar[str] = "exponent"
-    kind: ClassVar[Kind] = "factor"
+    transforms: ClassVar[type[Transform]] = RaiseGamma
     laws: ClassVar[Mapping[str, type[Any]]] = {"lognormal": LogNormal, "rayleigh": LogRayleigh}
     composes: ClassVar[bool] = True
+    pairs: ClassVar[tuple[Pair, ...]] = (
+        ("gamma", "noise", "carries"),
+        ("gamma", "contrast about=0", "scale first"),
+    )
     scale: float
     law: str = "lognormal"
 
-    def require_data(self, x: NDArray[Any]) -> None:
+    def require_data(self, x: Input) -> None:
         _require_intensities("gamma", x, least=0.0)
 
-    def apply(self, out: NDArray[Any], stream: Stream, first: int, unit: float) -> None:
-        color.raise_gamma(out, self.draw(stream, first, len(out)), unit)
+    def act(self, out: NDArray[Any], values: NDArray[Any], unit: float) -> None:
+        pixels.raise_gamma(out, values, unit)
 
 
-def _require_intensities(name: str, x: NDArray[Any], least: float = -_PLAUSIBLE) -> None:
+def _require_intensities(name: str, x: Input, least: float = -_PLAUSIBLE) -> None:
     """`DataError` for float data that cannot be [0,1] intensities, attacked ones included: they have another middle."""
-    if x.dtype != np.uint8 and (x.min(initial=0) < least or x.max(initial=0) > _PLAUSIBLE):
+    if x.levels is not None:
+        return
+    low, high = float(x.values.min(initial=0)), float(x.values.max(initial=0))
+    if low < least or high > _PLAUSIBLE:
         raise DataError(
-            f"{name}: expected [0,1] intensities, perhaps attacked, or 8-bit images, got {x.min():g} to {x.max():g}; "
+            f"{name}: expected [0,1] intensities, perhaps attacked, or 8-bit images, got {low:g} to {high:g}; "
             "convert the data"
         )

@@ -1,29 +1,19 @@
-"""The table of parts, the composition of several, and both from text."""
+"""The composition of parts, and smoothings from text."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import fields
 from typing import Any
 
 from ..bounds.error_rule import ErrorRule
 from ..errors import ArgumentError, require
-from .attack import Attack
-from .base import Guarantee, Smoothing
-from .blur import Blur
 from .calibrated import Calibrated
 from .calibration import Calibration
-from .color import Brightness, Contrast, Gamma
 from .composition import Composition
-from .enumeration import Enumeration
-from .geometry import Rotation, Scaling, Translation
-from .noise import Noise
-from .pairs import find_theorem
 from .part import Part
-
-PARTS: dict[str, type[Any]] = {
-    part.name: part for part in (Noise, Brightness, Contrast, Gamma, Blur, Translation, Rotation, Scaling)
-}  # every part by the name it has on the command line
+from .smoothing import Guarantee, Smoothing
+from .table import PARTS, described, part_of
+from .unsmoothed import UNSMOOTHED
 
 
 def compose(
@@ -51,9 +41,6 @@ def compose(
         calibration.require_parts(parts[:-1])
         calibration.require_opencv()
         return Calibrated(parts, error_rule, calibration=calibration)
-    find_theorem(parts)
-    if len(parts) == 1 and guarantee == "exact":
-        return parts[0]
     return Composition(parts, guarantee)
 
 
@@ -70,14 +57,14 @@ def parse_part(text: str) -> Part:
         raise ArgumentError(f"--smooth {name}: expected {name}=SCALE with a number, got {text!r}") from None
     given = {key: option for key, _, option in options}
     require(len(given) == len(options), f"--smooth {name}: expected each option once, got {text!r}")
-    return _part(name, value, given, f"--smooth {name}")
+    return part_of(name, value, given, f"--smooth {name}")
 
 
 def smoothing_of(recipe: Mapping[str, Any]) -> Smoothing:
-    """The smoothing that a recipe describes; `ValueError` for one that this version does not know."""
+    """The smoothing that a recipe describes, `UNSMOOTHED` for an empty one; `ArgumentError` for what is none."""
     try:
-        if recipe["guarantee"] == "enumerated":
-            return Enumeration(Attack.of({name: recipe["attack"][name] for name in recipe["order"]}), recipe["border"])
+        if not recipe:
+            return UNSMOOTHED
         parts = [described(part) for part in recipe["parts"]]
         if recipe["guarantee"] == "calibrated":
             rule = recipe["calibration"]["error_rule"]
@@ -88,20 +75,3 @@ def smoothing_of(recipe: Mapping[str, Any]) -> Smoothing:
         raise ArgumentError(
             f"recipe: expected a smoothing of guarantee and parts, got {dict(recipe)}; use the version that wrote it"
         ) from None
-
-
-def described(description: Mapping[str, Any]) -> Part:
-    """The part of that description; `ValueError` for one that this version does not know."""
-    options = {k: v for k, v in description.items() if k not in ("part", "scale", "unit")}
-    name = description["part"]
-    require(name in PARTS, f"recipe: expected a part of {', '.join(PARTS)}, got {name!r}")
-    return _part(name, description["scale"], options, f"recipe: {name}")
-
-
-def _part(name: str, scale: float, options: Mapping[str, str], where: str) -> Part:
-    known = [field.name for field in fields(PARTS[name])][1:]
-    given = {k: v for k, v in options.items() if not (name == "noise" and (k, v) == ("law", "normal"))}
-    strange = sorted(given.keys() - set(known))
-    require(not strange, f"{where}: expected options of {', '.join(known) or 'none'}, got {', '.join(strange)}")
-    part: Part = PARTS[name](scale, **given)
-    return part

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import math
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
@@ -12,18 +13,95 @@ from numpy.typing import NDArray
 from ..bounds.laws import LogNormal, Normal
 from ..draws import MAX_STD, Stream, float_normal, integer_normal
 from ..errors import require
-from ..transforms.attacks import Manner
+from ..inputs.input import Input
+from ..transforms import warps
 from ..transforms.checks import INTERPOLATIONS, require_name
-from ..transforms.geometry import WARP_BORDERS
-from .attack import Range
+from ..transforms.enclosure import enclose
+from .color import CONTRASTS
 from .grid import Grid
-from .part import Kind, Part
+from .part import Pair, Part
+from .ranges import Range
+from .transform import Image, Kind, Transform
 
 WHOLE = "whole"
+CYCLIC = "translation border=wrap interpolation=whole"  # the form whose values add up exactly
+_FARTHEST = 8.3  # standard deviations that draws of 52 bits reach
 
 
-class _Warp(Part):
-    """A part that OpenCV's warps compute, with a border and an interpolation."""
+@dataclass(frozen=True)
+class Warp(Transform):
+    """A transformation of positions, by OpenCV's warps: `border` fills what it leaves open."""
+
+    border: str = "black"
+    interpolation: str = "bilinear"
+
+    def __post_init__(self) -> None:
+        require_name(f"{self.name} border", self.border, warps.WARP_BORDERS)
+        require_name(f"{self.name} interpolation", self.interpolation, [*INTERPOLATIONS])
+
+
+@dataclass(frozen=True)
+class Rotate(Warp):
+    """Turned counter-clockwise about its middle by so many degrees."""
+
+    name: ClassVar[str] = "rotation"
+    unit: ClassVar[str] = "degrees"
+    kind: ClassVar[Kind] = "additive"
+    identity: ClassVar[Any] = 0.0
+    help: ClassVar[str] = "rotation about the middle: standard deviation in degrees (calibrated)"
+    widest: ClassVar[float] = 30.0
+
+    def apply(self, image: Image, value: Any) -> Image:
+        return warps.rotate(image, value, self.border, self.interpolation)
+
+    def enclose(self, image: Image, low: float, high: float) -> Iterator[tuple[Image, Image]]:
+        return enclose("rotation", image, low, high, border=self.border, interpolation=self.interpolation)
+
+
+@dataclass(frozen=True)
+class Scale(Warp):
+    """Enlarged about its middle by a factor."""
+
+    name: ClassVar[str] = "scaling"
+    unit: ClassVar[str] = "factor"
+    kind: ClassVar[Kind] = "factor"
+    identity: ClassVar[Any] = 1.0
+    help: ClassVar[str] = "scaling about the middle: deviation of the factor's logarithm (calibrated)"
+    widest: ClassVar[float] = math.log(1.1)
+
+    def apply(self, image: Image, value: Any) -> Image:
+        return warps.scale(image, value, self.border, self.interpolation)
+
+    def enclose(self, image: Image, low: float, high: float) -> Iterator[tuple[Image, Image]]:
+        return enclose("scaling", image, low, high, border=self.border, interpolation=self.interpolation)
+
+
+@dataclass(frozen=True)
+class Translate(Warp):
+    """Moved by (down, right) pixels."""
+
+    name: ClassVar[str] = "translation"
+    unit: ClassVar[str] = "l2 norm, pixels"
+    kind: ClassVar[Kind] = "norm"
+    identity: ClassVar[Any] = (0.0, 0.0)
+    help: ClassVar[str] = (
+        "translation: standard deviation in pixels on each axis; whole pixels and cyclic, or any if calibrated"
+    )
+
+    def apply(self, image: Image, value: Any) -> Image:
+        return warps.translate(image, value[1], value[0], self.border, self.interpolation)
+
+    def members(self, r: Range) -> tuple[Any, ...]:
+        """Every shift by whole pixels of l2 norm up to the radius."""
+        fits = r.low in (0, r.high) and r.points is None
+        require(fits, f"attack: expected translation=RADIUS to enumerate, got {r}")
+        require(0 <= r.high <= 500, f"attack: expected a radius of 0 to 500 pixels, got {r.high:g}")
+        reach = range(-int(r.high), int(r.high) + 1)
+        return tuple((dy, dx) for dy in reach for dx in reach if math.hypot(dy, dx) <= r.high)
+
+
+class _Warped(Part):
+    """A part that acts on the raw 8-bit image alone, by OpenCV's warps, with a border and an interpolation."""
 
     moves: ClassVar[bool] = True
     border: str
@@ -31,16 +109,11 @@ class _Warp(Part):
 
     def __post_init__(self) -> None:
         Part.__post_init__(self)
-        require_name(f"{self.name} border", self.border, WARP_BORDERS)
-        require_name(f"{self.name} interpolation", self.interpolation, [*INTERPOLATIONS])
-
-    @property
-    def manner(self) -> Manner:
-        return Manner(self.border, self.interpolation)
+        _ = self.transform  # which refuses borders and interpolations that there are not
 
 
 @dataclass(frozen=True)
-class Rotation(_Warp):
+class Rotation(_Warped):
     """Rotation of the 8-bit image about its middle by N(0, scale^2) degrees, counter-clockwise.
 
     Two rotations of pixels are one rotation up to an interpolation error, so that a calibration is needed. `border`:
@@ -48,9 +121,7 @@ class Rotation(_Warp):
     2020, section 4; theory.md section 4.
     """
 
-    name: ClassVar[str] = "rotation"
-    unit: ClassVar[str] = "degrees"
-    kind: ClassVar[Kind] = "additive"
+    transforms: ClassVar[type[Transform]] = Rotate
     laws: ClassVar[Mapping[str, type[Any]]] = {"normal": Normal}
     scale: float
     law: str = "normal"
@@ -59,15 +130,13 @@ class Rotation(_Warp):
 
 
 @dataclass(frozen=True)
-class Scaling(_Warp):
+class Scaling(_Warped):
     """Scaling of the 8-bit image about its middle by a factor f, log f ~ N(0, scale^2); with a calibration.
 
     Borders and interpolations as for `Rotation`.
     """
 
-    name: ClassVar[str] = "scaling"
-    unit: ClassVar[str] = "factor"
-    kind: ClassVar[Kind] = "factor"
+    transforms: ClassVar[type[Transform]] = Scale
     laws: ClassVar[Mapping[str, type[Any]]] = {"lognormal": LogNormal}
     scale: float
     law: str = "lognormal"
@@ -75,9 +144,19 @@ class Scaling(_Warp):
     interpolation: str = "bilinear"
 
     def __post_init__(self) -> None:
-        super().__post_init__()
+        _Warped.__post_init__(self)
         # Draws reach 8.3 standard deviations; OpenCV scales by factors up to 100.
         require(self.scale <= 0.5, f"scaling: expected a scale of at most 0.5, got {self.scale:g}")
+
+    def require_measurable(self, r: Range) -> None:
+        least, most = (end * factor for end, factor in zip(warps.SCALES, self._farthest, strict=True))
+        fits = least <= r.low and r.high <= most
+        require(fits, f"attack: expected scaling within {least:.3g}:{most:.3g} for a scale of {self.scale:g}, got {r}")
+
+    @property
+    def _farthest(self) -> tuple[float, float]:
+        """What draws enlarge by at most, and its inverse: a draw ahead of or behind an attack scales it further."""
+        return math.exp(_FARTHEST * self.scale), math.exp(-_FARTHEST * self.scale)
 
 
 @dataclass(frozen=True)
@@ -89,19 +168,21 @@ class Translation(Part):
     nearest, bicubic: fractions of a pixel) composes up to an error, and needs a calibration.
     """
 
-    name: ClassVar[str] = "translation"
-    unit: ClassVar[str] = "l2 norm, pixels"
-    kind: ClassVar[Kind] = "norm"
+    transforms: ClassVar[type[Transform]] = Translate
     laws: ClassVar[Mapping[str, type[Any]]] = {"normal": Normal}
     moves: ClassVar[bool] = True
+    pairs: ClassVar[tuple[Pair, ...]] = (
+        (CYCLIC, "noise", "carries"),
+        *((CYCLIC, other, "commute") for other in ("brightness", *CONTRASTS, "gamma", "blur border=wrap")),
+    )
     scale: float
     law: str = "normal"
     border: str = "wrap"
     interpolation: str = WHOLE
 
     def __post_init__(self) -> None:
-        super().__post_init__()
-        require_name("translation border", self.border, WARP_BORDERS)
+        Part.__post_init__(self)
+        require_name("translation border", self.border, warps.WARP_BORDERS)
         require_name("translation interpolation", self.interpolation, [WHOLE, *INTERPOLATIONS])
         require(
             self.scale <= MAX_STD, f"translation: expected a scale of at most {MAX_STD:g} pixels, got {self.scale:g}"
@@ -122,16 +203,21 @@ class Translation(Part):
         return 1.0 if self.composes else None
 
     @property
-    def manner(self) -> Manner:
-        return Manner(self.border, "nearest" if self.interpolation == WHOLE else self.interpolation)
+    def transform(self) -> Transform:
+        return Translate(self.border, "nearest" if self.interpolation == WHOLE else self.interpolation)
 
     def grid(self, r: Range) -> Grid:
-        grid = Grid(self.name, r)
+        grid = self.transforms.grid(r)
         whole = self.interpolation != WHOLE or all(v.is_integer() for point in grid.points for v in point)
         require(whole, f"attack: expected a grid of whole pixels, as draws are, got {r}; give translation={r.high:g}")
         return grid
 
-    def drawn_slack(self, x: NDArray[Any]) -> float:
+    def require_measurable(self, r: Range) -> None:
+        # Whole shifts under the attack of half a pixel are no shift of their law.
+        whole = self.interpolation == WHOLE
+        require(not whole, f"calibration: expected translation with interpolation=bilinear, got {self.label}")
+
+    def total_variation(self, x: Input) -> float:
         return 2 * integer_normal(self.scale).total_variation if self.interpolation == WHOLE else 0.0
 
     def draw(self, stream: Stream, first: int, batch: int) -> NDArray[Any]:
@@ -143,3 +229,10 @@ class Translation(Part):
         normals = np.empty((batch, 2), np.float32)
         float_normal(stream, first, normals)
         return normals.astype(float) * self.scale
+
+    def fill(self, encoded: Any, values: NDArray[Any], out: NDArray[Any], unit: float) -> None:
+        warps.cyclic_shift(encoded, values.astype(int), out)
+
+    def act(self, out: NDArray[Any], values: NDArray[Any], unit: float) -> None:
+        for i in range(len(out)):
+            self.fill(out[i].copy(), values[i : i + 1], out[i : i + 1], unit)

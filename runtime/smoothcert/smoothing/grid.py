@@ -2,30 +2,21 @@
 
 from __future__ import annotations
 
-import itertools
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import require
-from ..transforms.attacks import IDENTITY
-
-if TYPE_CHECKING:
-    from .attack import Range
+from .ranges import Range
 
 _NEAR = 1e-9  # of a number, or of 1: how far it may be from a point and still be taken for it
 _EDGE = 1 + 1e-12  # a lattice point on the circle belongs to the disc
 _MOST = 1000  # points to an axis of a lattice
-
-
-def is_planar(name: str) -> bool:
-    """Whether values of the parameter are vectors (down, right), and a range of them is a disc: a translation."""
-    return isinstance(IDENTITY.get(name), tuple)
 
 
 @dataclass(frozen=True)
@@ -39,12 +30,18 @@ class Grid:
 
     name: str
     range: Range
+    identity: Any = 0.0  # of the parameter: a number, or (down, right)
+
+    @property
+    def is_planar(self) -> bool:
+        """Whether points are vectors (down, right)."""
+        return isinstance(self.identity, tuple)
 
     @property
     def spacing(self) -> float:
         """From one point to the next: in the parameter's unit, along either axis."""
         r = self.range
-        return (r.high - (-r.high if is_planar(self.name) else r.low)) / ((r.points or 2) - 1)
+        return (r.high - (-r.high if self.is_planar else r.low)) / ((r.points or 2) - 1)
 
     def _near(self, values: NDArray[np.float64]) -> NDArray[np.float64]:
         """How far numbers of that size may be from a point and still be taken for it."""
@@ -54,14 +51,14 @@ class Grid:
     def _line(self) -> NDArray[np.float64]:
         """The numbers, or the coordinates on either axis."""
         r = self.range
-        line = np.linspace(-r.high if is_planar(self.name) else r.low, r.high, r.points or 2)
-        still = float(np.max(IDENTITY.get(self.name, 0.0)))
+        line = np.linspace(-r.high if self.is_planar else r.low, r.high, r.points or 2)
+        still = float(np.max(self.identity))
         return np.where(abs(line - still) <= self._near(line), still, line)
 
     @cached_property
     def points(self) -> tuple[Any, ...]:
         """Numbers, or (down, right); `ValueError` for a lattice that has too many, or none within the disc."""
-        if not is_planar(self.name):
+        if not self.is_planar:
             return tuple(self._line.tolist())
         n, radius = self.range.points or 2, self.range.high
         require(n <= _MOST, f"attack: expected a grid of at most {_MOST} points to an axis for {self.name}, got {n}")
@@ -73,7 +70,7 @@ class Grid:
     @property
     def sizes(self) -> tuple[float, ...]:
         """The numbers, or the different lengths of the points."""
-        return tuple(sorted({math.hypot(*p) for p in self.points})) if is_planar(self.name) else self.points
+        return tuple(sorted({math.hypot(*p) for p in self.points})) if self.is_planar else self.points
 
     def lacks(self, values: Sequence[Any]) -> bool:
         """Whether any of the values, numbers or (down, right), is no point of the grid."""
@@ -82,19 +79,5 @@ class Grid:
         left, right = (self._line[np.clip(place - side, 0, len(self._line) - 1)] for side in (1, 0))
         nearest = np.where(found - left < right - found, left, right)
         off = abs(found - nearest) > self._near(found)
-        outside = is_planar(self.name) and np.hypot(*nearest.T) > self.range.high * _EDGE
+        outside = self.is_planar and np.hypot(*nearest.T) > self.range.high * _EDGE
         return bool(np.any(off) or np.any(outside))
-
-
-def product(ranges: Iterable[tuple[str, Range]]) -> tuple[tuple[Any, ...], ...]:
-    """Every combination of the points of the ranges' grids, the last parameter's first."""
-    return tuple(itertools.product(*(Grid(name, r).points for name, r in ranges)))
-
-
-def listed(name: str, r: Range) -> tuple[Any, ...] | None:
-    """The values of a range that has finitely many; None where it is an interval, or a disc."""
-    if r.points:
-        return Grid(name, r).points
-    if is_planar(name):
-        return (IDENTITY[name],) if r.high == 0 else None
-    return (r.low,) if r.low == r.high else None

@@ -12,8 +12,24 @@ from numpy.typing import NDArray
 from ..bounds.laws import Normal
 from ..draws import MAX_STD, Stream, float_normal, integer_normal
 from ..errors import DataError, require
-from .part import Kind, Part, require_scale
-from .pipeline import Encoded
+from ..inputs.input import Input
+from ..inputs.levels import EIGHT_BIT
+from .part import Part, require_scale
+from .transform import Image, Kind, Transform
+
+
+@dataclass(frozen=True)
+class AddNoise(Transform):
+    """x + delta, rounded and saturated: the value is delta itself, in levels, of the image's shape."""
+
+    name: ClassVar[str] = "noise"
+    unit: ClassVar[str] = "l2 norm, in [0,1] intensities for 8-bit inputs, else in the input's units"
+    kind: ClassVar[Kind] = "norm"
+    identity: ClassVar[Any] = 0.0
+    help: ClassVar[str] = "noise on every value: standard deviation in [0,1] intensities (float data: their units)"
+
+    def apply(self, image: Image, value: Any) -> Image:
+        return EIGHT_BIT.rounded(image + np.asarray(value))
 
 
 @dataclass(frozen=True)
@@ -27,9 +43,7 @@ class Noise(Part):
     make real numbers of 8-bit inputs, the noise is float32 too.
     """
 
-    name: ClassVar[str] = "noise"
-    unit: ClassVar[str] = "l2 norm, in [0,1] intensities for 8-bit inputs, else in the input's units"
-    kind: ClassVar[Kind] = "norm"
+    transforms: ClassVar[type[Transform]] = AddNoise
     laws: ClassVar[Mapping[str, type[Any]]] = {"normal": Normal}
     whole: ClassVar[bool] = True
     composes: ClassVar[bool] = True
@@ -48,35 +62,38 @@ class Noise(Part):
         """Always normal."""
         return "normal"
 
-    def drawn_slack(self, x: NDArray[Any]) -> float:
-        return x.size * integer_normal(255 * self.sigma).total_variation
+    def total_variation(self, x: Input) -> float:
+        return x.values.size * integer_normal(x.unit * self.sigma).total_variation
 
-    def require_data(self, x: NDArray[Any]) -> None:
-        if x.dtype != np.uint8 and np.spacing(np.float32(np.abs(x).max(initial=0))) > self.sigma / 256:
+    def require_data(self, x: Input) -> None:
+        largest = float(np.abs(x.values).max(initial=0)) if x.levels is None else 0.0
+        if np.spacing(np.float32(largest)) > self.sigma / 256:
             raise DataError(
-                f"noise: sigma {self.sigma:g} is lost to float32 rounding on values up to {np.abs(x).max():g}; "
+                f"noise: sigma {self.sigma:g} is lost to float32 rounding on values up to {largest:g}; "
                 "centre or scale the data, or raise sigma"
             )
         require(
-            x.dtype != np.uint8 or 255 * self.sigma <= MAX_STD,
-            f"noise: expected sigma <= {MAX_STD / 255:.2f} for 8-bit inputs, got {self.sigma:g}; it is in [0,1] "
+            x.levels is None or x.unit * self.sigma <= MAX_STD,
+            f"noise: expected sigma <= {MAX_STD / x.unit:.2f} for 8-bit inputs, got {self.sigma:g}; it is in [0,1] "
             "intensities: 0.5, not 128",
         )
 
-    def perturb(self, encoded: Encoded, stream: Stream, first: int, out: NDArray[Any]) -> None:
-        self._fill(out, stream, first, encoded.unit)
-        out += encoded.pixels
+    def address(self, stream: Stream, place: int) -> Stream:
+        """The stage itself, whatever the place."""
+        return stream
 
-    def apply(self, out: NDArray[Any], stream: Stream, first: int, unit: float) -> None:
-        values = np.empty_like(out)
-        self._fill(values, stream, first, unit)
-        out += values
-
-    def _fill(self, out: NDArray[Any], stream: Stream, first: int, unit: float) -> None:
-        """The noise of sample first + i in out[i]: int16 levels, or float32 of deviation unit sigma."""
+    def begin(self, encoded: NDArray[Any], stream: Stream, first: int, out: NDArray[Any], unit: float) -> None:
         rows = out.reshape(len(out), -1)
         if out.dtype == np.int16:
-            integer_normal(255 * self.sigma).fill(stream, first, rows)
+            integer_normal(unit * self.sigma).fill(stream, first, rows)
         else:
             float_normal(stream, first, rows)
             rows *= np.float32(unit * self.sigma)
+        out += encoded
+
+    def proceed(self, stream: Stream, first: int, out: NDArray[Any], unit: float) -> None:
+        self.begin(out.copy(), stream, first, out, unit)
+
+    def act(self, out: NDArray[Any], values: NDArray[Any], unit: float) -> None:
+        """out[i] + values[i]."""
+        out += values

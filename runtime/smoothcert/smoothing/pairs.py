@@ -1,71 +1,36 @@
-"""The closed table of pairs of parts that compose exactly, and from it the theorem for a list of parts.
+"""The closed table of pairs of parts that compose exactly, and from it the joint law for a list of parts.
 
-A list is covered where every ordered pair of its parts is in the table, and at most one pair is a scale and a shift:
-docs/theory.md section 3 has the theorem of each pair, and the proof that pairs suffice. Whatever is not in the table is
-refused, parts that this table has never heard of among it.
+Each part states its pairs; what no part states is refused. A list is covered where every ordered pair of its parts is
+in the table, and at most one pair is a scale and a shift: docs/theory.md section 3 has the theorem of each pair, and
+the proof that pairs suffice.
 """
 
 from __future__ import annotations
 
 import functools
 import itertools
-from collections.abc import Mapping
-from types import MappingProxyType
-from typing import TYPE_CHECKING, Literal
+from collections.abc import Iterable
 
-from ..bounds.joint_laws import Affine, Theorem
+from ..bounds.joint_laws import Affine, JointLaws
 from ..bounds.laws import Normal
 from ..errors import ArgumentError, require
+from .part import Pair, Part, Relation
 
-if TYPE_CHECKING:
-    from .part import Part
-
-# What the first part is to the second, which comes behind it. `commute`: nothing. `scale first`, `shift first`: both
-# are of the affine group. `carries`: the second is pixel noise, and an attack on it passes through the first, which
-# lengthens it by its `stretch` at most. `scales`: the same, and the first multiplies it by its own factor.
-Relation = Literal["commute", "scale first", "shift first", "carries", "scales"]
-
-_CONTRASTS = ("contrast about=0", "contrast about=mid")
-_BLURS = ("blur border=reflect101", "blur border=reflect", "blur border=wrap")
-_CYCLIC = "translation border=wrap interpolation=whole"
-_COMMUTE = (  # in either order
-    *((_CYCLIC, other) for other in ("brightness", *_CONTRASTS, "gamma", "blur border=wrap")),
-    *((blur, other) for blur in _BLURS for other in ("brightness", *_CONTRASTS)),
-)
-_GROUPS = (  # scale and shift, in either order: of the pixels, or of their logarithms
-    *((contrast, "brightness") for contrast in _CONTRASTS),
-    ("gamma", "contrast about=0"),
-)
-_AHEAD_OF_NOISE: dict[str, Relation] = {
-    **dict.fromkeys(("brightness", "gamma", *_BLURS, _CYCLIC), "carries"),
-    **dict.fromkeys(_CONTRASTS, "scales"),
-}
-_ROWS: dict[tuple[str, str], Relation] = {
-    **dict.fromkeys((pair for row in _COMMUTE for pair in (row, row[::-1])), "commute"),
-    **dict.fromkeys(_GROUPS, "scale first"),
-    **dict.fromkeys(((shift, scale) for scale, shift in _GROUPS), "shift first"),
-    **{(form, "noise"): relation for form, relation in _AHEAD_OF_NOISE.items()},
-}
-TABLE: Mapping[tuple[str, str], Relation] = MappingProxyType(_ROWS)  # by the forms of two parts, in their order
-_SUPPORTED = (
-    "supported: noise, brightness, contrast, gamma, blur, translation alone; contrast with brightness and gamma with "
-    "contrast (about=0), in either order; translation with any of these, blur with any but gamma (border=wrap with "
-    "translation), noise after all of them"
-)
+TABLE: dict[tuple[str, str], Relation] = {}  # by the forms of two parts, in their order; filled by the table of parts
+_REVERSED: dict[Relation, Relation] = {"commute": "commute", "scale first": "shift first", "shift first": "scale first"}
 
 
-def form(part: Part) -> str:
-    """The part as the table names it: its name, and every option but scale and law.
-
-    A subclass that has no name of its own is another part, whatever it inherits.
-    """
-    options = {k: v for k, v in part.description.items() if k not in ("part", "scale", "law", "unit")}
-    return " ".join([vars(type(part)).get("name", ""), *(f"{k}={v}" for k, v in options.items())])
+def state(pairs: Iterable[Pair]) -> None:
+    """Add what a part states: (form ahead, form behind, relation). Commuting pairs and groups hold in either order."""
+    for ahead, behind, relation in pairs:
+        TABLE[ahead, behind] = relation
+        if relation in _REVERSED:
+            TABLE[behind, ahead] = _REVERSED[relation]
 
 
 @functools.cache
-def find_theorem(parts: tuple[Part, ...]) -> Theorem:
-    """The theorem for the parts together; `ValueError` that says what is in the way, and what there is."""
+def joint_laws(parts: tuple[Part, ...]) -> JointLaws:
+    """The joint law of the parts; `ArgumentError` that says what is in the way, and what there is."""
     names = [part.name for part in parts]
     title = f"compose: no theorem for {' then '.join(names)}"
     once = len(set(names)) == len(names)
@@ -79,21 +44,21 @@ def find_theorem(parts: tuple[Part, ...]) -> Theorem:
     groups: list[tuple[Part, Part, bool]] = []
     ahead: dict[Part, Relation] = {}
     for first, second in itertools.combinations(parts, 2):
-        match TABLE.get((form(first), form(second))):
+        match TABLE.get((first.form, second.form)):
             case None:
-                raise ArgumentError(f"{title}: {_in_the_way(form(first), form(second))}; {_SUPPORTED}")
+                raise ArgumentError(f"{title}: {_in_the_way(first.form, second.form)}; {_supported(names)}")
             case "scale first":
                 groups.append((first, second, True))
             case "shift first":
                 groups.append((second, first, False))
             case "carries" | "scales" as relation:
                 ahead[first] = relation
-    require(len(groups) <= 1, f"{title}: it has more than one pair of a scale and a shift; {_SUPPORTED}")
+    require(len(groups) <= 1, f"{title}: it has more than one pair of a scale and a shift; {_supported(names)}")
     noise = parts[-1].name if ahead else ""
     affine = _affine(groups, [part for part, relation in ahead.items() if relation == "scales"], noise)
     magnifies = affine.scale if affine and affine.noise else ""
     stretches = {part.name: part.stretch for part in ahead if part.name != magnifies}
-    return Theorem({part.name: part.line for part in parts}, affine, noise, stretches)
+    return JointLaws({part.name: part.line for part in parts}, affine, noise, stretches)
 
 
 def _affine(groups: list[tuple[Part, Part, bool]], scales: list[Part], noise: str) -> Affine | None:
@@ -114,3 +79,14 @@ def _in_the_way(first: str, second: str) -> str:
     if near is None:
         return f"{names[0]} does not compose with {names[1]}"
     return f"{first} does not compose with {second}, but {near[0]} does with {near[1]}"
+
+
+def _supported(names: Iterable[str]) -> str:
+    """What each of the parts composes with, by names."""
+    there = [tuple(form.split()[0] for form in pair) for pair in TABLE]
+    said = [
+        f"{name} with {', '.join(others)}"
+        for name in dict.fromkeys(names)
+        if (others := sorted({b if a == name else a for a, b in there if name in (a, b)}))
+    ]
+    return f"supported: each part alone; {'; '.join(said)}"

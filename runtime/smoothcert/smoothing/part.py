@@ -1,10 +1,10 @@
-"""One random parameter: what every part of a smoothing is made of."""
+"""One random parameter of a smoothing: its law, its own batched form, and the attackers' transformation it answers."""
 
 from __future__ import annotations
 
-import math
+from abc import ABC
 from collections.abc import Mapping
-from dataclasses import fields
+from dataclasses import fields, replace
 from typing import Any, ClassVar, Literal, cast
 
 import numpy as np
@@ -12,13 +12,18 @@ from numpy.typing import NDArray
 
 from ..bounds.laws import Law
 from ..draws import Stream, uniform
-from ..errors import DataError, require, require_number
-from ..transforms.attacks import Manner
-from .attack import Range
-from .base import Guarantee, Smoothing
+from ..errors import ArgumentError, DataError, require, require_number
+from ..inputs.input import Input
+from .attack import Attack
 from .grid import Grid
+from .ranges import Range
+from .transform import Transform, transform_of
 
-Kind = Literal["additive", "factor", "norm", "variance"]
+# What a part is to another that comes behind it. `commute`: nothing. `scale first`, `shift first`: both are of the
+# affine group. `carries`: the second is pixel noise, and an attack on it passes through the first, which lengthens it
+# by its `stretch` at most. `scales`: the same, and the first multiplies it by its own factor.
+Relation = Literal["commute", "scale first", "shift first", "carries", "scales"]
+Pair = tuple[str, str, Relation]  # forms of the part ahead and of the one behind it
 _MOST_LOG = 10.0  # scale of a log factor: eight deviations of it are still a float32
 LEAST, MOST = 1e-30, 1e12  # scales: beyond, their squares overflow, and draws swallow any input
 
@@ -30,16 +35,22 @@ def require_scale(name: str, what: str, scale: float) -> None:
     require(LEAST <= scale <= MOST, f"{name}: expected {what} from {LEAST:g} to {MOST:g}, got {scale:g}")
 
 
-class Part(Smoothing):
-    """One random parameter. `line` is its law in the coordinate where attacks add up and the identity is 0."""
+class Part(ABC):
+    """One random parameter: neither attack nor smoothing. `compose` makes smoothings of parts.
 
-    name: ClassVar[str]
-    unit: ClassVar[str]  # of an attack's values
-    kind: ClassVar[Kind]
+    Subclasses are frozen dataclasses: `scale` first, `law`, then options, each with a default. Images come as
+    (outer, height, width, inner), colours outer in a planar layout and inner in an interleaved one; batches have one
+    axis more in front, are C-contiguous, and are filled in place. `unit` is full intensity there: 255 for 8-bit
+    levels, 1 for real numbers.
+    """
+
+    transforms: ClassVar[type[Transform]]  # what attackers do
     laws: ClassVar[Mapping[str, type[Any]]]  # by name, the default first
     whole: ClassVar[bool] = False  # 8-bit inputs stay whole numbers
     moves: ClassVar[bool] = False  # moves pixels about, rather than changing each for itself
+    encodes: ClassVar[bool] = False  # begins from an encoding of the input, such as its spectrum
     composes: ClassVar[bool] = False  # obeys its composition law exactly, without a calibration
+    pairs: ClassVar[tuple[Pair, ...]] = ()  # what composes with it exactly: see the module `pairs`
     scale: float
     law: str
 
@@ -50,13 +61,23 @@ class Part(Smoothing):
         require(self.law in self.laws, f"{self.name}: expected a law of {', '.join(self.laws)}, got {self.law!r}")
 
     @property
-    def manner(self) -> Manner:
-        """The attackers' border and interpolation, as the smoothing's own."""
-        return Manner()
+    def name(self) -> str:
+        """The parameter's, in attacks and on the command line."""
+        return self.transforms.name
+
+    @property
+    def unit(self) -> str:
+        """Of an attack's values."""
+        return self.transforms.unit
+
+    @property
+    def transform(self) -> Transform:
+        """What attackers do, with the part's own border, interpolation and other options."""
+        return transform_of(self.name, {f.name: getattr(self, f.name) for f in fields(cast(Any, self))})
 
     @property
     def line(self) -> Law:
-        """The law of the coordinate."""
+        """The law of the coordinate where attacks add up and the identity is 0."""
         law: Law = self.laws[self.law](self.scale)
         return law
 
@@ -73,19 +94,24 @@ class Part(Smoothing):
         return f"{self.name}{self.scale:g}" + "".join(getattr(self, f.name) for f in options)
 
     @property
-    def parts(self) -> tuple[Part, ...]:
-        """The part itself."""
-        return (self,)
+    def form(self) -> str:
+        """The part as the table of pairs names it: its name, and every option but scale and law.
+
+        A subclass that names no transformation of its own is another part, whatever it inherits.
+        """
+        options = {k: v for k, v in self.description.items() if k not in ("part", "scale", "law", "unit")}
+        own = vars(type(self)).get("transforms")
+        return " ".join([own.name if own else "", *(f"{k}={v}" for k, v in options.items())])
 
     @property
-    def guarantee(self) -> Guarantee:
-        """A part on its own has its exact bound."""
-        return "exact"
+    def is_norm(self) -> bool:
+        """Whether attacks are vectors, of which the length alone counts."""
+        return self.transforms.kind == "norm"
 
     @property
     def signed(self) -> bool:
         """Whether attacks go to both sides of the identity."""
-        return self.kind in ("additive", "factor")
+        return self.transforms.is_signed()
 
     @property
     def stretch(self) -> float | None:
@@ -96,43 +122,65 @@ class Part(Smoothing):
         return None
 
     def coordinate(self, value: float) -> float:
-        """The coordinate of an attack's value; `ValueError` outside the range of the parameter."""
-        least = {"additive": -math.inf, "factor": math.ulp(0.0), "norm": 0.0, "variance": 0.0}[self.kind]
-        want = {"factor": "a factor > 0", "norm": "an l2 norm >= 0", "variance": "a variance >= 0"}.get(self.kind)
-        require(least <= value < math.inf, f"attack: expected {want} for {self.name}, got {value:g}")
-        return math.log(value) if self.kind == "factor" else value
+        """The coordinate of an attack's value; `ArgumentError` outside the range of the parameter."""
+        return self.transforms.coordinate(value)
 
     def value(self, coordinate: float) -> float:
-        """The attack's value at a coordinate; factors stay floats > 0: nothing survives e^700, or its inverse."""
-        return math.exp(min(max(coordinate, -700.0), 700.0)) if self.kind == "factor" else coordinate
+        """The attack's value at a coordinate."""
+        return self.transforms.value(coordinate)
 
     def grid(self, r: Range) -> Grid:
-        """The grid of attacks that the range means; `ValueError` for points that the part has no attacks at."""
-        return Grid(self.name, r)
+        """The grid of attacks that the range means; `ArgumentError` for points that the part has no attacks at."""
+        return self.transforms.grid(r)
 
-    def combined(self, first: Any, second: Any) -> Any:
-        """The value of two transformations in a row, by the composition law."""
-        if isinstance(first, tuple):
-            return tuple(a + b for a, b in zip(first, second, strict=True))
-        return first * second if self.kind == "factor" else first + second
+    def within(self, left: float, right: float) -> Attack:
+        """The attacks so far to the left and to the right of the identity, in the coordinate."""
+        return Attack.of({self.name: (self.value(0.0 - left if self.signed else 0.0), self.value(right))})
 
-    def require_data(self, x: NDArray[Any]) -> None:
+    def require_data(self, x: Input) -> None:
         """`DataError` for data that the part has no meaning for."""
-        if self.moves and x.ndim != 4:
+        if self.moves and x.pixels.ndim != 4:
             raise DataError(
-                f"{self.name}: expected images, got values of shape {x.shape}; "
+                f"{self.name}: expected images, got values of shape {x.pixels.shape}; "
                 "give the data rows, columns and 1, 3 or 4 colours"
             )
 
-    def drawn_slack(self, x: NDArray[Any]) -> float:
-        """Total variation between the whole numbers drawn for x and their law."""
+    def require_measurable(self, r: Range) -> None:  # noqa: B027 - most have nothing to refuse
+        """`ArgumentError` where the part, or attacks of that range on it, cannot be calibrated."""
+
+    def total_variation(self, x: Input) -> float:
+        """Of the whole numbers drawn for x from their law."""
         return 0.0
+
+    def address(self, stream: Stream, place: int) -> Stream:
+        """Where the part at that place of a smoothing, from 1, draws."""
+        return replace(stream, stage=stream.stage | place << 24)
 
     def draw(self, stream: Stream, first: int, batch: int) -> NDArray[Any]:
         """The values of samples first..first + batch - 1, each a function of its address."""
-        y = self.line.quantile(uniform(stream, first, batch))
-        return np.asarray(np.exp(y) if self.kind == "factor" else y)
+        y = self.line.ppf(uniform(stream, first, batch))
+        return np.asarray(np.exp(y) if self.transforms.kind == "factor" else y)
 
-    def apply(self, out: NDArray[Any], stream: Stream, first: int, unit: float) -> None:
-        """Draw, and change the pixels of out[i] in place; for parts that do not move them."""
-        raise NotImplementedError
+    def encode(self, pixels: NDArray[Any]) -> Any:
+        """What is computed once for an input."""
+        return pixels
+
+    def fill(self, encoded: Any, values: NDArray[Any], out: NDArray[Any], unit: float) -> None:
+        """out[i] becomes the encoded input, transformed with values[i]."""
+        out[...] = encoded
+        self.act(out, values, unit)
+
+    def act(self, out: NDArray[Any], values: NDArray[Any], unit: float) -> None:
+        """out[i] is transformed with values[i], unrounded and unclipped, so that values combine by the law.
+
+        `ArgumentError` for parts that act on raw 8-bit images alone, as attackers do, and combine up to an error.
+        """
+        raise ArgumentError(f"{self.name}: has no exact form on real numbers, but acts on 8-bit images; calibrate it")
+
+    def begin(self, encoded: Any, stream: Stream, first: int, out: NDArray[Any], unit: float) -> None:
+        """out[i] becomes the encoded input, transformed with the draw of sample first + i."""
+        self.fill(encoded, self.draw(stream, first, len(out)), out, unit)
+
+    def proceed(self, stream: Stream, first: int, out: NDArray[Any], unit: float) -> None:
+        """out[i] is transformed with the draw of sample first + i."""
+        self.act(out, self.draw(stream, first, len(out)), unit)

@@ -8,26 +8,26 @@
   rounding: what certificates by resolvable transformations rest on (Li et al. 2021, "TSS"). The attacker's forms do
   not: 8-bit rounding and saturation, borders filled with black or reflections, sampled and cut kernels all break it.
 
-The smoothing's forms are `add_brightness`, `scale_contrast` and `raise_gamma` of `color`, `spectrum` and `blur` of
-`blur`, `cyclic_shift` and the `_batch` ones of `geometry`. They work on one canonical shape (outer, H, W, inner): CHW
+The smoothing's forms are `add_brightness`, `scale_contrast` and `raise_gamma` of `pixels`, `spectrum` and `blur` of
+`heat`, `cyclic_shift` of `warps`. They work on one canonical shape (outer, H, W, inner): CHW
 images have inner = 1, HWC images outer = 1, grey ones both; batches are C-contiguous (B, outer, H, W, inner). `unit`
 is the value of full intensity: 255 for 8-bit levels held as floats, 1 for [0,1] data.
 """
 
-from . import blur, color, geometry
-from .blur import gaussian_blur
-from .color import brightness, contrast, gamma
-from .geometry import rotate, scale, translate
+from . import heat, pixels, warps
+from .heat import gaussian_blur
+from .pixels import brightness, contrast, gamma
+from .warps import rotate, scale, translate
 
 __all__ = [
-    "blur",
     "brightness",
-    "color",
     "contrast",
     "gamma",
     "gaussian_blur",
-    "geometry",
+    "heat",
+    "pixels",
     "rotate",
     "scale",
     "translate",
+    "warps",
 ]

@@ -29,7 +29,7 @@ from numpy.typing import NDArray
 
 from ..errors import require
 from .checks import eight_bit, require_name
-from .geometry import SCALES, WARP_BORDERS
+from .warps import SCALES, WARP_BORDERS
 
 FAR = 2.0**14  # pixels; OpenCV's fixed point keeps positions in 16 bits
 _STEP = 0.75  # pixels that a position may move in one step, so that its box meets 2 cells a side at most

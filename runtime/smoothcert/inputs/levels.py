@@ -1,0 +1,43 @@
+"""Whole numbers that stand for real values: the levels of 8-bit images, and of other digital recordings."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from types import MappingProxyType
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+
+@dataclass(frozen=True)
+class Levels:
+    """The whole numbers lowest..highest of one element type; `unit` of them are full intensity, 1."""
+
+    dtype: np.dtype[Any]
+    lowest: int
+    highest: int
+    unit: float
+
+    @property
+    def table(self) -> NDArray[np.float64]:
+        """Every level, ascending."""
+        return np.arange(self.lowest, self.highest + 1, dtype=float)
+
+    def rounded(self, values: NDArray[Any]) -> NDArray[Any]:
+        """The nearest levels, halves to even, saturated at lowest and highest."""
+        return np.asarray(np.rint(values).clip(self.lowest, self.highest).astype(self.dtype))
+
+    def hold(self, values: NDArray[Any]) -> bool:
+        """Whether the values are of this element type."""
+        return bool(values.dtype == self.dtype)
+
+
+EIGHT_BIT = Levels(np.dtype(np.uint8), 0, 255, 255.0)
+_KNOWN: Mapping[np.dtype[Any], Levels] = MappingProxyType({EIGHT_BIT.dtype: EIGHT_BIT})
+
+
+def levels_of(x: NDArray[Any]) -> Levels | None:
+    """The levels that the data are in; None for real numbers."""
+    return _KNOWN.get(x.dtype)

@@ -1,0 +1,105 @@
+"""How samples of one input are made: all that sampling sees of a smoothing."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..draws import Stream
+from ..errors import DataError
+from ..inputs.input import Input
+from .part import Part
+
+
+class Samples(Protocol):
+    """The samples of one input: what was computed once for it, and how a batch of them is filled.
+
+    `shape` and `dtype` are those of one sample, as the classifier takes it; the shape need not be the input's. `slack`
+    bounds the total variation between the law that is drawn from and the one that certificates speak of; 0, not
+    bounded, for real numbers. `attack_model` says whose attacks certificates speak of: see `Certificate`.
+    """
+
+    @property
+    def shape(self) -> tuple[int, ...]: ...
+
+    @property
+    def dtype(self) -> np.dtype[Any]: ...
+
+    @property
+    def slack(self) -> float: ...
+
+    @property
+    def attack_model(self) -> str: ...
+
+    def fill(self, stream: Stream, first: int, out: NDArray[Any]) -> None:
+        """out[i], of shape `shape` and in C order, becomes sample first + i, a function of its address alone."""
+        ...
+
+
+class Perturbation(Protocol):
+    """A random transformation of inputs."""
+
+    def samples(self, x: Input) -> Samples:
+        """The samples of one input. `DataError` for data that do not suit."""
+        ...
+
+
+@dataclass(frozen=True)
+class OnPixels:
+    """Parts in a row on the pixels that the model gets, in real arithmetic, or whole levels where all parts are."""
+
+    parts: tuple[Part, ...]
+
+    def samples(self, x: Input) -> PixelSamples:
+        """int16 levels, or float32."""
+        for part in self.parts:
+            part.require_data(x)
+        whole = x.levels is not None and all(part.whole for part in self.parts)
+        pixels = x.pixels if whole and x.is_whole else x.pixels.astype(np.float32)
+        places = tuple(enumerate(self.parts, start=1))
+        # Moving pixels about commutes with all the rest, and is cheapest first; what needs an encoding begins.
+        order = tuple(sorted(places, key=lambda place: (not place[1].moves, not place[1].encodes)))
+        return PixelSamples(
+            order=order,
+            encoded=order[0][1].encode(pixels),
+            shape=x.values.shape,
+            layout=pixels.shape,
+            dtype=np.dtype(np.int16 if whole and x.is_whole else np.float32),
+            unit=x.unit,
+            slack=sum(part.total_variation(x) for part in self.parts) if whole else 0.0,
+            attack_model="integer" if whole else "float-unclipped",
+        )
+
+
+@dataclass(frozen=True, eq=False)
+class PixelSamples:
+    """Samples of `OnPixels`: `order` has the parts with their places, the one that begins from `encoded` first."""
+
+    order: tuple[tuple[int, Part], ...]
+    encoded: Any
+    shape: tuple[int, ...]
+    layout: tuple[int, ...]
+    dtype: np.dtype[Any]
+    unit: float
+    slack: float
+    attack_model: str
+
+    def fill(self, stream: Stream, first: int, out: NDArray[Any]) -> None:
+        """Part by part."""
+        pixels = out.reshape(len(out), *self.layout)
+        (place, part), *rest = self.order
+        part.begin(self.encoded, part.address(stream, place), first, pixels, self.unit)
+        for place, part in rest:
+            part.proceed(part.address(stream, place), first, pixels, self.unit)
+
+
+def eight_bit(x: Input, what: str) -> Input:
+    """The input itself; `DataError` for what is no 8-bit image."""
+    if not x.is_whole or x.layout is None:
+        raise DataError(
+            f"{what}: expected 8-bit images, got {x.values.dtype} values of shape {x.pixels.shape}; convert the data"
+        )
+    return x

@@ -1,0 +1,150 @@
+"""What a smoothing promises: parts, applied in order, and the theorem that covers them."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from typing import Any, Literal
+
+from ..errors import ArgumentError
+from ..evidence import Evidence
+from ..inputs.input import Input
+from ..inputs.spatial import Spatial
+from .attack import Attack
+from .part import Part
+from .perturbation import Perturbation
+
+Guarantee = Literal["exact", "path", "calibrated", "none"]
+AnyAttack = Mapping[str, Any] | Attack
+
+
+class Smoothing(ABC):
+    """A random transformation of the input, and what it certifies. Immutable; equal by value. Made by `compose`.
+
+    `perturbation` makes the samples, and is all that sampling sees; the rest is what may be promised of them. The
+    attack comes first, the smoothing's draw second. An attack maps names of parameters to a number, an interval
+    (low, high) or a grid (low, high, points), or is an `Attack`; parameters that it leaves out stay at the identity. A
+    number for a norm (noise, translation) is a ball. Attacks of several parameters are applied in the parts' order.
+
+    `guarantee` is `exact` (Neyman and Pearson's bound), `path` (General Lipschitz put right, which never certifies
+    more), `calibrated` (Neyman and Pearson's bound, up to an error that was measured), or `none` for no smoothing.
+    """
+
+    @property
+    @abstractmethod
+    def parts(self) -> tuple[Part, ...]:
+        """The parts in the order of application."""
+
+    @property
+    @abstractmethod
+    def guarantee(self) -> Guarantee:
+        """What the promise rests on."""
+
+    @property
+    @abstractmethod
+    def perturbation(self) -> Perturbation:
+        """How samples are made."""
+
+    @property
+    @abstractmethod
+    def attack_models(self) -> tuple[str, ...]:
+        """What samples may say of the attackers that they answer, whatever the input: see `Certificate`."""
+
+    @abstractmethod
+    def p_star(self, attack: AnyAttack) -> float:
+        """The top-class probability at the input above which the smoothed classifier survives every attack of the set.
+
+        1 where nothing suffices. `ArgumentError` for attacks on parameters that are not smoothed, or outside their
+        range. Source: theory.md sections 2, 3 and 5.
+        """
+
+    @abstractmethod
+    def leads(self, attack: Attack, p_lower: float, p_upper: float) -> bool:
+        """Whether a class with p_lower stays ahead of any with p_upper < 1 - p_lower all over the set."""
+
+    @abstractmethod
+    def sides(self, p_lower: float, p_upper: float | None = None) -> tuple[float, float]:
+        """How far to the left and to the right of the identity the one parameter is certified, in its coordinate.
+
+        Rounded down; 0 where p_lower <= p_upper (1 - p_lower unless given), and for smoothings of several parameters.
+        """
+
+    @property
+    def acts_on_raw(self) -> bool:
+        """Whether samples are made of the raw image, ahead of the preprocessing, as OpenCV computes them."""
+        return False
+
+    @property
+    def recipe(self) -> dict[str, Any]:
+        """Plain values, for recipes and ledgers."""
+        return {"guarantee": self.guarantee, "parts": [part.description for part in self.parts]}
+
+    @property
+    def main(self) -> Part | None:
+        """The one parameter that has a radius; None where there are several."""
+        return self.parts[0] if len(self.parts) == 1 else None
+
+    @property
+    def rho(self) -> float:
+        """Probability that what was measured ahead of sampling is wrong; 0 where nothing was."""
+        return 0.0
+
+    @property
+    def per_input(self) -> bool:
+        """Whether what was measured holds for each input alone."""
+        return False
+
+    @property
+    def spatial(self) -> Spatial | None:
+        """The preprocessing that was measured ahead; None where any will do."""
+        return None
+
+    @property
+    def errors(self) -> tuple[tuple[float, float], ...]:
+        """Bounds measured for one input alone, which belong to its evidence; none for most smoothings."""
+        return ()
+
+    @property
+    def favourable(self) -> Smoothing:
+        """The smoothing as it applies to the input that it suits best."""
+        return self
+
+    def of_input(self, x: Input) -> Smoothing:
+        """The smoothing as it applies to that input."""
+        return self
+
+    def of_evidence(self, evidence: Evidence) -> Smoothing:
+        """The smoothing as it applied when the evidence was drawn."""
+        return self
+
+    def hint(self, attack: Attack | None, p_lower: float) -> str:
+        """Why that p_lower does not certify the attack (None: any radius at all), and what would; empty if unknown."""
+        return ""
+
+    def survives(self, attack: AnyAttack | None, p_lower: float, p_upper: float) -> bool:
+        """Whether the top class stays on top under every attack of the set; None: without any attack.
+
+        `p_lower`, `p_upper`: bounds on the probabilities of the top class and of any other.
+        """
+        if p_lower <= p_upper or attack is None:
+            return p_lower > p_upper
+        attack = Attack.of(attack)
+        return p_lower > self.p_star(attack) or (p_upper < 1 - p_lower and self.leads(attack, p_lower, p_upper))
+
+    def radius(self, p_lower: float, p_upper: float | None = None) -> float:
+        """The certified distance from the identity, either way, in the coordinate of the one parameter."""
+        left, right = self.sides(p_lower, p_upper)
+        return min(left, right) if self.main and self.main.signed else right
+
+    def interval(self, left: float, right: float) -> tuple[float, float] | None:
+        """The values of the one parameter so far to either side of the identity; None for norms, and for several."""
+        if self.main is None or self.main.is_norm:
+            return None
+        ((_, ends),) = self.main.within(left, right)
+        return ends.low, ends.high
+
+    def ball(self, radius: float) -> Attack:
+        """All attacks within that distance of the identity, for smoothings of one parameter."""
+        if self.main is None:
+            raise ArgumentError("radii: a smoothing of several parameters has none; name an `attack`")
+        return self.main.within(radius, radius)

@@ -1,0 +1,136 @@
+"""What attackers do to 8-bit images: a transformation is a function of the image for every value of one parameter."""
+
+from __future__ import annotations
+
+import math
+from abc import ABC, abstractmethod
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, fields
+from typing import Any, ClassVar, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..errors import ArgumentError, require
+from .grid import Grid
+from .ranges import Range
+
+Image = NDArray[np.uint8]  # (height, width, colours)
+Kind = Literal["additive", "factor", "norm", "variance", "listed"]
+_LOG = 700.0  # logarithms of factors: beyond, they are no floats
+
+
+@dataclass(frozen=True)
+class Transform(ABC):
+    """A family of functions of 8-bit images, as an attacker computes them: round to nearest, saturate to 0..255.
+
+    `kind` says how two values in a row combine: `additive` ones add up, a `factor` multiplies, `norm` is the l2 length
+    of a vector, `variance` adds up and is never negative, `listed` ones have no rule and are enumerated alone. Fields
+    are options, such as the border of a warp. Subclasses are frozen dataclasses with every option at a default.
+    """
+
+    name: ClassVar[str]
+    unit: ClassVar[str]  # of values
+    kind: ClassVar[Kind]
+    identity: ClassVar[Any]  # the value that changes nothing: a number, (down, right), or None where there is none
+    help: ClassVar[str]  # one line for the command line
+    widest: ClassVar[float] = math.inf  # of one enclosure, in the coordinate: its cost grows with the way
+
+    @abstractmethod
+    def apply(self, image: Image, value: Any) -> Image:
+        """The image under the attack of that value, of the same shape; the input is not modified."""
+
+    @property
+    def options(self) -> dict[str, Any]:
+        """The options by name."""
+        return {f.name: getattr(self, f.name) for f in fields(self)}
+
+    def members(self, r: Range) -> tuple[Any, ...]:
+        """Every different value of a range that has finitely many; `ArgumentError` for one that has no end of them."""
+        if r.points:
+            return self.grid(r).points
+        require(
+            r.is_one,
+            f"attack: {self.name} {r} has no end of members; give a grid, {self.name}={r.low:g}:{r.high:g}:POINTS",
+        )
+        return (r.low,)
+
+    def enclose(self, image: Image, low: float, high: float) -> Iterator[tuple[Image, Image]]:
+        """For pieces of [low, high], two images between which lies all that the attack makes of this one there.
+
+        What `Slices` rests on; `ArgumentError` for transformations that have no such bound.
+        """
+        raise ArgumentError(f"slices: expected an attack that can be enclosed, got {self.name}")
+
+    @classmethod
+    def grid(cls, r: Range) -> Grid:
+        """The grid of values that the range means."""
+        return Grid(cls.name, r, cls.identity)
+
+    @classmethod
+    def listed(cls, r: Range) -> tuple[Any, ...] | None:
+        """The values of a range that has finitely many, up to rounding; None where it is an interval, or a disc."""
+        if r.points:
+            return cls.grid(r).points
+        if cls.is_planar():
+            return (cls.identity,) if r.high == 0 else None
+        return (r.low,) if r.is_one else None
+
+    @classmethod
+    def is_planar(cls) -> bool:
+        """Whether values are vectors (down, right), and a range of them is a disc."""
+        return isinstance(cls.identity, tuple)
+
+    @classmethod
+    def is_signed(cls) -> bool:
+        """Whether values lie on both sides of the identity."""
+        return cls.kind in ("additive", "factor")
+
+    @classmethod
+    def coordinate(cls, value: float) -> float:
+        """Where attacks add up and the identity is 0: the logarithm of a factor; `ArgumentError` outside the range."""
+        least = {"additive": -math.inf, "factor": math.ulp(0.0)}.get(cls.kind, 0.0)
+        want = {"factor": "a factor > 0", "norm": "an l2 norm >= 0", "variance": "a variance >= 0"}.get(cls.kind)
+        require(least <= value < math.inf, f"attack: expected {want} for {cls.name}, got {value:g}")
+        return math.log(value) if cls.kind == "factor" else value
+
+    @classmethod
+    def value(cls, coordinate: float) -> float:
+        """The value at a coordinate; factors stay floats > 0: nothing survives e^700, or its inverse."""
+        return math.exp(min(max(coordinate, -_LOG), _LOG)) if cls.kind == "factor" else coordinate
+
+    @classmethod
+    def combined(cls, first: Any, second: Any) -> Any:
+        """The value of two transformations in a row."""
+        if isinstance(first, tuple):
+            return tuple(a + b for a, b in zip(first, second, strict=True))
+        return first * second if cls.kind == "factor" else first + second
+
+
+TRANSFORMS: dict[str, type[Transform]] = {}  # every transformation by name; filled by the table of parts
+
+
+def transform_type(name: str) -> type[Transform]:
+    """The transformation of that name; `ArgumentError` for one that the table of parts does not have."""
+    require(name in TRANSFORMS, f"attack: expected a parameter of {', '.join(TRANSFORMS)}, got {name}")
+    return TRANSFORMS[name]
+
+
+def transform_of(name: str, options: Mapping[str, Any]) -> Transform:
+    """The transformation of that name, with those of the options that it has."""
+    kind = transform_type(name)
+    return kind(**{f.name: options[f.name] for f in fields(kind) if f.name in options})
+
+
+def attacked(image: Image, steps: Iterable[tuple[Transform, Any]]) -> Image:
+    """The image under attacks one after the other, each rounded to nearest and saturated to 0..255.
+
+    >>> import numpy as np
+    >>> from smoothcert.smoothing.color import Brighten, ScaleContrast
+    >>> attacked(np.full((1, 2), 250, np.uint8), [(Brighten(), 0.1), (ScaleContrast(), 0.5)])
+    array([[128, 128]], dtype=uint8)
+    """
+    for transform, value in steps:
+        if value != transform.identity:
+            image = transform.apply(image, value)
+    return image
