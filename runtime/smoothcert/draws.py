@@ -30,6 +30,7 @@ _LOW, _HALF = np.uint64(0xFFFFFFFF), np.uint64(32)
 _CHUNK = 18816  # counters at a time: the whole state stays near a core's L2 cache
 _REFINE = 1 << 31  # the stage bit of the second draw that an undecided integer asks for
 _REACH = 9.3  # standard deviations kept in the integer table: the tails beyond weigh less than 2^-65
+FARTHEST = 8.3  # standard deviations that a normal of the 52 bits of `uniform` reaches
 MAX_STD = 1600.0  # of integer noise: values and codes of undecided draws share one int16
 
 

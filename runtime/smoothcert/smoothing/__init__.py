@@ -5,6 +5,7 @@ from .attack import Attack
 from .blur import Blur
 from .calibrated import Calibrated
 from .calibration import STRATEGIES, Calibration
+from .chroma import Hue, Saturation
 from .color import Brightness, Contrast, Gamma
 from .compose import compose, parse_part, smoothing_of
 from .composition import GUARANTEES, Composition
@@ -13,6 +14,7 @@ from .grid import Grid
 from .noise import Noise
 from .part import Part
 from .ranges import Range
+from .shear import Shear
 from .smoothing import AnyAttack, Guarantee, Smoothing
 from .table import PARTS, described, register
 from .transform import TRANSFORMS, Transform
@@ -36,11 +38,14 @@ __all__ = [
     "Gamma",
     "Grid",
     "Guarantee",
+    "Hue",
     "Noise",
     "Part",
     "Range",
     "Rotation",
+    "Saturation",
     "Scaling",
+    "Shear",
     "Smoothing",
     "Transform",
     "Translation",

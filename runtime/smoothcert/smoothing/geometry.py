@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..bounds.laws import LogNormal, Normal
-from ..draws import MAX_STD, Stream, float_normal, integer_normal
+from ..draws import FARTHEST, MAX_STD, Stream, float_normal, integer_normal
 from ..errors import require
 from ..inputs.input import Input
 from ..transforms import warps
@@ -25,7 +25,6 @@ from .transform import Image, Kind, Transform
 
 WHOLE = "whole"
 CYCLIC = "translation border=wrap interpolation=whole"  # the form whose values add up exactly
-_FARTHEST = 8.3  # standard deviations that draws of 52 bits reach
 
 
 @dataclass(frozen=True)
@@ -100,7 +99,7 @@ class Translate(Warp):
         return tuple((dy, dx) for dy in reach for dx in reach if math.hypot(dy, dx) <= r.high)
 
 
-class _Warped(Part):
+class Warped(Part):
     """A part that acts on the raw 8-bit image alone, by OpenCV's warps, with a border and an interpolation."""
 
     moves: ClassVar[bool] = True
@@ -113,7 +112,7 @@ class _Warped(Part):
 
 
 @dataclass(frozen=True)
-class Rotation(_Warped):
+class Rotation(Warped):
     """Rotation of the 8-bit image about its middle by N(0, scale^2) degrees, counter-clockwise.
 
     Two rotations of pixels are one rotation up to an interpolation error, so that a calibration is needed. `border`:
@@ -130,7 +129,7 @@ class Rotation(_Warped):
 
 
 @dataclass(frozen=True)
-class Scaling(_Warped):
+class Scaling(Warped):
     """Scaling of the 8-bit image about its middle by a factor f, log f ~ N(0, scale^2); with a calibration.
 
     Borders and interpolations as for `Rotation`.
@@ -144,7 +143,7 @@ class Scaling(_Warped):
     interpolation: str = "bilinear"
 
     def __post_init__(self) -> None:
-        _Warped.__post_init__(self)
+        Warped.__post_init__(self)
         # Draws reach 8.3 standard deviations; OpenCV scales by factors up to 100.
         require(self.scale <= 0.5, f"scaling: expected a scale of at most 0.5, got {self.scale:g}")
 
@@ -156,7 +155,7 @@ class Scaling(_Warped):
     @property
     def _farthest(self) -> tuple[float, float]:
         """What draws enlarge by at most, and its inverse: a draw ahead of or behind an attack scales it further."""
-        return math.exp(_FARTHEST * self.scale), math.exp(-_FARTHEST * self.scale)
+        return math.exp(FARTHEST * self.scale), math.exp(-FARTHEST * self.scale)
 
 
 @dataclass(frozen=True)

@@ -9,10 +9,13 @@ from typing import Any
 from ..errors import require
 from . import pairs
 from .blur import Blur
+from .chroma import Hue, Saturation
 from .color import Brightness, Contrast, Gamma
 from .geometry import Rotation, Scaling, Translation
+from .jpeg import CompressJpeg
 from .noise import Noise
 from .part import Part
+from .shear import Shear
 from .transform import TRANSFORMS, Transform
 
 PARTS: dict[str, type[Any]] = {}  # every part by the name it has on the command line
@@ -28,7 +31,7 @@ def register(*rows: type[Part] | type[Transform]) -> None:
         TRANSFORMS[row.name] = row
 
 
-register(Noise, Brightness, Contrast, Gamma, Blur, Translation, Rotation, Scaling)
+register(Noise, Brightness, Contrast, Gamma, Hue, Saturation, Blur, Translation, Rotation, Scaling, Shear, CompressJpeg)
 
 
 def described(description: Mapping[str, Any]) -> Part:

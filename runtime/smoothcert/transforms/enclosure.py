@@ -1,7 +1,8 @@
-"""What the attacker's 8-bit rotations and scalings can make of an image, over a whole interval of the parameter.
+"""What the attacker's 8-bit warps can make of an image, over a whole interval of the parameter.
 
-An exact warp puts into each pixel p the interpolant at the source position R(-a)(p - c) + c, or (p - c) / a + c, c the
-middle. As a runs, the position draws an arc or a segment, along which the interpolant changes no faster than the slopes
+An exact warp puts into each pixel p the interpolant at the source position R(-a)(p - c) + c for a rotation,
+(p - c) / a + c for a scaling, p - a (y - c_y) e_x for a shear, c the middle. As a runs, the position draws an arc or a
+segment, along which the interpolant changes no faster than the slopes
 of the cells it crosses allow: that, and its values at both ends, bound it. OpenCV misses position and value a little;
 how far is read from its sources, and measured by the tests:
 
@@ -29,19 +30,21 @@ from numpy.typing import NDArray
 
 from ..errors import require
 from .checks import eight_bit, require_name
-from .warps import SCALES, WARP_BORDERS
+from .warps import SCALES, SHEARS, WARP_BORDERS
 
 FAR = 2.0**14  # pixels; OpenCV's fixed point keeps positions in 16 bits
 _STEP = 0.75  # pixels that a position may move in one step, so that its box meets 2 cells a side at most
 _STEPS = 4096  # at most in each part; beyond, distant pixels get the image's whole range
 _BLOCK = 8192  # pixels worked on at a time, to stay in the processor's cache
 
+Kind = Literal["rotation", "scaling", "shear"]
+_LIMITS: dict[Kind, tuple[float, float]] = {"rotation": (-1e6, 1e6), "scaling": SCALES, "shear": SHEARS}
 Floats = NDArray[np.float64]
 Bounds = tuple[Floats, Floats]
 
 
 def enclose(
-    kind: Literal["rotation", "scaling"],
+    kind: Kind,
     image: NDArray[np.uint8],
     low: float,
     high: float,
@@ -52,11 +55,12 @@ def enclose(
 ) -> Iterator[tuple[NDArray[np.uint8], NDArray[np.uint8]]]:
     """For each of `pieces` equal parts of [low, high], ascending: two images, the lowest and highest levels.
 
-    Between them lies, pixel by pixel, what `rotate(image, a, border, interpolation)`, a in degrees, or `scale`, a a
-    factor, makes of the image (H, W[, C]), for every a of that part, its ends included. `ValueError` for bicubic.
+    Between them lies, pixel by pixel, what `rotate(image, a, border, interpolation)`, a in degrees, `scale`, a a
+    factor, or `shear`, a in columns a row, makes of the image (H, W[, C]), for every a of that part, its ends included.
+    `ArgumentError` for bicubic.
     """
     image = eight_bit(image)
-    require_name("kind", kind, ("rotation", "scaling"))
+    require_name("kind", kind, _LIMITS)
     require_name("border", border, WARP_BORDERS)
     require(
         interpolation != "bicubic",
@@ -72,7 +76,7 @@ def enclose(
         "ALGO_HINT_APPROX" not in cv2.getBuildInformation(),
         "enclosure: expected an OpenCV that blends in float32, got one built with ALGO_HINT_APPROX; install another",
     )
-    least, most = SCALES if kind == "scaling" else (-1e6, 1e6)
+    least, most = _LIMITS[kind]
     require(
         least <= low <= high <= most,
         f"{kind}: expected {least:g} <= low <= high <= {most:g}, got low {low:g} and high {high:g}",
@@ -139,16 +143,22 @@ def _indices(size: int, border: str, reach: int) -> NDArray[np.int64]:
     return (size - 1) - abs(index % (2 * size - 2) - (size - 1))
 
 
+def _motion(kind: Kind, low: float, high: float) -> tuple[float, float, float]:
+    """The parameter that positions move along, from and to, and how far it can stretch an image's diagonal."""
+    if kind == "scaling":
+        return 1 / high, 1 / low, 1 / low  # positions are linear in the factor's inverse
+    if kind == "shear":
+        return low, high, math.hypot(1.0, max(abs(low), abs(high)))
+    first = math.radians(math.remainder(low, 360))  # `rotate` takes the same remainder
+    return first, first + math.radians(min(high - low, 360.0)), 1.0
+
+
 def _part(
-    kind: str, image: NDArray[np.uint8], low: float, high: float, border: str, interpolation: str
+    kind: Kind, image: NDArray[np.uint8], low: float, high: float, border: str, interpolation: str
 ) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
     """The lowest and highest images over one part."""
     height, width = image.shape[:2]
-    if kind == "scaling":
-        first, last, stretch = 1 / high, 1 / low, 1 / low  # positions are linear in the factor's inverse
-    else:
-        first, stretch = math.radians(math.remainder(low, 360)), 1.0  # `rotate` takes the same remainder
-        last = first + math.radians(min(high - low, 360.0))
+    first, last, stretch = _motion(kind, low, high)
     extent = math.hypot(width, height)
     source = _Source.of(image, border, math.ceil(min(extent * stretch, FAR)) + 3)
     granted = slack(len(source.planes), interpolation, extent, stretch)
@@ -169,11 +179,14 @@ def _part(
     return lowest.T.reshape(image.shape), highest.T.reshape(image.shape)
 
 
-def _sweep(kind: str, offsets: Floats, first: float, last: float) -> _Sweep:
-    """The positions of the pixels at these offsets (2, n) from the middle; radians, or the factor's inverse."""
-    if kind == "scaling":
-        start, end = offsets * first, offsets * last
-        return _Sweep(start, end, (np.minimum(start, end), np.maximum(start, end)), (offsets, offsets), last - first)
+def _sweep(kind: Kind, offsets: Floats, first: float, last: float) -> _Sweep:
+    """The positions of the pixels at these offsets (2, n) from the middle, along the parameter of `_motion`."""
+    if kind != "rotation":
+        fixed, rate = np.zeros_like(offsets), offsets
+        if kind == "shear":
+            fixed, rate = offsets, np.stack([-offsets[1], np.zeros_like(offsets[1])])
+        start, end = fixed + rate * first, fixed + rate * last
+        return _Sweep(start, end, (np.minimum(start, end), np.maximum(start, end)), (rate, rate), last - first)
     turned = np.stack([-offsets[1], offsets[0]])
     start, end = (math.cos(time) * offsets + math.sin(time) * turned for time in (first, last))
     # Less than a quarter turn: x comes to its greatest or least, the radius, where y passes 0, and y where x does.

@@ -18,6 +18,7 @@ from ..errors import require
 from .checks import BORDERS, INTERPOLATIONS, eight_bit, require_name
 
 WARP_BORDERS = ("black", "wrap", "reflect101", "replicate")
+SHEARS = (-10.0, 10.0)  # columns a row
 SCALES = (0.01, 100.0)  # beyond, source positions outgrow the integers OpenCV keeps them in
 
 
@@ -43,6 +44,17 @@ def scale(
     """The image enlarged (factor > 1) or shrunk about its middle, by cv2.warpAffine; the shape stays."""
     image = eight_bit(image)
     return _warped(image, _scaling(factor, image.shape), border, interpolation)
+
+
+def shear(
+    image: NDArray[np.uint8], k: float, border: str = "black", interpolation: str = "bilinear"
+) -> NDArray[np.uint8]:
+    """The image sheared sideways: a row y pixels below the middle moves k y pixels right; the shape stays."""
+    image = eight_bit(image)
+    least, most = SHEARS
+    require(least <= k <= most, f"shear: expected {least:g} to {most:g} columns a row, got {k:g}")
+    matrix = np.array([[1, k, -k * (image.shape[0] - 1) / 2], [0, 1, 0]], float)
+    return _warped(image, matrix, border, interpolation)
 
 
 def cyclic_shift(image: NDArray[Any], shifts: NDArray[np.integer[Any]], out: NDArray[Any]) -> None:
