@@ -21,12 +21,13 @@ from smoothcert.errors import ModelError
 from smoothcert.model.classifier import as_classifier
 from smoothcert.runs.folder import RunFolder
 from smoothcert.sampling import PROBE, Sampler
-from smoothcert_exporters import adapt as module
-from smoothcert_exporters import folding, onnx_file, trial
-from smoothcert_exporters.adapt import adapt
-from smoothcert_exporters.dynamic_batch import RULES
-from smoothcert_exporters.onnx_file import made_ready
-from smoothcert_exporters.shapes import BY_ARGUMENTS, BY_SHAPE, BY_VALUES, DOMAINS, Proved
+from smoothcert_exporters.adapt import adapted as module
+from smoothcert_exporters.adapt import folding
+from smoothcert_exporters.adapt.adapted import adapt
+from smoothcert_exporters.adapt.dynamic_batch import RULES
+from smoothcert_exporters.adapt.ready import made_ready
+from smoothcert_exporters.adapt.shapes import BY_ARGUMENTS, BY_SHAPE, BY_VALUES, DOMAINS, Proved
+from smoothcert_exporters.proof import trial
 
 from .models import value
 from .value_cases import FLOAT, FOLDINGS, SETTLED, SOURCES, Build, branch, random_model, row, rows, scored
@@ -353,7 +354,7 @@ def test_a_free_axis_in_front_of_a_count_is_run_one_by_one(tmp_path: Path) -> No
     assert ready.file.batch == 1
     assert "NonZero" in ready.warning
     onnx.save(case("Relu", "Sum, Size, Div", 1), tmp_path / "n.onnx")
-    assert onnx_file.made_ready(tmp_path / "n.onnx", None, rows()) is not None
+    assert made_ready(tmp_path / "n.onnx", None, rows()) is not None
 
 
 # --- What frameworks write stays adaptable ----------------------------------------------------------------------------

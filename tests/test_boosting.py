@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from smoothcert.errors import ModelError
 from smoothcert_exporters import export
-from smoothcert_exporters.boosting import class_names, to_onnx
+from smoothcert_exporters.frameworks.boosting import class_names, to_onnx
 
 from .frameworks import certifies_as, noisy_vectors, require, run, run_page, training_vectors
 

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from smoothcert.errors import ModelError
 from smoothcert_exporters import export
-from smoothcert_exporters.jax import to_onnx
+from smoothcert_exporters.frameworks.jax import to_onnx
 
 from .frameworks import TRAINED, certifies_as, digits, require, run, run_page
 

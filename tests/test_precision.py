@@ -18,9 +18,9 @@ from onnx import TensorProto, numpy_helper
 from smoothcert import Noise, OrtClassifier, Preprocess, certify
 from smoothcert.errors import ModelError
 from smoothcert.model.file import read_model
-from smoothcert_exporters.adapt import adapt
+from smoothcert_exporters.adapt.adapted import adapt
+from smoothcert_exporters.adapt.precision import convert
 from smoothcert_exporters.finish import finish
-from smoothcert_exporters.precision import convert
 
 from . import models
 from .test_export import finished, reference

@@ -17,8 +17,9 @@ from numpy.typing import NDArray
 from smoothcert import Noise, OrtClassifier, Preprocess, certify
 from smoothcert.errors import ModelError
 from smoothcert.model.classifier import CallableClassifier
-from smoothcert_exporters import export, pytorch
+from smoothcert_exporters import export
 from smoothcert_exporters.commands import export_named
+from smoothcert_exporters.frameworks import pytorch
 
 from .conftest import IMAGES, Result
 

@@ -11,7 +11,7 @@ import pytest
 
 from smoothcert.errors import ModelError
 from smoothcert_exporters import export
-from smoothcert_exporters.sklearn import class_names, to_onnx
+from smoothcert_exporters.frameworks.sklearn import class_names, to_onnx
 
 from .frameworks import certifies_as, noisy_vectors, require, run, run_page, training_vectors
 

@@ -3,6 +3,6 @@
 from .export import export
 from .finish import Export
 from .metadata import annotate
-from .parity import Parity
+from .proof.parity import Parity
 
 __all__ = ["Export", "Parity", "annotate", "export"]

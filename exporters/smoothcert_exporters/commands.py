@@ -17,11 +17,11 @@ from smoothcert.errors import DataError, ModelError, first_line, require
 from smoothcert.inputs.datasets import open_dataset
 from smoothcert.model.preprocess import Preprocess, arrange, seen
 
+from .adapt.pipeline import Pipeline
 from .export import export
 from .finish import Export
-from .loading import from_module
-from .parity import TOLERANCE
-from .pipeline import Pipeline
+from .frameworks.loading import from_module
+from .proof.parity import TOLERANCE
 
 DEFAULTS: dict[str, Any] = {
     "weights": None, "mean": "", "std": "", "scale": None, "layout": "auto", "input_layout": "", "input_range": "",
@@ -35,8 +35,8 @@ _MOST = 256  # real inputs that parity is measured on
 def export_named(framework: str, model: str, out: Path, options: Mapping[str, Any]) -> Export:
     """Load MODEL, MODULE:FACTORY, export it to `out`, and return the report.
 
-    `framework`: name of a module here. `options`: `example_shape` (`3,32,32`: one input, as the model takes it) and any
-    of DEFAULTS, as the command line has them; `class_names` is a file of one name a line, `examples` a data set as
+    `framework`: a module of `frameworks`. `options`: `example_shape` (`3,32,32`: one input, as the model takes it) and
+    any of DEFAULTS, as the command line has them; `class_names` is a file of one name a line, `examples` a data set as
     `certify` reads it.
     """
     o = DEFAULTS | dict(options)
@@ -68,7 +68,7 @@ def print_export(framework: str, model: str, out: Path, options: Mapping[str, An
 
 def _loaded(framework: str, name: str, weights: Path | None) -> Any:
     """What FACTORY makes, with its weights where the framework keeps them in files that are no code."""
-    module = importlib.import_module(f".{framework}", __package__)
+    module = importlib.import_module(f".frameworks.{framework}", __package__)
     if hasattr(module, "load"):
         try:
             return module.load(name, weights)

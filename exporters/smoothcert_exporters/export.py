@@ -15,9 +15,9 @@ from smoothcert.errors import ArgumentError, require
 from smoothcert.model.preprocess import Preprocess
 
 from .finish import Export, finish
-from .parity import TOLERANCE
+from .proof.parity import TOLERANCE
 
-FRAMEWORKS = {  # top-level package of a model's class: the module here that exports it
+FRAMEWORKS = {  # top-level package of a model's class: the module of `frameworks` that exports it
     "torch": "pytorch",
     "keras": "keras",
     "tensorflow": "keras",
@@ -93,7 +93,7 @@ def graph_input_shape(proto: Any) -> tuple[int | None, ...]:
 
 
 def _framework(model: Any, wanted: str | None) -> tuple[str, Any]:
-    """(top-level package, module here) for a model, without importing any framework."""
+    """(top-level package, module of `frameworks`) for a model, without importing any framework."""
     roots = [cls.__module__.partition(".")[0] for cls in type(model).__mro__]
     names = sorted(set(FRAMEWORKS.values()))
     require(wanted is None or wanted in names, f"framework: expected one of {', '.join(names)}, got {wanted!r}")
@@ -105,4 +105,4 @@ def _framework(model: Any, wanted: str | None) -> tuple[str, Any]:
             f"model: expected one of {', '.join(names)}, got {type(model).__qualname__}; "
             "for a function, name its framework"
         )
-    return found, importlib.import_module(f".{FRAMEWORKS[found]}", __package__)
+    return found, importlib.import_module(f".frameworks.{FRAMEWORKS[found]}", __package__)

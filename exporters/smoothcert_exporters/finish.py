@@ -19,16 +19,16 @@ from smoothcert.model.card import ModelCard
 from smoothcert.model.file import read_model
 from smoothcert.model.preprocess import Preprocess, show
 
-from .adapt import adapt
+from .adapt.adapted import adapt
+from .adapt.pipeline import Pipeline, fold
+from .adapt.precision import convert
 from .files import outsourced, publish, save
 from .graph import inputs as graph_inputs
 from .graph import static_shape
 from .metadata import describe, strip, weights_sha256
-from .parity import BATCHES, TOLERANCE, Function, Parity, random_inputs
-from .pipeline import Pipeline, fold
-from .precision import convert
-from .proof import Proof
-from .trial import WHOLE
+from .proof.parity import BATCHES, TOLERANCE, Function, Parity, random_inputs
+from .proof.trial import WHOLE
+from .proof.written import Proof
 
 
 @dataclass(frozen=True)

@@ -14,7 +14,7 @@ from onnx import TensorProto, helper
 from smoothcert.errors import ModelError, ProviderError
 from smoothcert.model.file import read_proto
 
-from .adapt import adapt
+from .adapt.adapted import adapt
 from .cuda_kernels import cuda_gaps
 from .graph import inputs, static_shape
 

@@ -1,98 +1,27 @@
-"""ONNX files that exist already: exported again, ready to certify, or made ready in memory."""
+"""ONNX files that exist already, exported again: ready to certify, and proved to compute the same."""
 
 from __future__ import annotations
 
 import os
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import onnx
 from numpy.typing import NDArray
-from onnx import TensorProto
 
-from smoothcert.errors import ModelError, require
-from smoothcert.model.agreement import COARSE
-from smoothcert.model.file import ModelFile, Readable, Source, checked, read_proto, read_source
+from smoothcert.errors import require
+from smoothcert.model.file import ModelFile, read_proto, read_source
 from smoothcert.model.preprocess import Preprocess, show
-from smoothcert.model.scores import difference
 
-from .adapt import Adapted, adapt
+from .adapt.adapted import Adapted
+from .adapt.ready import adapted_source
 from .commands import shared, whole_numbers
 from .finish import Export, finish
-from .graph import Array, inputs, opset, static_shape
-from .outputs import wide
-from .parity import TOLERANCE
-from .shapes import loose
-from .trial import hard_rows, input_shape, random_rows, runner
-
-
-@dataclass(frozen=True)
-class Ready:
-    """A file made ready in memory, under its own SHA-256; `warning` says what could not be changed, if anything."""
-
-    file: ModelFile
-    warning: str
-
-
-def made_ready(path: Readable, output: str | None = None, examples: NDArray[Any] | None = None) -> Ready | None:
-    """The classifier of a file, adapted; None where it can be certified as it is.
-
-    `examples` (n, *shape of one input), values as the graph takes them, are tried besides inputs that are made up.
-    Raises `ModelError` for what cannot be certified.
-    """
-    source = read_source(path)
-    if not _needs(source.proto, source.folder, output):
-        return None
-    adapted = _adapted(source, output, examples)
-    if not adapted.changes and not adapted.warning:
-        return None
-    file = checked(adapted.proto, adapted.proto.graph.output[0].name, source.where)
-    given = adapted.given if adapted.changes else None
-    file = replace(
-        file,
-        folder=source.folder,
-        sha256=source.sha256,
-        outside=source.outside,
-        adapted=adapted.changes,
-        given=given,
-    )
-    return Ready(file, adapted.warning)
-
-
-def _adapted(source: Source, output: str | None, examples: Array | None = None) -> Adapted:
-    try:
-        return adapt(source.proto, source.folder, output=output, examples=examples)
-    except ModelError as error:
-        raise ModelError(f"{source.where}: {error}") from None
-
-
-def _needs(proto: onnx.ModelProto, folder: str, output: str | None) -> bool:
-    """Whether the runtime would refuse the file as it is, or run it slowly.
-
-    Where it looks ready, a few rows are tried, alone and together: they must get the same scores.
-    """
-    entries = inputs(proto.graph)
-    kinds = {value.name: value.type.tensor_type.elem_type for value in proto.graph.output}
-    if len(entries) != 1 or opset(proto) < 8 or wide(proto) or proto.functions:
-        return True
-    if len(kinds) > 1 and (output is None or kinds.get(output) == TensorProto.UNDEFINED):
-        return True
-    shape = static_shape(entries[0])
-    if (shape and shape[0] is not None) or loose(proto.graph):
-        return True
-    one = input_shape(proto)
-    if one is None:
-        return False
-    try:
-        run = runner(proto, folder, output or next(iter(kinds)))
-        kind = entries[0].type.tensor_type.elem_type
-        rows = np.concatenate([random_rows(kind, one, 3), hard_rows(kind, one)[::3]])
-        return not difference(run.by(rows, len(rows)), run.by(rows, 1)) <= COARSE
-    except ModelError:
-        return True
+from .graph import Array, inputs, static_shape
+from .proof.parity import TOLERANCE
+from .proof.trial import input_shape, random_rows, runner
 
 
 def export_file(
@@ -120,7 +49,7 @@ def export_file(
     """
     source = read_source(model)
     proto, folder = source.proto, source.folder
-    ready = _adapted(source, output)
+    ready = adapted_source(source, output)
     (entry,) = inputs(ready.proto.graph)
     known = input_shape(ready.proto)
     one = known or shape

@@ -172,7 +172,7 @@ def open_model(source: Readable, output: str | None = None) -> ModelFile:
     A file that is not ready is adapted in memory: `adapted` says how, `warning` what could not be changed. Raises
     `ModelError` as `read_model` does.
     """
-    from smoothcert_exporters.onnx_file import made_ready
+    from smoothcert_exporters.adapt.ready import made_ready
 
     read = read_source(source)
     ready = made_ready(read, output)

@@ -11,14 +11,14 @@ from smoothcert.errors import ModelError, ProviderError, first_line, require
 from smoothcert.model.file import checked
 from smoothcert.model.graph.functions import inlined, standing
 
+from ..graph import Array, CannotAdapt, constants, inputs, opset, prune, set_shape, static_shape
+from ..proof.parity import BATCHES
+from ..proof.trial import Trial, input_shape, observe, runner
 from .conversion import inlined_by_conversion, upgraded
 from .dynamic_batch import free_batch
 from .folding import constant_nodes, fold_batch_norm, fold_constants
-from .graph import Array, CannotAdapt, constants, inputs, opset, prune, set_shape, static_shape
 from .outputs import drop_dead_inputs, keep_output, scores_output, unzip, wide, widen
-from .parity import BATCHES
 from .shapes import loose
-from .trial import Trial, input_shape, observe, runner
 
 _OLDEST = 8  # opset from which the runtime takes a file
 _MODERN = 18  # opset that an older file is upgraded to

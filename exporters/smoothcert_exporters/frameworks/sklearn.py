@@ -12,12 +12,12 @@ from onnx import TensorProto, helper
 from smoothcert.errors import ModelError, require
 from smoothcert.model.scores import difference
 
-from .framework import converting
-from .graph import ML_DOMAIN
+from ..adapt.outputs import keep_output, unzip
+from ..graph import ML_DOMAIN
+from ..proof.parity import Function
+from ..proof.trial import runner
+from .converting import converting
 from .naming import canonical
-from .outputs import keep_output, unzip
-from .parity import Function
-from .trial import runner
 
 _PROBES = 256  # inputs that scores are tried on
 _CLOSE = 1e-3  # of the largest score: beyond that the converter writes scores of another kind

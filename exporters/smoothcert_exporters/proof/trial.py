@@ -19,7 +19,7 @@ from smoothcert.model.preprocess import Preprocess
 from smoothcert.model.providers import first_run, reason
 from smoothcert.model.scores import difference
 
-from .graph import Array, CannotAdapt, inputs, static_shape
+from ..graph import Array, CannotAdapt, inputs, static_shape
 from .parity import BATCHES
 
 TOLERANCE = 1e-5  # relative to a row's largest score, at the batch size that the file was made for

@@ -17,10 +17,10 @@ from smoothcert.model.file import read_model
 from smoothcert.model.graph.names import INPUT
 from smoothcert.model.providers import reason
 
-from .files import save
+from ..adapt.pipeline import Folded, Pipeline
+from ..adapt.precision import TOLERANCES
+from ..files import save
 from .parity import Function, Parity, Scores, check_batches, compare
-from .pipeline import Folded, Pipeline
-from .precision import TOLERANCES
 
 _ROWS = 16  # inputs that are classified at once
 

@@ -13,11 +13,11 @@ from numpy.typing import NDArray
 
 from smoothcert.errors import ModelError, require
 
-from .framework import converting
-from .graph import attribute, set_attribute
+from ..adapt.outputs import keep_output
+from ..graph import attribute, set_attribute
+from ..proof.parity import Function
+from .converting import converting
 from .naming import canonical
-from .outputs import keep_output
-from .parity import Function
 
 _XGBOOST = {"binary:logistic": "binary", "multi:softprob": "table", "multi:softmax": "margins"}
 _LIGHTGBM = {"binary": "binary", "multiclass": "table", "multiclassova": "table"}
