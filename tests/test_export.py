@@ -20,7 +20,7 @@ from smoothcert import Noise, OrtClassifier, Preprocess, Spatial, certify
 from smoothcert.errors import ModelError
 from smoothcert.model.card import ModelCard
 from smoothcert.runs.folder import run_key
-from smoothcert_exporters import Export, annotate, export, files
+from smoothcert_exporters import Export, Options, annotate, export, files
 from smoothcert_exporters.export import FRAMEWORKS
 from smoothcert_exporters.finish import finish
 from smoothcert_exporters.proof.parity import check_batches, compare, random_inputs
@@ -40,9 +40,10 @@ def reference(content: bytes) -> Any:
     return lambda batch: evaluator.run(None, {"x": batch})[0]
 
 
-def finished(path: Path, content: bytes = PLANAR, shape: tuple[int, ...] = SHAPE, **options: Any) -> Export:
-    values: dict[str, Any] = {"reference": reference(content), "example": np.zeros((1, *shape), np.float32)}
-    return finish(onnx.load_from_string(content), path, **(values | {"source": "test 1.0"} | options))
+def finished(path: Path, content: bytes = PLANAR, shape: tuple[int, ...] = SHAPE, **values: Any) -> Export:
+    proto, function = onnx.load_from_string(content), values.pop("reference", None) or reference(content)
+    example = values.pop("example", np.zeros((1, *shape), np.float32))
+    return finish(proto, path, reference=function, example=example, source="test 1.0", options=Options(**values))
 
 
 # --- Preprocessing inside the graph -----------------------------------------------------------------------------------
@@ -101,8 +102,7 @@ def test_an_exported_file_is_exported_again(tmp_path: Path) -> None:
         reference=lambda batch: reference(PLANAR)((batch - mean) / std),
         example=np.zeros((1, *SHAPE), np.float32),
         source="again",
-        preprocess=Preprocess(mean=(0.0,), layout="nchw"),
-        input_layout="nhwc",
+        options=Options(preprocess=Preprocess(mean=(0.0,), layout="nchw"), input_layout="nhwc"),
     )
     classifier = OrtClassifier(tmp_path / "b.onnx", threads=1, batch_size=30)
     batch = 3 * RNG.standard_normal((30, 12, 12, 3), np.float32)

@@ -21,6 +21,7 @@ from .adapt.pipeline import Pipeline
 from .export import export
 from .finish import Export
 from .frameworks.loading import from_module
+from .options import Options
 from .proof.parity import TOLERANCE
 
 DEFAULTS: dict[str, Any] = {
@@ -44,7 +45,8 @@ def export_named(framework: str, model: str, out: Path, options: Mapping[str, An
     require(bool(shape), "--example-shape: expected the axes of one input, such as 3,32,32, got ''")
     arguments = shared(o, shape)
     example = np.zeros((1, *shape), np.float32)
-    return export(_loaded(framework, model, o["weights"]), out, example=example, framework=framework, **arguments)
+    loaded = _loaded(framework, model, o["weights"])
+    return export(loaded, out, example=example, framework=framework, options=Options(**arguments))
 
 
 def shared(o: Mapping[str, Any], shape: tuple[int, ...]) -> dict[str, Any]:

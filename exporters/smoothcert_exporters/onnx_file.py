@@ -3,24 +3,23 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from smoothcert.errors import require
 from smoothcert.model.file import ModelFile, read_proto, read_source
-from smoothcert.model.preprocess import Preprocess, show
+from smoothcert.model.preprocess import show
 
 from .adapt.adapted import Adapted
 from .adapt.ready import adapted_source
 from .commands import shared, whole_numbers
 from .finish import Export, finish
 from .graph import Array, inputs, static_shape
-from .proof.parity import TOLERANCE
+from .options import DEFAULTS, Options
 from .proof.trial import input_shape, random_rows, runner
 
 
@@ -30,51 +29,45 @@ def export_file(
     *,
     output: str | None = None,
     shape: tuple[int, ...] | None = None,
-    preprocess: Preprocess | None = None,
-    input_layout: str = "",
-    input_range: tuple[float, float] | None = None,
-    class_names: Sequence[str] = (),
-    training_noise: float | None = None,
-    examples: NDArray[np.generic] | None = None,
-    precision: str = "float32",
-    tolerance: float = TOLERANCE,
-    provider: str = "cpu",
+    options: Options = DEFAULTS,
 ) -> Export:
     """Write the classifier of an ONNX file to `path`, ready to certify, and prove that it computes the same.
 
     `output` names the scores where there are several outputs and a trial cannot tell; `shape` is that of one input
     where the file leaves axes free. What the file's own metadata say of preprocessing, class names and training noise
-    holds unless said otherwise here; the other arguments are those of `export`. Raises `ModelError` for what is no
-    classifier, and leaves no file then.
+    holds unless `options` say otherwise. Raises `ModelError` for what is no classifier, and leaves no file then.
     """
     source = read_source(model)
-    proto, folder = source.proto, source.folder
     ready = adapted_source(source, output)
     (entry,) = inputs(ready.proto.graph)
     known = input_shape(ready.proto)
     one = known or shape
     require(shape in (None, one), f"--shape: {model} says {show(known or ())} itself; leave the option out")
     require(one is not None, f"--shape: expected the axes of one input, which {model} leaves free, got none")
-    own = ModelFile(ready.proto, folder, "", None, (), entry.type.tensor_type.elem_type, "")
-    card, pipeline = own.card, own.preprocess and own.agreed(preprocess)
+    own = ModelFile(ready.proto, source.folder, "", None, (), entry.type.tensor_type.elem_type, "")
+    producer = " ".join(filter(None, (source.proto.producer_name, source.proto.producer_version)))
     done = finish(
         ready.proto,
         path,
-        reference=_reference(ready, folder),
+        reference=_reference(ready, source.folder),
         example=random_rows(entry.type.tensor_type.elem_type, one or ()),
-        source=card.source or " ".join(filter(None, (proto.producer_name, proto.producer_version))) or "the file",
-        folder=folder,
-        preprocess=pipeline or preprocess,
-        input_layout=input_layout,
-        input_range=input_range or card.input_range,
-        class_names=class_names or card.class_names,
-        training_noise=card.training_noise if training_noise is None else training_noise,
-        examples=examples,
-        precision=precision,
-        tolerance=tolerance,
-        provider=provider,
+        source=own.card.source or producer or "the file",
+        options=_with_own(options, own),
+        folder=source.folder,
     )
     return replace(done, changes=(*ready.changes, *done.changes))
+
+
+def _with_own(options: Options, file: ModelFile) -> Options:
+    """The options, and where they say nothing, what the file does; `ModelError` where its preprocessing is another."""
+    card, asked = file.card, options.preprocess
+    return replace(
+        options,
+        preprocess=(file.preprocess and file.agreed(asked)) or asked,
+        input_range=options.input_range or card.input_range,
+        class_names=options.class_names or card.class_names,
+        training_noise=card.training_noise if options.training_noise is None else options.training_noise,
+    )
 
 
 def _reference(ready: Adapted, folder: str) -> Callable[[Array], Array]:
@@ -88,4 +81,4 @@ def export_options(model: Path, out: Path, o: Mapping[str, Any]) -> Export:
     """`export_file` with the options of the command line as they come."""
     shape = whole_numbers("--shape", o["shape"]) or None
     one = shape or input_shape(read_proto(model, str(model))[0]) or ()
-    return export_file(model, out, output=o["output"], shape=shape, **shared(o, one))
+    return export_file(model, out, output=o["output"], shape=shape, options=Options(**shared(o, one)))

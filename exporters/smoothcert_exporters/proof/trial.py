@@ -12,9 +12,9 @@ from onnx import TensorProto, helper
 
 from smoothcert.errors import ModelError, ProviderError
 from smoothcert.model.agreement import COARSE, Runner, is_coarse, session
-from smoothcert.model.classifier import to_labels
 from smoothcert.model.file import ModelFile
 from smoothcert.model.graph.names import INPUT, PROBE
+from smoothcert.model.labels import to_labels
 from smoothcert.model.preprocess import Preprocess
 from smoothcert.model.providers import first_run, reason
 from smoothcert.model.scores import difference
