@@ -20,7 +20,8 @@ from onnx.reference import ReferenceEvaluator
 
 from smoothcert import OrtClassifier
 from smoothcert.errors import ModelError
-from smoothcert.model.file import read_model, read_proto
+from smoothcert.model.file import read_model
+from smoothcert.model.source import read_source
 from smoothcert.runs.folder import RunFolder
 from smoothcert_exporters.adapt import adapted as module
 from smoothcert_exporters.adapt import batch_rules, dynamic_batch, ready
@@ -143,7 +144,7 @@ def test_certify_adapts_in_memory(name: str, cli: Cli, tmp_path: Path) -> None:
     for words in case.says:
         assert words in done.out
         assert any(words in change for change in recipe["adapted"])
-    assert recipe["sha256"] == read_proto(tmp_path / "m.onnx", "m.onnx")[1]
+    assert recipe["sha256"] == read_source(tmp_path / "m.onnx").sha256
     checked = cli("verify", "r")
     assert (checked.code, "0 problems" in checked.out) == (0, True)
 

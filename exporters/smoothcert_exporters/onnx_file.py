@@ -11,8 +11,9 @@ from typing import Any
 import numpy as np
 
 from smoothcert.errors import require
-from smoothcert.model.file import ModelFile, read_proto, read_source
+from smoothcert.model.file import ModelFile
 from smoothcert.model.preprocess import show
+from smoothcert.model.source import read_source
 
 from .adapt.adapted import Adapted
 from .adapt.ready import adapted_source
@@ -80,5 +81,5 @@ def _reference(ready: Adapted, folder: str) -> Callable[[Array], Array]:
 def export_options(model: Path, out: Path, o: Mapping[str, Any]) -> Export:
     """`export_file` with the options of the command line as they come."""
     shape = whole_numbers("--shape", o["shape"]) or None
-    one = shape or input_shape(read_proto(model, str(model))[0]) or ()
+    one = shape or input_shape(read_source(model).proto) or ()
     return export_file(model, out, output=o["output"], shape=shape, options=Options(**shared(o, one)))

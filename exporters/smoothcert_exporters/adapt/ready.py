@@ -11,9 +11,10 @@ from numpy.typing import NDArray
 from onnx import TensorProto
 
 from smoothcert.errors import ModelError
-from smoothcert.model.agreement import COARSE
-from smoothcert.model.file import ModelFile, Readable, Source, checked, read_source
+from smoothcert.model.file import ModelFile, checked
+from smoothcert.model.rounding import ADAPTED
 from smoothcert.model.scores import difference
+from smoothcert.model.source import Readable, Source, read_source
 
 from ..graph import Array, inputs, opset, static_shape
 from ..proof.trial import hard_rows, input_shape, random_rows, runner
@@ -83,6 +84,6 @@ def _needs(proto: onnx.ModelProto, folder: str, output: str | None) -> bool:
         run = runner(proto, folder, output or next(iter(kinds)))
         kind = entries[0].type.tensor_type.elem_type
         rows = np.concatenate([random_rows(kind, one, 3), hard_rows(kind, one)[::3]])
-        return not difference(run.by(rows, len(rows)), run.by(rows, 1)) <= COARSE
+        return not difference(run.by(rows, len(rows)), run.by(rows, 1)) <= ADAPTED.narrow
     except ModelError:
         return True

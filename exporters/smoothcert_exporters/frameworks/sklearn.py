@@ -18,6 +18,7 @@ from ..proof.parity import Function
 from ..proof.trial import runner
 from .converting import converting
 from .naming import canonical
+from .trees import exact_thresholds, register
 
 _PROBES = 256  # inputs that scores are tried on
 _CLOSE = 1e-3  # of the largest score: beyond that the converter writes scores of another kind
@@ -98,15 +99,13 @@ def _converted(model: Any, features: int) -> onnx.ModelProto:
     from skl2onnx.common.data_types import FloatTensorType
     from sklearn.preprocessing import StandardScaler
 
-    from . import boosting
-
-    boosting.register()
+    register()
     types = [("features", FloatTensorType([None, features]))]
     # Division as scikit-learn computes it, not times the inverse: a last bit can cross a tree's threshold behind it.
     options = {StandardScaler: {"div": "div"}}
     opsets = {"": 18, "ai.onnx.ml": 3}  # the newest of both that onnxmltools knows as well
     proto: onnx.ModelProto = convert_sklearn(model, "classifier", types, options=options, target_opset=opsets)
-    boosting.exact_thresholds(proto, model)
+    exact_thresholds(proto, model)
     return proto
 
 

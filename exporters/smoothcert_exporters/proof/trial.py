@@ -11,19 +11,18 @@ import onnx
 from onnx import TensorProto, helper
 
 from smoothcert.errors import ModelError, ProviderError
-from smoothcert.model.agreement import COARSE, Runner, is_coarse, session
 from smoothcert.model.file import ModelFile
 from smoothcert.model.graph.names import INPUT, PROBE
 from smoothcert.model.labels import to_labels
 from smoothcert.model.preprocess import Preprocess
 from smoothcert.model.providers import first_run, reason
+from smoothcert.model.rounding import REWRITTEN, TRIAL, is_narrow
 from smoothcert.model.scores import difference
+from smoothcert.model.sessions import Runner, session
 
 from ..graph import Array, CannotAdapt, inputs, static_shape
 from .parity import BATCHES
 
-TOLERANCE = 1e-5  # relative to a row's largest score, at the batch size that the file was made for
-_ROUNDING = 1e-4  # likewise at other batch sizes, where kernels sum in another order
 _FEW = 5  # rows tried at all sizes but the largest; odd, so that the last batch of two is filled up
 WHOLE = (TensorProto.UINT8, TensorProto.INT8, TensorProto.INT16, TensorProto.INT32, TensorProto.INT64)
 
@@ -148,7 +147,7 @@ class Trial:
         rows, self._expected = np.concatenate([rows, hard]), np.concatenate([scores, *answers])
         self._rows = rows
         self._plain = np.ptp(rows.reshape(len(rows), -1), axis=1) == 0
-        self._coarse = is_coarse(given)
+        self._coarse = is_narrow(given)
         table = np.nan_to_num(self._expected)
         if self._own == 1 and table.ndim == 1 and table.size > len(table):
             table = table.reshape(len(self._rows), -1)
@@ -167,11 +166,11 @@ class Trial:
         """
         run = runner(proto, self._folder, self._output)
         for size in dict.fromkeys((self._own, *batches)):
-            limit = TOLERANCE if size == self._own and not other_kernels else COARSE if self._coarse else _ROUNDING
+            limit = REWRITTEN if size == self._own and not other_kernels else TRIAL.of(self._coarse)
             count = len(self._rows) if size == max(batches) else max(_FEW, size)
             some = np.linspace(0, len(self._rows) - 1, min(count, len(self._rows))).astype(int)
             found, plain = run.by(self._rows[some], size), self._plain[some]
-            for kind, most in ((~plain, limit), (plain, max(limit, COARSE))):
+            for kind, most in ((~plain, limit), (plain, max(limit, TRIAL.narrow))):
                 gap = difference(found[kind], self._expected[some][kind])
                 if not gap <= most:
                     raise CannotAdapt(f"at batch {size} its scores change by {gap:.1e} of the largest")

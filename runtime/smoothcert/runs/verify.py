@@ -15,9 +15,11 @@ from ..errors import ArgumentError, CalibrationError, DataError, ModelError, Pro
 from ..evidence import Evidence
 from ..inputs.datasets import Dataset, loaded, open_dataset
 from ..inputs.spatial import Spatial
-from ..model.file import ModelFile, Source, open_model, read_source
+from ..model.file import ModelFile
+from ..model.opened import open_model
 from ..model.preprocess import Preprocess, Shape, raw_image, seen
 from ..model.providers import PROVIDERS
+from ..model.source import Source, read_source
 from ..smoothing import Calibrated, Smoothing, smoothing_of
 from ..smoothing.calibration import ErrorBounds
 from .decisions import attack_models, problems, recipe_problems
