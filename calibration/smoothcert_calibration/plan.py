@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -20,15 +19,13 @@ from smoothcert.errors import DataError, require
 from smoothcert.inputs.datasets import Dataset, Example, selection
 from smoothcert.inputs.spatial import PLAIN, Raw, Spatial
 from smoothcert.model.preprocess import raw_image
-from smoothcert.smoothing import Attack, Calibration, Noise, Part, Range
+from smoothcert.smoothing import Attack, Calibration, Noise, Part
 from smoothcert.smoothing.calibrated import Calibrated, drawn
 from smoothcert.smoothing.calibration import STRATEGIES
-from smoothcert.transforms.geometry import SCALES
 
-from .attacks import drawn_attack, grid
+from .attacks import drawn_attack, grid, ordered
 
 _SMOOTHING, _ATTACK = 0, 1  # stages of the draws b and g
-_FARTHEST = 8.3  # standard deviations that draws of 52 bits reach
 EVALUATIONS = 2000  # of `input-global`, for an input
 DRAWS = {"dataset-sampling": 1, "dataset-worst": 1, "input-sampling": 1000, "input-global": 1}
 _MEANING = (
@@ -78,7 +75,7 @@ class Plan:
         alone = self.strategy != "input-global" or self.draws == 1
         require(alone, f"draws: expected none with input-global, which searches, got {self.draws}; leave it out")
         require(self.evaluations >= 100, f"evaluations: expected at least 100, got {self.evaluations}")
-        object.__setattr__(self, "attack", _ordered(self.parts, self.attack, self.on_grid))
+        object.__setattr__(self, "attack", ordered(self.parts, self.attack, self.on_grid))
         object.__setattr__(self, "grid", grid(self.parts, self.attack) if self.on_grid else ())
         size, wanted = self.data["inputs"], self.skip + (self.limit or 1)
         if size < wanted:
@@ -226,36 +223,3 @@ def _require_parts(parts: tuple[Part, ...]) -> None:
         # Whole shifts under the attack of half a pixel are no shift of their law.
         whole = getattr(part, "interpolation", "") == "whole"
         require(not whole, f"calibration: expected translation with interpolation=bilinear, got {part.label}")
-
-
-def _require_scales(part: Part, r: Range) -> None:
-    """`ValueError` where a draw ahead of or behind an attack scales beyond what OpenCV's warp takes."""
-    reach = math.exp(_FARTHEST * part.scale)
-    fits = SCALES[0] <= r.low / reach and r.high * reach <= SCALES[1]
-    least, most = SCALES[0] * reach, SCALES[1] / reach
-    require(fits, f"attack: expected scaling within {least:.3g}:{most:.3g} for a scale of {part.scale:g}, got {r}")
-
-
-def _ordered(parts: tuple[Part, ...], attack: Attack, on_grid: bool) -> Attack:
-    """The range in the parts' order, translations from 0 on; `ValueError` for one that cannot be measured."""
-    given, names = dict(attack), [part.name for part in parts]
-    missing, strange = [n for n in names if n not in given], [n for n in given if n not in names]
-    require(not missing, f"attack: expected a range for every part, got none for {', '.join(missing)}")
-    require(
-        not strange, f"attack: expected ranges of {', '.join(names)}, got {', '.join(strange)}; add them to `smooth`"
-    )
-    ranges = []
-    for part in parts:
-        r = given[part.name]
-        low, high = part.coordinate(r.low), part.coordinate(r.high)
-        around = low <= 0 <= high and low < high if part.signed else high > 0
-        require(around, f"attack: expected a range of {part.name} around the identity, {part.value(0.0):g}, got {r}")
-        if part.name == "scaling":
-            _require_scales(part, r)
-        asked = f"{part.name}={r.low:g}:{r.high:g}"
-        require(r.points is not None or not on_grid, f"attack: expected a grid, such as {asked}:41, got {asked}")
-        require(r.points is None or on_grid, f"attack: expected an interval, such as {asked}, got a grid of {r}")
-        ranges.append((part.name, r if part.signed else Range(0.0, r.high, r.points)))
-    points = math.prod((r.points or 1) ** (1 if part.signed else 2) for part, (_, r) in zip(parts, ranges, strict=True))
-    require(points <= 10**6, f"attack: expected a grid of at most a million attacks, got {points:,}")
-    return Attack(tuple(ranges))
