@@ -500,7 +500,7 @@ def test_scores_that_depend_on_the_batch_are_adapted_in_memory(tmp_path: Path) -
     onnx.save(_file(nodes, {"w": RNG.integers(-128, 127, (16, 5)).astype(np.int8)}), tmp_path / "dynamic.onnx")
     ready = made_ready(tmp_path / "dynamic.onnx")
     assert ready is not None
-    assert ready.file.batch == 1
+    assert ready.batch == 1
     assert "whole batch" in ready.warning
 
 

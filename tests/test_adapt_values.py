@@ -339,11 +339,11 @@ def test_an_adapted_model_keeps_its_file_as_it_came(tmp_path: Path) -> None:
     ready = made_ready(tmp_path / "m.onnx")
     assert ready is not None
     batch = rows()
-    OrtClassifier(ready.file).require_one_function(batch, levels=False)
+    OrtClassifier(ready).require_one_function(batch, levels=False)
     other = case("Softmax, Transpose", "Tile", 3)
     with pytest.raises(ModelError, match="answers otherwise than its file"):
-        OrtClassifier(replace(ready.file, given=other)).require_one_function(batch, levels=False)
-    OrtClassifier(replace(ready.file, given=None)).require_one_function(batch, levels=False)
+        OrtClassifier(replace(ready, given=other)).require_one_function(batch, levels=False)
+    OrtClassifier(replace(ready, given=None)).require_one_function(batch, levels=False)
 
 
 def test_a_free_axis_in_front_of_a_count_is_run_one_by_one(tmp_path: Path) -> None:
@@ -351,7 +351,7 @@ def test_a_free_axis_in_front_of_a_count_is_run_one_by_one(tmp_path: Path) -> No
     onnx.save(case("NonZero", "Sum, Size, Div", "N"), tmp_path / "m.onnx")
     ready = made_ready(tmp_path / "m.onnx")
     assert ready is not None
-    assert ready.file.batch == 1
+    assert ready.batch == 1
     assert "NonZero" in ready.warning
     onnx.save(case("Relu", "Sum, Size, Div", 1), tmp_path / "n.onnx")
     assert made_ready(tmp_path / "n.onnx", None, rows()) is not None

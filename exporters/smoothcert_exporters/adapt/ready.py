@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -23,16 +23,8 @@ from .outputs import wide
 from .shapes import loose
 
 
-@dataclass(frozen=True)
-class Ready:
-    """A file made ready in memory, under its own SHA-256; `warning` says what could not be changed, if anything."""
-
-    file: ModelFile
-    warning: str
-
-
-def made_ready(path: Readable, output: str | None = None, examples: NDArray[Any] | None = None) -> Ready | None:
-    """The classifier of a file, adapted; None where it can be certified as it is.
+def made_ready(path: Readable, output: str | None = None, examples: NDArray[Any] | None = None) -> ModelFile | None:
+    """The classifier of a file, adapted, under its own SHA-256; None where it can be certified as it is.
 
     `examples` (n, *shape of one input), values as the graph takes them, are tried besides inputs that are made up.
     Raises `ModelError` for what cannot be certified.
@@ -45,15 +37,15 @@ def made_ready(path: Readable, output: str | None = None, examples: NDArray[Any]
         return None
     file = checked(adapted.proto, adapted.proto.graph.output[0].name, source.where)
     given = adapted.given if adapted.changes else None
-    file = replace(
+    return replace(
         file,
         folder=source.folder,
         sha256=source.sha256,
         outside=source.outside,
         adapted=adapted.changes,
         given=given,
+        warning=adapted.warning,
     )
-    return Ready(file, adapted.warning)
 
 
 def adapted_source(source: Source, output: str | None, examples: Array | None = None) -> Adapted:

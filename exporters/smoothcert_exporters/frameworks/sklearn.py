@@ -130,7 +130,7 @@ def _agreeing(
     table = np.asarray(getattr(model, method)(rows))
     if table.shape != (len(rows), len(classes)) or (classes[table.argmax(axis=1)] != model.predict(rows)).any():
         return None
-    return method if difference(runner(proto, "", output)(rows), table) < _CLOSE else None
+    return method if difference(runner(proto, "", output).by(rows, len(rows)), table) < _CLOSE else None
 
 
 def _indices(labels: NDArray[Any], classes: NDArray[Any]) -> NDArray[np.int64]:

@@ -18,7 +18,7 @@ from smoothcert.model.preprocess import Preprocess
 from smoothcert.model.providers import first_run, reason
 from smoothcert.model.rounding import REWRITTEN, TRIAL, is_narrow
 from smoothcert.model.scores import difference
-from smoothcert.model.sessions import Runner, session
+from smoothcert.model.sessions import Sessions
 
 from ..graph import Array, CannotAdapt, inputs, static_shape
 from .parity import BATCHES
@@ -55,8 +55,11 @@ def observe(
     wanted = [f"{PROBE}_{i}" for i in range(len(shapes))]
     file = ModelFile(probe, folder, "", None, tuple(shape[1:]), entry.type.tensor_type.elem_type, "")
     try:
-        runner = session(file.with_input(np.dtype(np.float32), False, Preprocess()), folder)
-        found = first_run(runner, [*wanted, *values], {INPUT: np.full(shape, 0.5, np.float32)})
+        found = first_run(
+            Sessions(file, Preprocess()).of(np.dtype(np.float32), levels=False),
+            [*wanted, *values],
+            {INPUT: np.full(shape, 0.5, np.float32)},
+        )
     except ProviderError:
         raise
     except Exception as error:
@@ -65,11 +68,11 @@ def observe(
     return Observed(sizes, dict(zip(values, found[len(shapes) :], strict=True)))
 
 
-def runner(proto: onnx.ModelProto, folder: str, output: str) -> Runner:
+def runner(proto: onnx.ModelProto, folder: str, output: str) -> Sessions:
     """One output of a graph, ready to run on float32 values of its input, cast to what it takes."""
     (entry,) = inputs(proto.graph)
     file = ModelFile(proto, folder, "", None, (), entry.type.tensor_type.elem_type, output)
-    return Runner.of(file, np.dtype(np.float32), False, Preprocess())
+    return Sessions(file, Preprocess())
 
 
 def random_rows(elem_type: int, shape: Sequence[int], count: int = max(BATCHES)) -> Array:
@@ -112,7 +115,7 @@ def input_shape(proto: onnx.ModelProto) -> tuple[int, ...] | None:
     return None if None in rest else tuple(n or 0 for n in rest)
 
 
-def _answered(run: Runner, rows: Array, size: int) -> tuple[Array, list[Array]]:
+def _answered(run: Sessions, rows: Array, size: int) -> tuple[Array, list[Array]]:
     """The rows that a file has an answer to, and its answers: some files take no row of zeros."""
     if not len(rows):
         return rows, []

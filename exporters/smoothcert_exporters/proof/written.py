@@ -11,13 +11,11 @@ import numpy as np
 import onnx
 from numpy.typing import NDArray
 
-from smoothcert.errors import ModelError, SmoothcertError, require
-from smoothcert.model import providers
+from smoothcert.errors import ModelError, require
 from smoothcert.model.file import read_model
-from smoothcert.model.graph.names import INPUT
 from smoothcert.model.labels import to_labels
 from smoothcert.model.preprocess import Preprocess
-from smoothcert.model.providers import reason
+from smoothcert.model.sessions import Sessions
 
 from ..files import save
 from .parity import Function, Parity, Scores, check_batches, compare
@@ -69,23 +67,13 @@ class Proof:
 
     def _started(self, graph: onnx.ModelProto, preprocess: Preprocess, precision: str) -> Function:
         """The graph, written and read back, as a function from batches to scores."""
-        file = read_model(save(graph, self.file))
-        content = file.with_input(np.dtype(np.float32), False, preprocess)
+        sessions = Sessions(read_model(save(graph, self.file)), preprocess, self.provider)
         try:
-            session = providers.start(content, file.folder, self.provider, False)
-        except SmoothcertError:
-            raise
-        except Exception as error:
+            sessions.of(np.dtype(np.float32), levels=False)
+        except ModelError as error:
             hint = "" if precision == "float32" else f"{precision} does not run on provider {self.provider}: "
-            raise ModelError(f"{hint}ONNX Runtime cannot load the exported model ({reason(error)})") from None
-
-        def run(batch: NDArray[np.float32]) -> Scores:
-            try:
-                return np.asarray(session.run([file.output], {INPUT: batch})[0])
-            except Exception as error:
-                raise ModelError(f"ONNX Runtime failed on a batch of shape {batch.shape}: {reason(error)}") from None
-
-        return run
+            raise ModelError(f"{hint}{error}") from None
+        return lambda batch: np.asarray(sessions.scores(batch, levels=False))
 
     def _answers(self, function: Function, inputs: NDArray[np.float32]) -> NDArray[Any]:
         """A function's answers for all inputs, a few at a time, or as many as the batch axis is fixed to."""

@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
-import numpy as np
 import onnx
 from numpy.typing import NDArray
 
@@ -15,7 +14,7 @@ from .labels import to_labels
 from .preprocess import Preprocess
 from .rounding import ADAPTED, is_narrow
 from .scores import difference
-from .sessions import Runner
+from .sessions import Sessions
 
 
 class AsItCame:
@@ -26,15 +25,15 @@ class AsItCame:
 
     def __init__(self, file: ModelFile, preprocess: Preprocess) -> None:
         self._file, self._preprocess = file, preprocess
-        self._runners: dict[tuple[np.dtype[Any], bool], Runner] = {}
+        self._given = Sessions(replace(file, proto=file.given or file.proto), preprocess)
 
     def require_scores(self, batch: NDArray[Any], levels: bool) -> None:
         """`ModelError` unless the adapted model scores every row as its file does, in batches of the file's size."""
         file = self._file
         if file.given is None:
             return
-        theirs = self._scores(file.given, batch, levels)
-        ours = Runner.of(file, batch.dtype, levels, self._preprocess).by(batch, file.batch or len(batch))
+        theirs = self._given.by(batch, _declared_batch(file.given) or 1, levels)
+        ours = Sessions(file, self._preprocess).by(batch, file.batch or len(batch), levels)
         gap = difference(ours, theirs)
         if not gap <= ADAPTED.of(is_narrow(file.given)):
             raise ModelError(
@@ -48,23 +47,18 @@ class AsItCame:
 
         `ours`: the scores for the batch; `rounding`: what they may be off by besides. Rounding decides near ties.
         """
-        if self._file.given is None:
+        given = self._file.given
+        if given is None:
             return
-        theirs = self._scores(self._file.given, batch[:1], levels)
+        theirs = self._given.by(batch[:1], _declared_batch(given) or 1, levels)
         label, own = int(to_labels(ours, len(batch), 1)[0]), int(to_labels(theirs, 1, 1)[0])
         first = ours[:1] if len(ours) == len(batch) else ours[None]
-        limit = max(ADAPTED.of(is_narrow(self._file.given)), rounding)
+        limit = max(ADAPTED.of(is_narrow(given)), rounding)
         if own != label and not difference(first, theirs) <= limit:
             raise ModelError(
                 f"adapted in memory, the model answers {label} to this input, its file {own}; export it again with a "
                 "free batch axis by its own framework"
             )
-
-    def _scores(self, given: onnx.ModelProto, batch: NDArray[Any], levels: bool) -> NDArray[Any]:
-        case = (batch.dtype, levels)
-        if case not in self._runners:
-            self._runners[case] = Runner.of(replace(self._file, proto=given), *case, self._preprocess)
-        return self._runners[case].by(batch, _declared_batch(given) or 1)
 
 
 def _declared_batch(proto: onnx.ModelProto) -> int | None:

@@ -35,11 +35,11 @@ class OrtClassifier:
     """An ONNX classifier on ONNX Runtime.
 
     `model`: path of an ONNX file, or its bytes, adapted in memory where it is not ready to certify; or one that was
-    opened. `providers`: `cpu`, `cuda` or `tensorrt`; the session is asked what
-    it really runs on. `threads`: host threads (default: all cores), each running the one-threaded session.
-    `batch_size`: default by input size; the last batch is padded, so that every kernel sees one shape. `output`: name
-    of the scores, probabilities or integer labels where the model has several outputs. `preprocess`: resizing,
-    arithmetic and layout that the graph lacks; by default what the model's own metadata say.
+    opened. `providers`: `cpu`, `cuda` or `tensorrt`; the session is asked what it really runs on. `threads`: host
+    threads (default: all cores), each running the one-threaded session. `batch_size`: default by input size; the last
+    batch is padded, so that every kernel sees one shape. `output`: name of the scores, probabilities or integer labels
+    where the model has several outputs. `preprocess`: resizing, arithmetic and layout that the graph lacks; by default
+    what the model's own metadata say.
 
     The first input of each shape is preceded by a search for answers that depend on the other rows of a batch, or on
     the moment (see `independence`): such a model is no function of its input, and is refused.
@@ -246,7 +246,6 @@ def as_classifier(classifier: Classifier | Callable[[NDArray[np.float32]], Any])
     """The classifier itself, or a callable wrapped as one."""
     if isinstance(classifier, Classifier):
         return classifier
-    require(
-        callable(classifier), f"classifier: expected an OrtClassifier or a callable, got {type(classifier).__name__}"
-    )
+    got = type(classifier).__name__
+    require(callable(classifier), f"classifier: expected an OrtClassifier or a callable, got {got}")
     return CallableClassifier(classifier)

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 from .file import ModelFile, read_model
 from .source import Readable, read_source
 
@@ -18,4 +16,4 @@ def open_model(source: Readable, output: str | None = None) -> ModelFile:
 
     read = read_source(source)
     ready = made_ready(read, output)
-    return read_model(read, output) if ready is None else replace(ready.file, warning=ready.warning)
+    return read_model(read, output) if ready is None else ready
