@@ -120,6 +120,8 @@ def test_preprocessing_that_does_not_fit_is_refused(tmp_path: Path) -> None:
         finished(tmp_path / "m.onnx", example=np.zeros((1, 3, 9, 9), np.float32))
     with pytest.raises(ValueError, match="examples: expected inputs of shape"):
         finished(tmp_path / "m.onnx", examples=np.zeros((2, 3, 9, 9), np.float32))
+    with pytest.raises(ValueError, match=r"tolerance: expected a share of the scores' scale between 0 and 1, got 1$"):
+        finished(tmp_path / "m.onnx", tolerance=1)
     assert not any(tmp_path.iterdir())
 
 
