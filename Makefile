@@ -108,9 +108,10 @@ test-exporters: $(EXPORTERS)/exporters ## tests of every framework's exporter, K
 	KERAS_BACKEND=torch $(EXPORTERS)/bin/python -m pytest tests/test_keras.py
 	KERAS_BACKEND=jax $(EXPORTERS)/bin/python -m pytest tests/test_keras.py
 
-lint: setup-dev ## ruff: rules and format
+lint: setup-dev ## ruff: rules and format; import-linter: who may import whom
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
+	$(BIN)/lint-imports --no-logo --no-cache
 
 type: setup-dev ## mypy, strict
 	$(BIN)/mypy

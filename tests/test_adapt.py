@@ -20,12 +20,13 @@ from onnx.reference import ReferenceEvaluator
 
 from smoothcert import OrtClassifier
 from smoothcert.errors import ModelError
-from smoothcert.model.file import read_model, read_proto
+from smoothcert.model.file import read_model
+from smoothcert.model.source import read_source
 from smoothcert.runs.folder import RunFolder
-from smoothcert_exporters import adapt as module
-from smoothcert_exporters import batch_rules, dynamic_batch, onnx_file
-from smoothcert_exporters.adapt import adapt
-from smoothcert_exporters.onnx_file import made_ready
+from smoothcert_exporters.adapt import adapted as module
+from smoothcert_exporters.adapt import batch_rules, dynamic_batch, ready
+from smoothcert_exporters.adapt.adapted import adapt
+from smoothcert_exporters.adapt.ready import made_ready
 
 from . import models
 from .conftest import IMAGES, MODEL
@@ -143,7 +144,7 @@ def test_certify_adapts_in_memory(name: str, cli: Cli, tmp_path: Path) -> None:
     for words in case.says:
         assert words in done.out
         assert any(words in change for change in recipe["adapted"])
-    assert recipe["sha256"] == read_proto(tmp_path / "m.onnx", "m.onnx")[1]
+    assert recipe["sha256"] == read_source(tmp_path / "m.onnx").sha256
     checked = cli("verify", "r")
     assert (checked.code, "0 problems" in checked.out) == (0, True)
 
@@ -181,7 +182,7 @@ def test_a_free_batch_axis_is_left_alone(cli: Cli, tmp_path: Path) -> None:
     (tmp_path / "m.onnx").write_bytes(models.convnet())
     proto = onnx.load_from_string(models.convnet())
     assert adapt(proto).changes == ()
-    assert onnx_file.made_ready(tmp_path / "m.onnx") is None
+    assert made_ready(tmp_path / "m.onnx") is None
 
 
 def test_an_output_that_is_asked_for_is_kept() -> None:
@@ -271,7 +272,7 @@ def test_brain_float_scores_are_the_same_numbers() -> None:
     from ml_dtypes import bfloat16
 
     expected = (batch.astype(bfloat16).astype(np.float32).reshape(4, -1) @ fc).astype(bfloat16).astype(np.float32)
-    inner = onnx.load_from_string(onnx_file.adapt(proto).proto.SerializeToString())
+    inner = onnx.load_from_string(adapt(proto).proto.SerializeToString())
     inner.graph.node.insert(0, node("Cast", ["outer"], [inner.graph.input[0].name], to=TensorProto.BFLOAT16))
     inner.graph.input[0].CopyFrom(value("outer", FLOAT, ("N", 1, 8, 8)))
     assert np.allclose(run(inner, batch), expected, rtol=0.01)
@@ -463,7 +464,7 @@ def test_without_adaptation_the_files_would_run_at_batch_1(
     save_data(case, tmp_path / "d.npz")
     options = ["m.onnx", "d.npz", "--smooth", "noise=0.5", "--n0", 10, "--n", 50, "-q", "--run"]
     assert "batch 1)" not in cli("certify", *options, "a").out
-    monkeypatch.setattr(onnx_file, "made_ready", lambda *_: None)
+    monkeypatch.setattr(ready, "made_ready", lambda *_: None)
     assert "batch 1)" in cli("certify", *options, "b").out
 
 
@@ -499,7 +500,7 @@ def test_scores_that_depend_on_the_batch_are_adapted_in_memory(tmp_path: Path) -
     onnx.save(_file(nodes, {"w": RNG.integers(-128, 127, (16, 5)).astype(np.int8)}), tmp_path / "dynamic.onnx")
     ready = made_ready(tmp_path / "dynamic.onnx")
     assert ready is not None
-    assert ready.file.batch == 1
+    assert ready.batch == 1
     assert "whole batch" in ready.warning
 
 

@@ -15,9 +15,10 @@ from onnx import TensorProto, helper, numpy_helper
 
 from smoothcert import OrtClassifier
 from smoothcert.errors import ModelError
-from smoothcert.model.file import open_model, read_source
 from smoothcert.model.graph.functions import inlined
-from smoothcert_exporters.adapt import adapt
+from smoothcert.model.opened import open_model
+from smoothcert.model.source import read_source
+from smoothcert_exporters.adapt.adapted import adapt
 
 from .models import value
 
@@ -153,7 +154,7 @@ def test_one_version_said_twice_is_no_harm() -> None:
 
 def test_a_converter_that_crashes_does_not_end_the_process() -> None:
     """Past the checks of a reader: ONNX's converter is known to end the process on this graph."""
-    from smoothcert_exporters.conversion import upgraded
+    from smoothcert_exporters.adapt.conversion import upgraded
 
     with pytest.raises(ModelError, match="cannot be converted to opset 18") as caught:
         upgraded(negative_size(), 18)
@@ -204,7 +205,7 @@ ML: dict[str, dict[str, Any]] = {
 @pytest.mark.parametrize("op", ML)
 def test_one_axis_is_one_row_to_operators_of_machine_learning(op: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """By the graph alone: with a trial that lets all pass."""
-    from smoothcert_exporters import trial
+    from smoothcert_exporters.proof import trial
 
     monkeypatch.setattr(trial.Trial, "check", lambda *_, **__: None)
     flat, back = np.array([-1], np.int64), np.array([-1, 1], np.int64)

@@ -21,12 +21,13 @@ from smoothcert.errors import ModelError
 from smoothcert.model.classifier import as_classifier
 from smoothcert.runs.folder import RunFolder
 from smoothcert.sampling import PROBE, Sampler
-from smoothcert_exporters import adapt as module
-from smoothcert_exporters import folding, onnx_file, trial
-from smoothcert_exporters.adapt import adapt
-from smoothcert_exporters.dynamic_batch import RULES
-from smoothcert_exporters.onnx_file import made_ready
-from smoothcert_exporters.shapes import BY_ARGUMENTS, BY_SHAPE, BY_VALUES, DOMAINS, Proved
+from smoothcert_exporters.adapt import adapted as module
+from smoothcert_exporters.adapt import folding
+from smoothcert_exporters.adapt.adapted import adapt
+from smoothcert_exporters.adapt.dynamic_batch import RULES
+from smoothcert_exporters.adapt.ready import made_ready
+from smoothcert_exporters.adapt.shapes import BY_ARGUMENTS, BY_SHAPE, BY_VALUES, DOMAINS, Proved
+from smoothcert_exporters.proof import trial
 
 from .models import value
 from .value_cases import FLOAT, FOLDINGS, SETTLED, SOURCES, Build, branch, random_model, row, rows, scored
@@ -338,11 +339,11 @@ def test_an_adapted_model_keeps_its_file_as_it_came(tmp_path: Path) -> None:
     ready = made_ready(tmp_path / "m.onnx")
     assert ready is not None
     batch = rows()
-    OrtClassifier(ready.file).require_one_function(batch, levels=False)
+    OrtClassifier(ready).require_one_function(batch, levels=False)
     other = case("Softmax, Transpose", "Tile", 3)
     with pytest.raises(ModelError, match="answers otherwise than its file"):
-        OrtClassifier(replace(ready.file, given=other)).require_one_function(batch, levels=False)
-    OrtClassifier(replace(ready.file, given=None)).require_one_function(batch, levels=False)
+        OrtClassifier(replace(ready, given=other)).require_one_function(batch, levels=False)
+    OrtClassifier(replace(ready, given=None)).require_one_function(batch, levels=False)
 
 
 def test_a_free_axis_in_front_of_a_count_is_run_one_by_one(tmp_path: Path) -> None:
@@ -350,10 +351,10 @@ def test_a_free_axis_in_front_of_a_count_is_run_one_by_one(tmp_path: Path) -> No
     onnx.save(case("NonZero", "Sum, Size, Div", "N"), tmp_path / "m.onnx")
     ready = made_ready(tmp_path / "m.onnx")
     assert ready is not None
-    assert ready.file.batch == 1
+    assert ready.batch == 1
     assert "NonZero" in ready.warning
     onnx.save(case("Relu", "Sum, Size, Div", 1), tmp_path / "n.onnx")
-    assert onnx_file.made_ready(tmp_path / "n.onnx", None, rows()) is not None
+    assert made_ready(tmp_path / "n.onnx", None, rows()) is not None
 
 
 # --- What frameworks write stays adaptable ----------------------------------------------------------------------------

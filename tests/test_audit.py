@@ -19,6 +19,7 @@ import pytest
 import tomli_w
 from numpy.typing import NDArray
 from scipy.stats import binom
+from smoothcert.transforms.attacks import Manner, attacked
 
 from smoothcert import Attack, Brightness, Contrast, Noise, OrtClassifier, Rotation, compose, transforms
 from smoothcert.algorithms import Fixed
@@ -31,7 +32,6 @@ from smoothcert.report.audited import outcome
 from smoothcert.runs.folder import LEDGER, RECIPE, RunFolder, run_key
 from smoothcert.runs.job import Job
 from smoothcert.smoothing import Calibration, Smoothing
-from smoothcert.transforms.attacks import Manner, attacked
 
 from .conftest import IMAGES, MODEL, Result
 from .models import half_space

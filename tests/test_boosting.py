@@ -12,8 +12,8 @@ import pytest
 from numpy.typing import NDArray
 
 from smoothcert.errors import ModelError
-from smoothcert_exporters import export
-from smoothcert_exporters.boosting import class_names, to_onnx
+from smoothcert_exporters import Options, export
+from smoothcert_exporters.frameworks.boosting import class_names, to_onnx
 
 from .frameworks import certifies_as, noisy_vectors, require, run, run_page, training_vectors
 
@@ -113,7 +113,7 @@ def test_scores_are_those_of_the_library(make: Callable[[], tuple[Any, Scores]])
 @pytest.mark.parametrize("name", ["LightGBM", "LightGBM booster, two classes", "XGBoost", "XGBoost booster"])
 def test_exports_certify_as_the_library_does(name: str, tmp_path: Path) -> None:
     model, scores = MODELS[name]()
-    done = export(model, tmp_path / "m.onnx", example=noisy_vectors(4), examples=noisy_vectors(100))
+    done = export(model, tmp_path / "m.onnx", example=noisy_vectors(4), options=Options(examples=noisy_vectors(100)))
     assert done.parity.flips == 0
     assert done.batch is None
     certified = certifies_as(tmp_path / "m.onnx", lambda batch: scores(batch.reshape(len(batch), -1)))
@@ -178,7 +178,7 @@ def test_what_is_no_classifier_or_converts_to_another_one_is_refused(
     make: Callable[[], Any], message: str, tmp_path: Path
 ) -> None:
     with pytest.raises(ModelError, match=message) as error:
-        export(make(), tmp_path / "m.onnx", example=noisy_vectors(2), examples=noisy_vectors(50))
+        export(make(), tmp_path / "m.onnx", example=noisy_vectors(2), options=Options(examples=noisy_vectors(50)))
     assert "\n" not in str(error.value)
     assert not list(tmp_path.iterdir())
 

@@ -18,6 +18,7 @@ import pytest
 from numpy.typing import NDArray
 from scipy import stats
 from scipy.special import ndtr, ndtri
+from smoothcert.transforms.attacks import attacked
 
 from smoothcert import (
     Brightness,
@@ -34,7 +35,6 @@ from smoothcert import (
 from smoothcert.inputs.spatial import PLAIN
 from smoothcert.sampling import ESTIMATION, Sampler
 from smoothcert.smoothing import Calibrated, Part
-from smoothcert.transforms.attacks import attacked
 
 from . import models
 from .test_calibrated import smoothed

@@ -20,10 +20,10 @@ from smoothcert import Noise, OrtClassifier, Preprocess, Spatial, certify
 from smoothcert.errors import ModelError
 from smoothcert.model.card import ModelCard
 from smoothcert.runs.folder import run_key
-from smoothcert_exporters import Export, annotate, export, files
+from smoothcert_exporters import Export, Options, annotate, export, files
 from smoothcert_exporters.export import FRAMEWORKS
 from smoothcert_exporters.finish import finish
-from smoothcert_exporters.parity import check_batches, compare, random_inputs
+from smoothcert_exporters.proof.parity import check_batches, compare, random_inputs
 
 from . import models
 
@@ -40,9 +40,10 @@ def reference(content: bytes) -> Any:
     return lambda batch: evaluator.run(None, {"x": batch})[0]
 
 
-def finished(path: Path, content: bytes = PLANAR, shape: tuple[int, ...] = SHAPE, **options: Any) -> Export:
-    values: dict[str, Any] = {"reference": reference(content), "example": np.zeros((1, *shape), np.float32)}
-    return finish(onnx.load_from_string(content), path, **(values | {"source": "test 1.0"} | options))
+def finished(path: Path, content: bytes = PLANAR, shape: tuple[int, ...] = SHAPE, **values: Any) -> Export:
+    proto, function = onnx.load_from_string(content), values.pop("reference", None) or reference(content)
+    example = values.pop("example", np.zeros((1, *shape), np.float32))
+    return finish(proto, path, reference=function, example=example, source="test 1.0", options=Options(**values))
 
 
 # --- Preprocessing inside the graph -----------------------------------------------------------------------------------
@@ -101,8 +102,7 @@ def test_an_exported_file_is_exported_again(tmp_path: Path) -> None:
         reference=lambda batch: reference(PLANAR)((batch - mean) / std),
         example=np.zeros((1, *SHAPE), np.float32),
         source="again",
-        preprocess=Preprocess(mean=(0.0,), layout="nchw"),
-        input_layout="nhwc",
+        options=Options(preprocess=Preprocess(mean=(0.0,), layout="nchw"), input_layout="nhwc"),
     )
     classifier = OrtClassifier(tmp_path / "b.onnx", threads=1, batch_size=30)
     batch = 3 * RNG.standard_normal((30, 12, 12, 3), np.float32)
@@ -120,6 +120,8 @@ def test_preprocessing_that_does_not_fit_is_refused(tmp_path: Path) -> None:
         finished(tmp_path / "m.onnx", example=np.zeros((1, 3, 9, 9), np.float32))
     with pytest.raises(ValueError, match="examples: expected inputs of shape"):
         finished(tmp_path / "m.onnx", examples=np.zeros((2, 3, 9, 9), np.float32))
+    with pytest.raises(ValueError, match=r"tolerance: expected a share of the scores' scale between 0 and 1, got 1$"):
+        finished(tmp_path / "m.onnx", tolerance=1)
     assert not any(tmp_path.iterdir())
 
 
@@ -367,7 +369,8 @@ def test_a_model_of_no_framework_is_refused(tmp_path: Path) -> None:
 def test_importing_brings_no_framework() -> None:
     """In a process of its own: importing everything here, and the command's module, imports none of them."""
     code = (
-        "import sys, smoothcert, smoothcert_exporters, smoothcert_exporters.commands, smoothcert_exporters.pytorch; "
+        "import sys, smoothcert, smoothcert_exporters, smoothcert_exporters.commands\n"
+        "import smoothcert_exporters.frameworks.pytorch\n"
         f"print(*sorted(set({list(FRAMEWORKS)!r}) & set(sys.modules)))"
     )
     result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

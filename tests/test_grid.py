@@ -14,13 +14,13 @@ from typing import Any
 import numpy as np
 import pytest
 from scipy.special import ndtr
+from smoothcert.transforms.attacks import IDENTITY
 
 from smoothcert import Attack, Brightness, Contrast, Gamma, Noise, Range, Rotation, Scaling, Translation, compose
 from smoothcert.audit.members import members
 from smoothcert.errors import ArgumentError
 from smoothcert.smoothing import Calibrated, Calibration, Enumeration, Grid, Part
 from smoothcert.smoothing.grid import listed
-from smoothcert.transforms.attacks import IDENTITY
 from smoothcert_calibration.plan import Plan
 
 from .test_calibrated import measured

@@ -49,7 +49,7 @@ def changed_labels(content: bytes, x: NDArray[Any], size: int) -> float:
     for _ in range(4):
         labels, order = np.empty(512, int), rng.permutation(512)
         for places in order.reshape(-1, size):
-            labels[places] = to_labels(np.nan_to_num(classifier._scores(rows[places], levels)), size, size)
+            labels[places] = to_labels(np.nan_to_num(classifier._sessions.scores(rows[places], levels)), size, size)
         found.append(labels)
     return float(max((labels != found[0]).mean() for labels in found))
 

@@ -11,8 +11,8 @@ import pytest
 from numpy.typing import NDArray
 
 from smoothcert.errors import ModelError
-from smoothcert_exporters import export
-from smoothcert_exporters.jax import to_onnx
+from smoothcert_exporters import Options, export
+from smoothcert_exporters.frameworks.jax import to_onnx
 
 from .frameworks import TRAINED, certifies_as, digits, require, run, run_page
 
@@ -148,7 +148,11 @@ def test_scores_are_those_of_jax(kind: str, models: Any) -> None:
 def test_exports_certify_as_jax_does(kind: str, models: Any, tmp_path: Path) -> None:
     model, function, shape = models[kind]
     done = export(
-        model, tmp_path / "m.onnx", example=np.zeros(shape, np.float32), examples=batch_of(shape, 20), framework="jax"
+        model,
+        tmp_path / "m.onnx",
+        example=np.zeros(shape, np.float32),
+        options=Options(examples=batch_of(shape, 20)),
+        framework="jax",
     )
     assert done.parity.flips == 0
     assert done.batch is None

@@ -11,8 +11,8 @@ import pytest
 from numpy.typing import NDArray
 
 from smoothcert.errors import ModelError
-from smoothcert_exporters import export
-from smoothcert_exporters.keras import to_onnx
+from smoothcert_exporters import Options, export
+from smoothcert_exporters.frameworks.keras import to_onnx
 
 from .frameworks import TRAINED, certifies_as, digits, require, run, run_page
 
@@ -124,7 +124,9 @@ def test_scores_are_those_of_keras(make: Any, shape: tuple[int, ...], request: p
 
 
 def test_a_trained_model_certifies_as_keras_does(trained: Any, tmp_path: Path) -> None:
-    done = export(trained, tmp_path / "m.onnx", example=np.zeros(IMAGE, np.float32), examples=batch_of(IMAGE))
+    done = export(
+        trained, tmp_path / "m.onnx", example=np.zeros(IMAGE, np.float32), options=Options(examples=batch_of(IMAGE))
+    )
     assert done.parity.flips == 0
     assert done.batch is None
     assert done.source.startswith("keras ")

@@ -17,9 +17,10 @@ from onnx import AttributeProto, TensorProto, helper, numpy_helper
 from smoothcert import Noise, OrtClassifier, Preprocess, certify
 from smoothcert.errors import ArgumentError, ModelError, ProviderError
 from smoothcert.model import providers, weights
-from smoothcert.model.file import read_model, read_source
+from smoothcert.model.file import read_model
 from smoothcert.model.graph import checks as graph_checks
 from smoothcert.model.graph import walk as graph_walk
+from smoothcert.model.source import read_source
 
 from . import models
 

@@ -18,9 +18,10 @@ from onnx import TensorProto, numpy_helper
 from smoothcert import Noise, OrtClassifier, Preprocess, certify
 from smoothcert.errors import ModelError
 from smoothcert.model.file import read_model
-from smoothcert_exporters.adapt import adapt
+from smoothcert_exporters.adapt.adapted import adapt
+from smoothcert_exporters.adapt.precision import convert
 from smoothcert_exporters.finish import finish
-from smoothcert_exporters.precision import convert
+from smoothcert_exporters.options import Options
 
 from . import models
 from .test_export import finished, reference
@@ -213,7 +214,7 @@ def test_8_bit_models_pass_through(quantised: bytes, tmp_path: Path) -> None:
         reference=lambda batch: scores(model, batch),
         example=BATCH[:1],
         source="onnx",
-        preprocess=CHANNELS,
+        options=Options(preprocess=CHANNELS),
     )
     written = onnx.load(tmp_path / "out" / "m.onnx")
     kept = [node.op_type for node in written.graph.node if not node.name.startswith("smoothcert_folded")]

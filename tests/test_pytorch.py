@@ -17,8 +17,9 @@ from numpy.typing import NDArray
 from smoothcert import Noise, OrtClassifier, Preprocess, certify
 from smoothcert.errors import ModelError
 from smoothcert.model.classifier import CallableClassifier
-from smoothcert_exporters import export, pytorch
+from smoothcert_exporters import Options, export
 from smoothcert_exporters.commands import export_named
+from smoothcert_exporters.frameworks import pytorch
 
 from .conftest import IMAGES, Result
 
@@ -83,10 +84,12 @@ def test_a_trained_model_certifies_as_the_module_does(trained: Any, tmp_path: Pa
         trained,
         tmp_path / "m.onnx",
         example=np.zeros((1, 32, 32), np.float32),
-        preprocess=Preprocess(mean=MEAN, std=STD),
-        class_names=[str(i) for i in range(10)],
-        training_noise=SIGMA,
-        examples=digits()[0][:50, None],
+        options=Options(
+            preprocess=Preprocess(mean=MEAN, std=STD),
+            class_names=[str(i) for i in range(10)],
+            training_noise=SIGMA,
+            examples=digits()[0][:50, None],
+        ),
     )
     assert (done.batch, done.precision, done.parity.inputs, done.parity.flips) == (None, "float32", 178, 0)
     assert done.parity.relative < 1e-5
@@ -122,10 +125,10 @@ def test_batch_norm_is_folded_and_the_batch_is_free(trained: Any, tmp_path: Path
 def test_two_processes_write_the_same_bytes(tmp_path: Path) -> None:
     """Hash seeds, addresses and the folder they run in differ; no path of the exporting machine is in the file."""
     code = (
-        "import sys, numpy as np, torch; from smoothcert_exporters import export; torch.manual_seed(1); "
+        "import sys, numpy as np, torch; from smoothcert_exporters import Options, export; torch.manual_seed(1); "
         "module = torch.nn.Sequential(torch.nn.Conv2d(3, 4, 3), torch.nn.BatchNorm2d(4), torch.nn.ReLU(), "
         "torch.nn.Flatten(), torch.nn.Linear(144, 5)).eval(); "
-        "export(module, sys.argv[1], example=np.zeros((3, 8, 8), np.float32), training_noise=0.5)"
+        "export(module, sys.argv[1], example=np.zeros((3, 8, 8), np.float32), options=Options(training_noise=0.5))"
     )
     running = []
     for name, seed in (("a", "1"), ("b", "2")):
@@ -197,7 +200,9 @@ def test_a_batch_size_in_the_code_is_adapted_or_named(tmp_path: Path) -> None:
 
 
 def test_float16_of_a_trained_model(trained: Any, tmp_path: Path) -> None:
-    done = export(trained, tmp_path / "m.onnx", example=np.zeros((1, 32, 32), np.float32), precision="float16")
+    done = export(
+        trained, tmp_path / "m.onnx", example=np.zeros((1, 32, 32), np.float32), options=Options(precision="float16")
+    )
     assert done.agreement is not None
     assert 1e-6 < done.agreement.relative < 5e-3
     assert OrtClassifier(done.path).precision == "float16+float32"

@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 
 from smoothcert.errors import ModelError
-from smoothcert_exporters import export
-from smoothcert_exporters.sklearn import class_names, to_onnx
+from smoothcert_exporters import Options, export
+from smoothcert_exporters.frameworks.sklearn import class_names, to_onnx
 
 from .frameworks import certifies_as, noisy_vectors, require, run, run_page, training_vectors
 
@@ -71,10 +71,11 @@ def test_scores_are_those_of_scikit_learn(name: str, fitted: dict[str, Any]) -> 
 @pytest.mark.parametrize("name", ["network", "forest", "scaled tree", "one against the rest"])
 def test_exports_certify_as_scikit_learn_does(name: str, fitted: dict[str, Any], tmp_path: Path) -> None:
     model = fitted[name]
-    done = export(model, tmp_path / "m.onnx", example=training_vectors()[0], examples=noisy_vectors(100))
+    some = Options(examples=noisy_vectors(100))
+    done = export(model, tmp_path / "m.onnx", example=training_vectors()[0], options=some)
     assert done.parity.flips == 0
     assert done.batch is None
-    again = export(model, tmp_path / "again.onnx", example=training_vectors()[0], examples=noisy_vectors(100))
+    again = export(model, tmp_path / "again.onnx", example=training_vectors()[0], options=some)
     assert done.sha256 == again.sha256
     certified = certifies_as(
         tmp_path / "m.onnx", lambda batch: model.predict(batch.reshape(len(batch), -1)).astype(np.int64), near_ties=1

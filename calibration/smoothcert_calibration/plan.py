@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -20,11 +19,11 @@ from smoothcert.errors import DataError, require
 from smoothcert.inputs.datasets import Dataset, Example, selection
 from smoothcert.inputs.spatial import PLAIN, Raw, Spatial
 from smoothcert.model.preprocess import Preprocess, raw_image
-from smoothcert.smoothing import Attack, Calibration, Noise, Part, Range
+from smoothcert.smoothing import Attack, Calibration, Noise, Part
 from smoothcert.smoothing.calibrated import Calibrated, drawn
 from smoothcert.smoothing.calibration import STRATEGIES
 
-from .attacks import drawn_attack
+from .attacks import drawn_attack, ordered
 
 _SMOOTHING, _ATTACK = 0, 1  # stages of the draws b and g
 EVALUATIONS = 2000  # of `input-global`, for an input
@@ -76,7 +75,7 @@ class Plan:
         alone = self.strategy != "input-global" or self.draws == 1
         require(alone, f"draws: expected none with input-global, which searches, got {self.draws}; leave it out")
         require(self.evaluations >= 100, f"evaluations: expected at least 100, got {self.evaluations}")
-        object.__setattr__(self, "attack", _ordered(self.parts, self.attack, self.on_grid))
+        object.__setattr__(self, "attack", ordered(self.parts, self.attack, self.on_grid))
         object.__setattr__(self, "grid", self.attack.points if self.on_grid else ())
         size, wanted = self.data["inputs"], self.skip + (self.limit or 1)
         if size < wanted:
@@ -220,27 +219,3 @@ def _require_parts(parts: tuple[Part, ...]) -> None:
     require(len(parts) > 0, "calibration: expected at least one part, such as rotation=5, got none")
     noise = any(isinstance(part, Noise) for part in parts)
     require(not noise, "calibration: expected parts without noise, which comes behind what is measured; leave it out")
-
-
-def _ordered(parts: tuple[Part, ...], attack: Attack, on_grid: bool) -> Attack:
-    """The range in the parts' order, translations from 0 on; `ValueError` for one that cannot be measured."""
-    given, names = dict(attack), [part.name for part in parts]
-    missing, strange = [n for n in names if n not in given], [n for n in given if n not in names]
-    require(not missing, f"attack: expected a range for every part, got none for {', '.join(missing)}")
-    require(
-        not strange, f"attack: expected ranges of {', '.join(names)}, got {', '.join(strange)}; add them to `smooth`"
-    )
-    ranges = []
-    for part in parts:
-        r = given[part.name]
-        low, high = part.coordinate(r.low), part.coordinate(r.high)
-        around = low <= 0 <= high and low < high if part.signed else high > 0
-        require(around, f"attack: expected a range of {part.name} around the identity, {part.value(0.0):g}, got {r}")
-        part.require_measurable(r)
-        asked = f"{part.name}={r.low:g}:{r.high:g}"
-        require(r.points is not None or not on_grid, f"attack: expected a grid, such as {asked}:41, got {asked}")
-        require(r.points is None or on_grid, f"attack: expected an interval, such as {asked}, got a grid of {r}")
-        ranges.append((part.name, r if part.signed else Range(0.0, r.high, r.points)))
-    points = math.prod((r.points or 1) ** (1 if part.signed else 2) for part, (_, r) in zip(parts, ranges, strict=True))
-    require(points <= 10**6, f"attack: expected a grid of at most a million attacks, got {points:,}")
-    return Attack(tuple(ranges))

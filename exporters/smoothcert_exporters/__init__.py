@@ -3,6 +3,7 @@
 from .export import export
 from .finish import Export
 from .metadata import annotate
-from .parity import Parity
+from .options import Options
+from .proof.parity import Parity
 
-__all__ = ["Export", "Parity", "annotate", "export"]
+__all__ = ["Export", "Options", "Parity", "annotate", "export"]

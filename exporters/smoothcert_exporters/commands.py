@@ -17,11 +17,12 @@ from smoothcert.errors import DataError, ModelError, first_line, require
 from smoothcert.inputs.datasets import open_dataset
 from smoothcert.model.preprocess import Preprocess, prepared
 
+from .adapt.pipeline import Pipeline
 from .export import export
 from .finish import Export
-from .loading import from_module
-from .parity import TOLERANCE
-from .pipeline import Pipeline
+from .frameworks.loading import from_module
+from .options import Options
+from .proof.parity import TOLERANCE
 
 DEFAULTS: dict[str, Any] = {
     "weights": None, "mean": "", "std": "", "scale": None, "layout": "auto", "input_layout": "", "input_range": "",
@@ -35,8 +36,8 @@ _MOST = 256  # real inputs that parity is measured on
 def export_named(framework: str, model: str, out: Path, options: Mapping[str, Any]) -> Export:
     """Load MODEL, MODULE:FACTORY, export it to `out`, and return the report.
 
-    `framework`: name of a module here. `options`: `example_shape` (`3,32,32`: one input, as the model takes it) and any
-    of DEFAULTS, as the command line has them; `class_names` is a file of one name a line, `examples` a data set as
+    `framework`: a module of `frameworks`. `options`: `example_shape` (`3,32,32`: one input, as the model takes it) and
+    any of DEFAULTS, as the command line has them; `class_names` is a file of one name a line, `examples` a data set as
     `certify` reads it.
     """
     o = DEFAULTS | dict(options)
@@ -44,7 +45,8 @@ def export_named(framework: str, model: str, out: Path, options: Mapping[str, An
     require(bool(shape), "--example-shape: expected the axes of one input, such as 3,32,32, got ''")
     arguments = shared(o, shape)
     example = np.zeros((1, *shape), np.float32)
-    return export(_loaded(framework, model, o["weights"]), out, example=example, framework=framework, **arguments)
+    loaded = _loaded(framework, model, o["weights"])
+    return export(loaded, out, example=example, framework=framework, options=Options(**arguments))
 
 
 def shared(o: Mapping[str, Any], shape: tuple[int, ...]) -> dict[str, Any]:
@@ -68,7 +70,7 @@ def print_export(framework: str, model: str, out: Path, options: Mapping[str, An
 
 def _loaded(framework: str, name: str, weights: Path | None) -> Any:
     """What FACTORY makes, with its weights where the framework keeps them in files that are no code."""
-    module = importlib.import_module(f".{framework}", __package__)
+    module = importlib.import_module(f".frameworks.{framework}", __package__)
     if hasattr(module, "load"):
         try:
             return module.load(name, weights)

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -19,16 +18,17 @@ from smoothcert.model.card import ModelCard
 from smoothcert.model.file import read_model
 from smoothcert.model.preprocess import Preprocess, show
 
-from .adapt import adapt
+from .adapt.adapted import Adapted, adapt
+from .adapt.pipeline import Folded, Pipeline, fold
+from .adapt.precision import TOLERANCES, convert
 from .files import outsourced, publish, save
 from .graph import inputs as graph_inputs
 from .graph import static_shape
 from .metadata import describe, strip, weights_sha256
-from .parity import BATCHES, TOLERANCE, Function, Parity, random_inputs
-from .pipeline import Pipeline, fold
-from .precision import convert
-from .proof import Proof
-from .trial import WHOLE
+from .options import DEFAULTS, Options
+from .proof.parity import BATCHES, Function, Parity, random_inputs
+from .proof.trial import WHOLE
+from .proof.written import Proof
 
 
 @dataclass(frozen=True)
@@ -71,59 +71,28 @@ def finish(
     reference: Function,
     example: NDArray[Any],
     source: str,
+    options: Options = DEFAULTS,
     folder: str = "",
     output: str | None = None,
-    preprocess: Preprocess | None = None,
-    input_layout: str = "",
-    input_range: tuple[float, float] | None = None,
-    class_names: Sequence[str] = (),
-    training_noise: float | None = None,
-    examples: NDArray[Any] | None = None,
-    precision: str = "float32",
-    tolerance: float = TOLERANCE,
-    provider: str = "cpu",
 ) -> Export:
     """Make a graph ready to certify, prove that it computes `reference`, and write it to `path`.
 
     `reference` gives the framework's scores or labels for a batch of the network's own inputs, `example` is a batch of
-    those; its shape counts, and without `preprocess` it is compared too. `folder` holds external weights, `output`
-    names the scores where there are several outputs. `preprocess` goes into the graph, its spatial part into the
-    metadata. `input_layout` (nchw or nhwc): order of axes that the file takes, by default the network's. `examples`
-    (n, *shape), as the file takes them or 8-bit images, are compared besides random inputs. `tolerance` is at
-    least what the network's own numbers resolve (float16: 0.001). `provider` runs the comparison. Raises `ModelError`
+    those; its shape counts, and without preprocessing it is compared too. `source` is written into the metadata.
+    `folder` holds external weights, `output` names the scores where there are several outputs. Raises `ModelError`
     where the scores differ or depend on the batch, and leaves no file.
     """
-    require(0 < tolerance < 1, f"tolerance: expected a share of the scores' scale between 0 and 1, got {tolerance}")
     target = Path(path)
     target.parent.mkdir(parents=True, exist_ok=True)
     with scratch_folder(target.parent, ".export-") as work:
-        file = work / target.name
         proto, folder = outsourced(strip(proto), folder, work / "source")
         adapted = adapt(proto, folder, output=output)
-        tolerance = max(tolerance, _resolution(adapted.proto))
         load_external_data_for_model(adapted.proto, folder)
-        pipeline = Pipeline(preprocess or Preprocess(), _shape(adapted.proto, example), input_layout)
-        span = input_range or _range(preprocess)
-        proof = Proof(
-            file, _inputs(adapted.proto, pipeline, example, examples, span), adapted.batch, provider, class_names
-        )
-        final, agreement = fold(adapted.proto, pipeline), None
-        parity, scores = proof.parity(final, reference, pipeline, tolerance)
-        if precision != "float32":
-            final = fold(convert(adapted.proto, precision), pipeline)
-            agreement = proof.agreement(final, scores, precision, tolerance)
-        card = ModelCard(
-            input_range=span,
-            class_names=tuple(class_names),
-            training_noise=training_noise,
-            source=source,
-            weights_sha256=weights_sha256(final.proto),
-            parity=_record(parity, agreement, tolerance, adapted.batch),
-        )
-        describe(final.proto, final.preprocess, card)
-        written = read_model(save(final.proto, file))
+        final, card, (parity, agreement) = _proved(adapted, work / target.name, reference, example, options)
+        told = replace(card, source=source, weights_sha256=weights_sha256(final.proto))
+        describe(final.proto, final.preprocess, told)
+        written = read_model(save(final.proto, work / target.name))
         publish(work, target)
-    changes = (*adapted.changes, *final.changes)
     return Export(
         path=target,
         sha256=written.sha256,
@@ -131,10 +100,36 @@ def finish(
         precision=written.precision,
         parity=parity,
         agreement=agreement,
-        changes=changes,
+        changes=(*adapted.changes, *final.changes),
         batch=adapted.batch,
         warning=adapted.warning,
     )
+
+
+def _proved(
+    adapted: Adapted, file: Path, reference: Function, example: NDArray[Any], options: Options
+) -> tuple[Folded, ModelCard, tuple[Parity, Parity | None]]:
+    """The graph with preprocessing inside, in the precision asked for; its card; how it was compared."""
+    tolerance = max(options.tolerance, _resolution(adapted.proto))
+    shape = _shape(adapted.proto, example)
+    pipeline = Pipeline(options.preprocess or Preprocess(), shape, options.input_layout)
+    span = options.input_range or _range(options.preprocess)
+    inputs = _inputs(adapted.proto, pipeline, example, options.examples, span)
+    proof = Proof(file, inputs, pipeline.apply(inputs), adapted.batch, options.provider, options.class_names)
+    final, agreement = fold(adapted.proto, pipeline), None
+    parity, scores = proof.parity(final.proto, final.preprocess, reference, tolerance)
+    precision = options.precision
+    if precision != "float32":
+        final = fold(convert(adapted.proto, precision), pipeline)
+        limit = max(tolerance, TOLERANCES[precision])
+        agreement = proof.agreement(final.proto, final.preprocess, scores, precision, limit)
+    card = ModelCard(
+        input_range=span,
+        class_names=tuple(options.class_names),
+        training_noise=options.training_noise,
+        parity=_record(parity, agreement, tolerance, adapted.batch),
+    )
+    return final, card, (parity, agreement)
 
 
 def _resolution(proto: onnx.ModelProto) -> float:

@@ -12,9 +12,9 @@ import onnx
 from onnx import TensorProto, helper
 
 from smoothcert.errors import ModelError, ProviderError
-from smoothcert.model.file import read_proto
+from smoothcert.model.source import read_source
 
-from .adapt import adapt
+from .adapt.adapted import adapt
 from .cuda_kernels import cuda_gaps
 from .graph import inputs, static_shape
 
@@ -97,17 +97,16 @@ class Inspection:
 
 def inspect_model(path: str | os.PathLike[str], output: str | None = None) -> Inspection:
     """Look at an ONNX file, and try on a copy what adapting it would do. `ModelError` for what is no ONNX file."""
-    source = Path(path)
-    proto, sha256, _ = read_proto(source, str(source))
-    folder = str(source.resolve().parent)
+    source = read_source(path)
+    proto, folder = source.proto, source.folder
     weights = [*proto.graph.initializer, *_constants(proto.graph)]
     entries = inputs(proto.graph)
     changes, warning, refusal = _adaptation(proto, folder, output)
     without, unknown = cuda_gaps(proto)
     return Inspection(
-        path=source,
-        sha256=sha256,
-        size=source.stat().st_size + _outside(weights, Path(folder)),
+        path=Path(path),
+        sha256=source.sha256,
+        size=Path(path).stat().st_size + _outside(weights, Path(folder)),
         ir_version=proto.ir_version,
         opsets={o.domain or "ai.onnx": o.version for o in proto.opset_import},
         producer=" ".join(filter(None, (proto.producer_name, proto.producer_version))),

@@ -1,98 +1,27 @@
-"""ONNX files that exist already: exported again, ready to certify, or made ready in memory."""
+"""ONNX files that exist already, exported again: ready to certify, and proved to compute the same."""
 
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import onnx
-from numpy.typing import NDArray
-from onnx import TensorProto
 
-from smoothcert.errors import ModelError, require
-from smoothcert.model.agreement import COARSE
-from smoothcert.model.file import ModelFile, Readable, Source, checked, read_proto, read_source
-from smoothcert.model.preprocess import Preprocess, show
-from smoothcert.model.scores import difference
+from smoothcert.errors import require
+from smoothcert.model.file import ModelFile
+from smoothcert.model.preprocess import show
+from smoothcert.model.source import read_source
 
-from .adapt import Adapted, adapt
+from .adapt.adapted import Adapted
+from .adapt.ready import adapted_source
 from .commands import shared, whole_numbers
 from .finish import Export, finish
-from .graph import Array, inputs, opset, static_shape
-from .outputs import wide
-from .parity import TOLERANCE
-from .shapes import loose
-from .trial import hard_rows, input_shape, random_rows, runner
-
-
-@dataclass(frozen=True)
-class Ready:
-    """A file made ready in memory, under its own SHA-256; `warning` says what could not be changed, if anything."""
-
-    file: ModelFile
-    warning: str
-
-
-def made_ready(path: Readable, output: str | None = None, examples: NDArray[Any] | None = None) -> Ready | None:
-    """The classifier of a file, adapted; None where it can be certified as it is.
-
-    `examples` (n, *shape of one input), values as the graph takes them, are tried besides inputs that are made up.
-    Raises `ModelError` for what cannot be certified.
-    """
-    source = read_source(path)
-    if not _needs(source.proto, source.folder, output):
-        return None
-    adapted = _adapted(source, output, examples)
-    if not adapted.changes and not adapted.warning:
-        return None
-    file = checked(adapted.proto, adapted.proto.graph.output[0].name, source.where)
-    given = adapted.given if adapted.changes else None
-    file = replace(
-        file,
-        folder=source.folder,
-        sha256=source.sha256,
-        outside=source.outside,
-        adapted=adapted.changes,
-        given=given,
-    )
-    return Ready(file, adapted.warning)
-
-
-def _adapted(source: Source, output: str | None, examples: Array | None = None) -> Adapted:
-    try:
-        return adapt(source.proto, source.folder, output=output, examples=examples)
-    except ModelError as error:
-        raise ModelError(f"{source.where}: {error}") from None
-
-
-def _needs(proto: onnx.ModelProto, folder: str, output: str | None) -> bool:
-    """Whether the runtime would refuse the file as it is, or run it slowly.
-
-    Where it looks ready, a few rows are tried, alone and together: they must get the same scores.
-    """
-    entries = inputs(proto.graph)
-    kinds = {value.name: value.type.tensor_type.elem_type for value in proto.graph.output}
-    if len(entries) != 1 or opset(proto) < 8 or wide(proto) or proto.functions:
-        return True
-    if len(kinds) > 1 and (output is None or kinds.get(output) == TensorProto.UNDEFINED):
-        return True
-    shape = static_shape(entries[0])
-    if (shape and shape[0] is not None) or loose(proto.graph):
-        return True
-    one = input_shape(proto)
-    if one is None:
-        return False
-    try:
-        run = runner(proto, folder, output or next(iter(kinds)))
-        kind = entries[0].type.tensor_type.elem_type
-        rows = np.concatenate([random_rows(kind, one, 3), hard_rows(kind, one)[::3]])
-        return not difference(run.by(rows, len(rows)), run.by(rows, 1)) <= COARSE
-    except ModelError:
-        return True
+from .graph import Array, inputs, static_shape
+from .options import DEFAULTS, Options
+from .proof.trial import input_shape, random_rows, runner
 
 
 def export_file(
@@ -101,51 +30,45 @@ def export_file(
     *,
     output: str | None = None,
     shape: tuple[int, ...] | None = None,
-    preprocess: Preprocess | None = None,
-    input_layout: str = "",
-    input_range: tuple[float, float] | None = None,
-    class_names: Sequence[str] = (),
-    training_noise: float | None = None,
-    examples: NDArray[np.generic] | None = None,
-    precision: str = "float32",
-    tolerance: float = TOLERANCE,
-    provider: str = "cpu",
+    options: Options = DEFAULTS,
 ) -> Export:
     """Write the classifier of an ONNX file to `path`, ready to certify, and prove that it computes the same.
 
     `output` names the scores where there are several outputs and a trial cannot tell; `shape` is that of one input
     where the file leaves axes free. What the file's own metadata say of preprocessing, class names and training noise
-    holds unless said otherwise here; the other arguments are those of `export`. Raises `ModelError` for what is no
-    classifier, and leaves no file then.
+    holds unless `options` say otherwise. Raises `ModelError` for what is no classifier, and leaves no file then.
     """
     source = read_source(model)
-    proto, folder = source.proto, source.folder
-    ready = _adapted(source, output)
+    ready = adapted_source(source, output)
     (entry,) = inputs(ready.proto.graph)
     known = input_shape(ready.proto)
     one = known or shape
     require(shape in (None, one), f"--shape: {model} says {show(known or ())} itself; leave the option out")
     require(one is not None, f"--shape: expected the axes of one input, which {model} leaves free, got none")
-    own = ModelFile(ready.proto, folder, "", None, (), entry.type.tensor_type.elem_type, "")
-    card, pipeline = own.card, own.preprocess and own.agreed(preprocess)
+    own = ModelFile(ready.proto, source.folder, "", None, (), entry.type.tensor_type.elem_type, "")
+    producer = " ".join(filter(None, (source.proto.producer_name, source.proto.producer_version)))
     done = finish(
         ready.proto,
         path,
-        reference=_reference(ready, folder),
+        reference=_reference(ready, source.folder),
         example=random_rows(entry.type.tensor_type.elem_type, one or ()),
-        source=card.source or " ".join(filter(None, (proto.producer_name, proto.producer_version))) or "the file",
-        folder=folder,
-        preprocess=pipeline or preprocess,
-        input_layout=input_layout,
-        input_range=input_range or card.input_range,
-        class_names=class_names or card.class_names,
-        training_noise=card.training_noise if training_noise is None else training_noise,
-        examples=examples,
-        precision=precision,
-        tolerance=tolerance,
-        provider=provider,
+        source=own.card.source or producer or "the file",
+        options=_with_own(options, own),
+        folder=source.folder,
     )
     return replace(done, changes=(*ready.changes, *done.changes))
+
+
+def _with_own(options: Options, file: ModelFile) -> Options:
+    """The options, and where they say nothing, what the file does; `ModelError` where its preprocessing is another."""
+    card, asked = file.card, options.preprocess
+    return replace(
+        options,
+        preprocess=(file.preprocess and file.agreed(asked)) or asked,
+        input_range=options.input_range or card.input_range,
+        class_names=options.class_names or card.class_names,
+        training_noise=card.training_noise if options.training_noise is None else options.training_noise,
+    )
 
 
 def _reference(ready: Adapted, folder: str) -> Callable[[Array], Array]:
@@ -158,5 +81,5 @@ def _reference(ready: Adapted, folder: str) -> Callable[[Array], Array]:
 def export_options(model: Path, out: Path, o: Mapping[str, Any]) -> Export:
     """`export_file` with the options of the command line as they come."""
     shape = whole_numbers("--shape", o["shape"]) or None
-    one = shape or input_shape(read_proto(model, str(model))[0]) or ()
-    return export_file(model, out, output=o["output"], shape=shape, **shared(o, one))
+    one = shape or input_shape(read_source(model).proto) or ()
+    return export_file(model, out, output=o["output"], shape=shape, options=Options(**shared(o, one)))

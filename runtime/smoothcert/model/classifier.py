@@ -4,29 +4,29 @@ from __future__ import annotations
 
 import math
 import os
-import threading
 from collections.abc import Callable
 from dataclasses import fields
+from functools import partial
 from typing import Any, Never
 
 import numpy as np
-import onnx
 from numpy.typing import NDArray
 from onnx import TensorProto
 
-from ..errors import ArgumentError, DataError, ModelError, ProviderError, SmoothcertError, require
+from ..errors import DataError, ModelError, require
 from ..inputs.input import Input
 from ..inputs.levels import Levels
 from ..machine import cores
 from . import providers as ort
-from .agreement import Runner, declared_batch, given_runner, require_as_given, tolerance
-from .file import ModelFile, open_model
-from .graph.checks import shared_scales
-from .graph.names import INPUT
-from .independence import COARSE, FINE, contrasts, require_independent, require_independent_samples
+from .agreement import AsItCame
+from .file import ModelFile
+from .graph.checks import require_no_shared_scale
+from .independence import contrasts, require_independent, require_independent_samples
 from .labels import Classifier, Labels, require_moderate, to_labels
+from .opened import open_model
 from .preprocess import Preprocess, prepared
-from .scores import difference
+from .rounding import NEIGHBOURS
+from .sessions import Sessions
 
 __all__ = ["CallableClassifier", "Classifier", "Labels", "OrtClassifier", "as_classifier", "to_labels"]
 _COMPARED = 16  # inputs on which an adapted model is held against its file
@@ -36,11 +36,11 @@ class OrtClassifier:
     """An ONNX classifier on ONNX Runtime.
 
     `model`: path of an ONNX file, or its bytes, adapted in memory where it is not ready to certify; or one that was
-    opened. `providers`: `cpu`, `cuda` or `tensorrt`; the session is asked what
-    it really runs on. `threads`: host threads (default: all cores), each running the one-threaded session.
-    `batch_size`: default by input size; the last batch is padded, so that every kernel sees one shape. `output`: name
-    of the scores, probabilities or integer labels where the model has several outputs. `preprocess`: resizing,
-    arithmetic and layout that the graph lacks; by default what the model's own metadata say.
+    opened. `providers`: `cpu`, `cuda` or `tensorrt`; the session is asked what it really runs on. `threads`: host
+    threads (default: all cores), each running the one-threaded session. `batch_size`: default by input size; the last
+    batch is padded, so that every kernel sees one shape. `output`: name of the scores, probabilities or integer labels
+    where the model has several outputs. `preprocess`: resizing, arithmetic and layout that the graph lacks; by default
+    what the model's own metadata say.
 
     The first input of each shape is preceded by a search for answers that depend on the other rows of a batch, or on
     the moment (see `independence`): such a model is no function of its input, and is refused.
@@ -81,14 +81,11 @@ class OrtClassifier:
         self.preprocess = self._file.agreed(preprocess)
         self.sha256, self.shape, self.precision = self._file.sha256, self._file.shape, self._file.precision
         self.adapted, self.warning, self.card = self._file.adapted, self._file.warning, self._file.card
-        self._answered: set[tuple[Any, ...]] = set()
         self._independent: set[tuple[int, ...]] = set()
-        self._sessions: dict[tuple[np.dtype[Any], bool], Any] = {}
-        self._given: dict[tuple[np.dtype[Any], bool], Runner] = {}
-        self._lock = threading.Lock()
-        (scores,) = (
-            o for o in self._session(np.dtype(np.float32), levels=False).get_outputs() if o.name == self._file.output
-        )
+        self._sessions = Sessions(self._file, self.preprocess, providers, tf32)
+        self._as_it_came = AsItCame(self._file, self.preprocess)
+        outputs = self._sessions.of(np.dtype(np.float32), levels=False).get_outputs()
+        (scores,) = (o for o in outputs if o.name == self._file.output)
         free = len(scores.shape) != 2 or not isinstance(scores.shape[1], int) or scores.shape[1] < 2
         self.classes: int | None = None if free else scores.shape[1]
 
@@ -156,87 +153,38 @@ class OrtClassifier:
 
     def labels(self, batch: NDArray[Any], rows: int, levels: Levels | None) -> Labels:
         """Labels of the first rows of a batch of perturbed inputs: levels (int16 or float32), or float32 values."""
-        return to_labels(self._scores(batch, levels is not None), len(batch), rows)
+        return to_labels(self._sessions.scores(batch, levels is not None), len(batch), rows)
 
     def answer(self, x: Input) -> int:
         """The label of one input as it is; `ModelError` where an adapted model's file clearly says another."""
         levels = x.levels is not None
         row = x.values[None].astype(np.int16 if levels else np.float32)
         batch = np.repeat(row, self.batch_size(x.values.size), axis=0)
-        scores = np.asarray(self._scores(batch, levels))
+        scores = np.asarray(self._sessions.scores(batch, levels))
         label = int(to_labels(scores, len(batch), 1)[0])
-        if self._file.given is not None:
-            self._require_given_label(batch, scores, label, levels)
+        self._as_it_came.require_label(batch, levels, scores, self._rounding)
         return label
-
-    def _require_given_label(self, batch: NDArray[Any], scores: NDArray[Any], label: int, levels: bool) -> None:
-        """Near ties aside, which rounding decides."""
-        case = (batch.dtype, levels)
-        if case not in self._given:
-            self._given[case] = given_runner(self._file, *case, self.preprocess)
-        theirs = self._given[case].by(batch[:1], declared_batch(self._given_proto) or 1)
-        own = int(to_labels(theirs, 1, 1)[0])
-        ours = scores[:1] if len(scores) == len(batch) else scores[None]
-        if own != label and not difference(ours, theirs) <= max(tolerance(self._given_proto), self._tolerance):
-            raise ModelError(
-                f"adapted in memory, the model answers {label} to this input, its file {own}; export it again with a "
-                "free batch axis by its own framework"
-            )
-
-    @property
-    def _given_proto(self) -> onnx.ModelProto:
-        return self._file.given or self._file.proto
 
     def require_one_function(self, samples: NDArray[Any], levels: Levels | None) -> None:
         """`ModelError` where scores depend on the batch around an input, or are not those of the file as it came."""
         eight_bit, size = levels is not None, self.batch_size(samples[0].size)
-        require_as_given(self._file, self.preprocess, samples[:_COMPARED], eight_bit)
-        require_independent_samples(lambda b: self._scores(b, eight_bit), samples, eight_bit, size, self._tolerance)
+        self._as_it_came.require_scores(samples[:_COMPARED], eight_bit)
+        ask = partial(self._sessions.scores, levels=eight_bit)
+        require_independent_samples(ask, samples, eight_bit, size, self._rounding)
 
     @property
-    def _tolerance(self) -> float:
+    def _rounding(self) -> float:
         wide = set(self.precision.split("+")) <= {"float32", "double"} and not self.tf32
-        return FINE if wide and self.provider != "tensorrt" else COARSE
+        return NEIGHBOURS.of(not wide or self.provider == "tensorrt")
 
     def _require_independent(self, x: Input) -> None:
         """The search for rows that depend on each other, with rows made of the first input of a shape."""
         size, levels = self.batch_size(x.values.size), x.levels is not None
         require_moderate(size, x.values.size)
-        shared = shared_scales(self._file.proto) if size > 1 else ()
-        if shared:
-            raise ModelError(
-                f"the model is quantised dynamically ({', '.join(shared)}): one scale for all rows of a batch makes an "
-                "answer depend on the other rows; pass `batch_size=1`, or quantise it statically"
-            )
+        if size > 1:
+            require_no_shared_scale(self._file.proto)
         quiet, loud = contrasts(x.values, np.dtype(np.int16 if levels else np.float32), levels)
-        require_independent(lambda batch: self._scores(batch, levels), quiet, loud, size, self._tolerance)
-
-    def _scores(self, batch: NDArray[Any], levels: bool) -> Any:
-        session = self._sessions.get((batch.dtype, levels)) or self._session(batch.dtype, levels)
-        known = (batch.dtype, levels, batch.shape)
-        names, feed = [self._file.output], {INPUT: batch}
-        try:
-            found = session.run(names, feed) if known in self._answered else ort.first_run(session, names, feed)
-        except ProviderError:
-            raise
-        except Exception as error:
-            raise ModelError(f"ONNX Runtime failed on a batch of shape {batch.shape}: {ort.reason(error)}") from None
-        self._answered.add(known)
-        self._file.require_unchanged()
-        return found[0]
-
-    def _session(self, dtype: np.dtype[Any], levels: bool) -> Any:
-        with self._lock:
-            if (dtype, levels) not in self._sessions:
-                content = self._file.with_input(dtype, levels, self.preprocess)
-                try:
-                    self._sessions[dtype, levels] = ort.start(content, self._file.folder, self.provider, self.tf32)
-                except (SmoothcertError, ArgumentError):
-                    raise
-                except Exception as error:
-                    raise ModelError(f"ONNX Runtime cannot load the model: {ort.reason(error)}") from None
-                self._file.require_unchanged()
-            return self._sessions[dtype, levels]
+        require_independent(partial(self._sessions.scores, levels=levels), quiet, loud, size, self._rounding)
 
 
 def _misplaced(names: list[str]) -> str:
@@ -279,7 +227,8 @@ class CallableClassifier:
     def require_one_function(self, samples: NDArray[Any], levels: Levels | None) -> None:
         """`ModelError` where what the callable makes of these perturbed inputs depends on the batch around them."""
         size = min(self.batch_size(samples[0].size), len(samples))  # rows that mix do so in small batches too
-        require_independent_samples(lambda b: self._answer(b, levels), samples, levels is not None, size, COARSE)
+        ask = partial(self._answer, levels=levels)
+        require_independent_samples(ask, samples, levels is not None, size, NEIGHBOURS.narrow)
 
     def labels(self, batch: NDArray[Any], rows: int, levels: Levels | None) -> Labels:
         """Labels of the first rows."""
@@ -293,7 +242,6 @@ def as_classifier(classifier: Classifier | Callable[[NDArray[np.float32]], Any])
     """The classifier itself, or a callable wrapped as one."""
     if isinstance(classifier, Classifier):
         return classifier
-    require(
-        callable(classifier), f"classifier: expected an OrtClassifier or a callable, got {type(classifier).__name__}"
-    )
+    got = type(classifier).__name__
+    require(callable(classifier), f"classifier: expected an OrtClassifier or a callable, got {got}")
     return CallableClassifier(classifier)

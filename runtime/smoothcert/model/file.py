@@ -1,33 +1,30 @@
-"""An ONNX file as a classifier: read, checked, fingerprinted, and given the runtime's own input."""
+"""An ONNX file as a classifier: checked, described, and given the runtime's own input."""
 
 from __future__ import annotations
 
-import os
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import onnx
 from onnx import TensorProto, helper, numpy_helper
 
-from ..errors import ModelError, first_line
+from ..errors import ModelError
 from ..files.documents import typed
-from ..files.reading import read_regular
 from .card import ModelCard, damaged, value_of
-from .graph.checks import random_operators, require_one_meaning, require_plausible
+from .graph.checks import random_operators, require_one_meaning
 from .graph.functions import inlined
 from .graph.names import CONSTANT, INPUT, STEP, require_free_names
 from .graph.walk import operators, tensors
 from .preprocess import Preprocess, Shape
-from .weights import Outside, fingerprint
+from .source import Readable, read_source
+from .weights import Outside
 
 _NUMERIC = {TensorProto.FLOAT, TensorProto.FLOAT16, TensorProto.DOUBLE, TensorProto.BFLOAT16, TensorProto.UINT8,
             TensorProto.INT8, TensorProto.INT16, TensorProto.INT32, TensorProto.INT64}  # fmt: skip
 _INTEGERS = {TensorProto.UINT8, TensorProto.INT8, TensorProto.INT16, TensorProto.INT32, TensorProto.INT64}
 FOLDED = "smoothcert_folded"  # prefix of the names of preprocessing that an exporter put into the graph
 METADATA = "smoothcert.preprocess"  # key of the recipe of `Preprocess`, as JSON, in a model's metadata
-_READABLE = ("a readable ONNX file", ModelError, 1 << 31)  # protobuf's own limit of bytes
 _STANDARD = ("", "ai.onnx")
 _OLDEST_OPSET = 8  # all arithmetic broadcasts from there on
 
@@ -152,33 +149,6 @@ class ModelFile:
         return bytes(model.SerializeToString())
 
 
-@dataclass(frozen=True, eq=False)
-class Source:
-    """An ONNX file as it was read, once: its graph, its SHA-256 with external weights, their folder and files."""
-
-    proto: onnx.ModelProto
-    where: str  # its name in messages
-    folder: str
-    sha256: str
-    outside: tuple[Outside, ...]
-
-
-Readable = str | os.PathLike[str] | bytes | Source
-
-
-def open_model(source: Readable, output: str | None = None) -> ModelFile:
-    """A classifier ready to certify, the one way in from the command line and from Python.
-
-    A file that is not ready is adapted in memory: `adapted` says how, `warning` what could not be changed. Raises
-    `ModelError` as `read_model` does.
-    """
-    from smoothcert_exporters.onnx_file import made_ready
-
-    read = read_source(source)
-    ready = made_ready(read, output)
-    return read_model(read, output) if ready is None else replace(ready.file, warning=ready.warning)
-
-
 def read_model(source: Readable, output: str | None = None) -> ModelFile:
     """Read and check an ONNX classifier; `output` names the scores or labels where there are several outputs.
 
@@ -214,38 +184,6 @@ def checked(proto: onnx.ModelProto, output: str | None = None, where: str = "the
     batch, *shape = [d.dim_value if d.HasField("dim_value") and d.dim_value > 0 else None for d in tensor.shape.dim]
     name = _output(proto.graph, output, where)
     return ModelFile(proto, "", "", batch, tuple(shape), tensor.elem_type, name)
-
-
-def read_source(source: Readable) -> Source:
-    """Any ONNX file, a classifier or not, weights outside it left where they are.
-
-    `ModelError` for anything else, for weights that are missing or lie outside the file's folder, and for a graph that
-    would take far more memory than its bytes (see `require_plausible`) or has names that the runtime gives itself.
-    """
-    if isinstance(source, Source):
-        return source
-    where = "the model" if isinstance(source, bytes) else str(source)
-    content, folder = source if isinstance(source, bytes) else read_regular(source, *_READABLE), ""
-    if not isinstance(source, bytes):
-        folder = str(Path(source).resolve().parent)
-    try:
-        proto = onnx.ModelProto.FromString(content)
-    except Exception as error:
-        raise ModelError(
-            f"{where}: expected an ONNX file, got something else or a truncated one ({first_line(error)})"
-        ) from None
-    if not proto.graph.node or not proto.graph.output:
-        raise ModelError(f"{where}: expected an ONNX graph with nodes and outputs, got none; export the model again")
-    require_plausible(proto, len(content), where)
-    require_free_names(proto, where)
-    sha256, outside = fingerprint(proto, content, folder, where)
-    return Source(proto, where, folder, sha256, outside)
-
-
-def read_proto(source: str | os.PathLike[str] | bytes, where: str) -> tuple[onnx.ModelProto, str, str]:
-    """The graph, SHA-256 and folder of `read_source`."""
-    read = read_source(source)
-    return read.proto, read.sha256, read.folder
 
 
 def _input(graph: onnx.GraphProto, where: str = "the model") -> onnx.ValueInfoProto:

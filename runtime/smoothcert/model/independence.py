@@ -17,7 +17,6 @@ from .scores import difference, scales
 Ask = Callable[[NDArray[Any]], Any]
 _ALONE = 8  # rows that are asked twice where a batch is one row
 _LEAD = 1e-3  # share of the scores' scale by which a label must lead to be more than rounding
-FINE, COARSE = 1e-3, 1e-2  # share of the scores' scale that rounding may move them by: float32, and narrower types
 
 
 def tried(size: int) -> int:

@@ -15,9 +15,11 @@ from ..calibration_file import read_calibration
 from ..errors import ArgumentError, CalibrationError, DataError, ModelError, ProviderError, RunError, SmoothcertError
 from ..evidence import Evidence
 from ..inputs.datasets import Dataset, loaded, open_dataset
-from ..model.file import ModelFile, Source, open_model, read_source
+from ..model.file import ModelFile
+from ..model.opened import open_model
 from ..model.preprocess import Preprocess, Shape, prepared
 from ..model.providers import PROVIDERS
+from ..model.source import Source, read_source
 from ..smoothing import Smoothing, smoothing_of
 from .decisions import attack_models, problems, recipe_problems
 from .folder import RECIPE, Entry, Recipe, RunFolder, chosen

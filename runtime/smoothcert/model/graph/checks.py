@@ -30,9 +30,14 @@ _DROPOUTS = {"Dropout", "BiasDropout", "BitmaskDropout", "BitmaskBiasDropout"}
 _SHAPING = {"ConstantOfShape": 0, "Expand": 1, "Tile": 1}  # operator -> its input that multiplies values
 
 
-def shared_scales(proto: onnx.ModelProto) -> tuple[str, ...]:
-    """Operators that quantise all rows of a batch with one scale, measured on the batch."""
-    return tuple(sorted(operators(proto) & _DYNAMIC))
+def require_no_shared_scale(proto: onnx.ModelProto) -> None:
+    """`ModelError` for operators that quantise all rows of a batch with one scale, measured on the batch."""
+    shared = sorted(operators(proto) & _DYNAMIC)
+    if shared:
+        raise ModelError(
+            f"the model is quantised dynamically ({', '.join(shared)}): one scale for all rows of a batch makes an "
+            "answer depend on the other rows; pass `batch_size=1`, or quantise it statically"
+        )
 
 
 def random_operators(proto: onnx.ModelProto) -> tuple[str, ...]:

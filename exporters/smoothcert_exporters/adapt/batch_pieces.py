@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 import onnx
 
+from ..graph import CannotAdapt, attribute, set_attribute
 from .batch_axis import Axis, Rewrite, relocate
 from .batch_rules import only, same
-from .graph import CannotAdapt, attribute, set_attribute
 
 _END = np.iinfo(np.int64).max
 

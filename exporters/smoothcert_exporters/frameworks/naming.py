@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import onnx
 
-from .graph import prune, replace_nodes, subgraphs
+from ..graph import prune, replace_nodes, subgraphs
 
 
 def canonical(proto: onnx.ModelProto) -> None:

@@ -11,14 +11,14 @@ from smoothcert.errors import ModelError, ProviderError, first_line, require
 from smoothcert.model.file import checked
 from smoothcert.model.graph.functions import inlined, standing
 
+from ..graph import Array, CannotAdapt, constants, inputs, opset, prune, set_shape, static_shape
+from ..proof.parity import BATCHES
+from ..proof.trial import Trial, input_shape, observe, runner
 from .conversion import inlined_by_conversion, upgraded
 from .dynamic_batch import free_batch
 from .folding import constant_nodes, fold_batch_norm, fold_constants
-from .graph import Array, CannotAdapt, constants, inputs, opset, prune, set_shape, static_shape
 from .outputs import drop_dead_inputs, keep_output, scores_output, unzip, wide, widen
-from .parity import BATCHES
 from .shapes import loose
-from .trial import Trial, input_shape, observe, runner
 
 _OLDEST = 8  # opset from which the runtime takes a file
 _MODERN = 18  # opset that an older file is upgraded to
@@ -55,7 +55,6 @@ def adapt(
     work = _copy(proto)
     changes, before = _settle(work, folder, output)
     (value,) = work.graph.output
-    original = _copy(work)
     entry = inputs(work.graph)[0]
     declared = (static_shape(entry) or (None,))[0]
     shape = input_shape(work)
@@ -72,8 +71,18 @@ def adapt(
     if declared is None and not mixing and not trial.breaks(work):
         work, more = _folded(work, folder, shape, trial, batch=2)
         return Adapted(work, (*changes, *more), None, "", given)
+    work, said, warning = _freed(work, folder, shape, declared, trial)
     fixed = declared or 1
-    freed = _copy(original)
+    work, more = _folded(work, folder, shape, trial, batch=fixed)
+    return Adapted(work, (*changes, *said, *more), fixed if warning else None, warning, given)
+
+
+def _freed(
+    proto: onnx.ModelProto, folder: str, shape: tuple[int, ...], declared: int | None, trial: Trial
+) -> tuple[onnx.ModelProto, tuple[str, ...], str]:
+    """The graph with a free batch axis, and the change in words; or with a fixed one, and the warning that says why."""
+    fixed = declared or 1
+    freed = _copy(proto)
     try:
         free_batch(freed, folder, (fixed, *shape))
         trial.check(freed)
@@ -81,12 +90,10 @@ def adapt(
         raise
     except ModelError as error:
         if declared is None:
-            set_shape(entry, [1, *shape])
-        work, more = _folded(work, folder, shape, trial, batch=fixed)
-        return Adapted(work, (*changes, *more), fixed, _slow(fixed, error), given)
+            set_shape(inputs(proto.graph)[0], [1, *shape])
+        return proto, (), _slow(fixed, error)
     was = f"batch axis, fixed to {fixed}, made free" if declared else "batch size baked into the graph taken out"
-    work, more = _folded(freed, folder, shape, trial, batch=fixed)
-    return Adapted(work, (*changes, was, *more), None, "", given)
+    return freed, (was,), ""
 
 
 def _mixing(proto: onnx.ModelProto, declared: int | None) -> bool:

@@ -12,12 +12,13 @@ from onnx import TensorProto, helper
 from smoothcert.errors import ModelError, require
 from smoothcert.model.scores import difference
 
-from .framework import converting
-from .graph import ML_DOMAIN
+from ..adapt.outputs import keep_output, unzip
+from ..graph import ML_DOMAIN
+from ..proof.parity import Function
+from ..proof.trial import runner
+from .converting import converting
 from .naming import canonical
-from .outputs import keep_output, unzip
-from .parity import Function
-from .trial import runner
+from .trees import exact_thresholds, register
 
 _PROBES = 256  # inputs that scores are tried on
 _CLOSE = 1e-3  # of the largest score: beyond that the converter writes scores of another kind
@@ -98,15 +99,13 @@ def _converted(model: Any, features: int) -> onnx.ModelProto:
     from skl2onnx.common.data_types import FloatTensorType
     from sklearn.preprocessing import StandardScaler
 
-    from . import boosting
-
-    boosting.register()
+    register()
     types = [("features", FloatTensorType([None, features]))]
     # Division as scikit-learn computes it, not times the inverse: a last bit can cross a tree's threshold behind it.
     options = {StandardScaler: {"div": "div"}}
     opsets = {"": 18, "ai.onnx.ml": 3}  # the newest of both that onnxmltools knows as well
     proto: onnx.ModelProto = convert_sklearn(model, "classifier", types, options=options, target_opset=opsets)
-    boosting.exact_thresholds(proto, model)
+    exact_thresholds(proto, model)
     return proto
 
 
@@ -131,7 +130,7 @@ def _agreeing(
     table = np.asarray(getattr(model, method)(rows))
     if table.shape != (len(rows), len(classes)) or (classes[table.argmax(axis=1)] != model.predict(rows)).any():
         return None
-    return method if difference(runner(proto, "", output)(rows), table) < _CLOSE else None
+    return method if difference(runner(proto, "", output).by(rows, len(rows)), table) < _CLOSE else None
 
 
 def _indices(labels: NDArray[Any], classes: NDArray[Any]) -> NDArray[np.int64]:

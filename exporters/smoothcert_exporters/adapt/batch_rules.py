@@ -7,8 +7,8 @@ from collections.abc import Callable
 import numpy as np
 import onnx
 
+from ..graph import CannotAdapt, attribute, set_attribute
 from .batch_axis import Axis, Rewrite, relocate
-from .graph import CannotAdapt, attribute, set_attribute
 
 Rule = Callable[[Rewrite, onnx.NodeProto], list[Axis | None]]
 

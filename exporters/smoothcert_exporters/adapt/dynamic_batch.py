@@ -7,14 +7,14 @@ from functools import partial
 import onnx
 from onnx import helper
 
+from ..graph import Array, CannotAdapt, array, constants, inputs, prune, reads, replace_nodes, set_shape, subgraphs
+from ..proof.trial import observe
 from . import batch_pieces as pieces
 from . import batch_rules as rules
 from .batch_axis import Axis, Rewrite
 from .batch_rules import Rule
 from .folding import constant_nodes, fold_constants, take_branches
-from .graph import Array, CannotAdapt, array, constants, inputs, prune, reads, replace_nodes, set_shape, subgraphs
 from .shapes import BY_VALUES, DOMAINS
-from .trial import observe
 
 _ALONG = [
     "Abs", "Acos", "Acosh", "Asin", "Asinh", "Atan", "Atanh", "Binarizer", "BitwiseNot", "Cast", "CastLike", "Ceil",

@@ -10,7 +10,7 @@ import numpy as np
 import onnx
 from onnx import helper, numpy_helper
 
-from .graph import (
+from ..graph import (
     Array,
     CannotAdapt,
     add_constant,
@@ -26,8 +26,8 @@ from .graph import (
     replace_nodes,
     static_shape,
 )
+from ..proof.trial import Observed, observe
 from .shapes import proved
-from .trial import Observed, observe
 
 _MOST = 64 << 20  # bytes of one constant computed ahead
 _SMALL = 1 << 16  # of one that an operator makes from less

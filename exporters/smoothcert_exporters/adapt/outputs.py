@@ -7,10 +7,10 @@ import onnx
 from onnx import TensorProto, helper
 
 from smoothcert.errors import ModelError
-from smoothcert.model.classifier import to_labels
+from smoothcert.model.labels import to_labels
 
-from .graph import Array, attribute, consumers, fresh, inputs, prune, rename, replace_nodes, set_shape, static_shape
-from .trial import input_shape, random_rows, runner
+from ..graph import Array, attribute, consumers, fresh, inputs, prune, rename, replace_nodes, set_shape, static_shape
+from ..proof.trial import input_shape, random_rows, runner
 
 _TOLD = 12  # class names that a message can hold
 _ROUNDING = 1e-5  # of the range of scores: steps down that are none

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 
 import onnx
 
-from .graph import constants, inputs, reads, subgraphs
+from ..graph import constants, inputs, reads, subgraphs
 
 DOMAINS = frozenset({"", "ai.onnx", "ai.onnx.ml", "com.microsoft"})  # where the names below mean what they say
 _REDUCE = [

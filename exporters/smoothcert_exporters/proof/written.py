@@ -8,77 +8,72 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import onnx
 from numpy.typing import NDArray
 
-from smoothcert.errors import ModelError, SmoothcertError, require
-from smoothcert.model import providers
-from smoothcert.model.classifier import to_labels
+from smoothcert.errors import ModelError, require
 from smoothcert.model.file import read_model
-from smoothcert.model.graph.names import INPUT
-from smoothcert.model.providers import reason
+from smoothcert.model.labels import to_labels
+from smoothcert.model.preprocess import Preprocess
+from smoothcert.model.sessions import Sessions
 
-from .files import save
+from ..files import save
 from .parity import Function, Parity, Scores, check_batches, compare
-from .pipeline import Folded, Pipeline
-from .precision import TOLERANCES
 
 _ROWS = 16  # inputs that are classified at once
 
 
 @dataclass(frozen=True, eq=False)
 class Proof:
-    """Where graphs are tried (`file`, written for it), on which inputs, in batches of which size (None: any)."""
+    """Where graphs are tried (`file`, written for it), on which inputs, in batches of which size (None: any).
+
+    `inputs` are what the file takes, `preprocessed` the same as the network itself takes them. `preprocess`, in the
+    methods, is what a graph leaves to be done ahead of it.
+    """
 
     file: Path
     inputs: NDArray[np.float32]
+    preprocessed: NDArray[np.float32]
     batch: int | None
     provider: str
     class_names: Sequence[str] = ()
 
-    def parity(self, graph: Folded, reference: Function, pipeline: Pipeline, tolerance: float) -> tuple[Parity, Scores]:
+    def parity(
+        self, graph: onnx.ModelProto, preprocess: Preprocess, reference: Function, tolerance: float
+    ) -> tuple[Parity, Scores]:
         """The graph against the framework, which gets preprocessed inputs; and the graph's scores."""
-        run = self._started(graph, "float32")
+        run = self._started(graph, preprocess, "float32")
         scores = self._answers(run, self.inputs)
         labels = to_labels(scores, len(scores), len(scores))
         classes = scores.reshape(len(labels), -1).shape[1]
         fits = classes == 1 or len(self.class_names) in (0, classes)
         require(fits, f"class_names: expected {classes}, one a class of the model, got {len(self.class_names)}")
-        inner = pipeline.apply(self.inputs)
-        parity = compare(self._answers(reference, inner), scores, tolerance, "parity")
+        parity = compare(self._answers(reference, self.preprocessed), scores, tolerance, "parity")
         if self.batch is None:
             check_batches(run, self.inputs, tolerance)
         else:
-            _check_framework(reference, inner, tolerance)
+            _check_framework(reference, self.preprocessed, tolerance)
         return parity, scores
 
-    def agreement(self, graph: Folded, scores: Scores, precision: str, tolerance: float) -> Parity:
+    def agreement(
+        self, graph: onnx.ModelProto, preprocess: Preprocess, scores: Scores, precision: str, tolerance: float
+    ) -> Parity:
         """A graph of another precision against the float32 graph's scores."""
-        tolerance = max(tolerance, TOLERANCES[precision])
-        run = self._started(graph, precision)
+        run = self._started(graph, preprocess, precision)
         agreement = compare(scores, self._answers(run, self.inputs), tolerance, f"precision {precision}")
         if self.batch is None:
             check_batches(run, self.inputs, tolerance)
         return agreement
 
-    def _started(self, graph: Folded, precision: str) -> Function:
+    def _started(self, graph: onnx.ModelProto, preprocess: Preprocess, precision: str) -> Function:
         """The graph, written and read back, as a function from batches to scores."""
-        file = read_model(save(graph.proto, self.file))
-        content = file.with_input(np.dtype(np.float32), False, graph.preprocess)
+        sessions = Sessions(read_model(save(graph, self.file)), preprocess, self.provider)
         try:
-            session = providers.start(content, file.folder, self.provider, False)
-        except SmoothcertError:
-            raise
-        except Exception as error:
+            sessions.of(np.dtype(np.float32), levels=False)
+        except ModelError as error:
             hint = "" if precision == "float32" else f"{precision} does not run on provider {self.provider}: "
-            raise ModelError(f"{hint}ONNX Runtime cannot load the exported model ({reason(error)})") from None
-
-        def run(batch: NDArray[np.float32]) -> Scores:
-            try:
-                return np.asarray(session.run([file.output], {INPUT: batch})[0])
-            except Exception as error:
-                raise ModelError(f"ONNX Runtime failed on a batch of shape {batch.shape}: {reason(error)}") from None
-
-        return run
+            raise ModelError(f"{hint}{error}") from None
+        return lambda batch: np.asarray(sessions.scores(batch, levels=False))
 
     def _answers(self, function: Function, inputs: NDArray[np.float32]) -> NDArray[Any]:
         """A function's answers for all inputs, a few at a time, or as many as the batch axis is fixed to."""

@@ -11,19 +11,18 @@ import onnx
 from onnx import TensorProto, helper
 
 from smoothcert.errors import ModelError, ProviderError
-from smoothcert.model.agreement import COARSE, Runner, is_coarse, session
-from smoothcert.model.classifier import to_labels
 from smoothcert.model.file import ModelFile
 from smoothcert.model.graph.names import INPUT, PROBE
+from smoothcert.model.labels import to_labels
 from smoothcert.model.preprocess import Preprocess
 from smoothcert.model.providers import first_run, reason
+from smoothcert.model.rounding import REWRITTEN, TRIAL, is_narrow
 from smoothcert.model.scores import difference
+from smoothcert.model.sessions import Sessions
 
-from .graph import Array, CannotAdapt, inputs, static_shape
+from ..graph import Array, CannotAdapt, inputs, static_shape
 from .parity import BATCHES
 
-TOLERANCE = 1e-5  # relative to a row's largest score, at the batch size that the file was made for
-_ROUNDING = 1e-4  # likewise at other batch sizes, where kernels sum in another order
 _FEW = 5  # rows tried at all sizes but the largest; odd, so that the last batch of two is filled up
 WHOLE = (TensorProto.UINT8, TensorProto.INT8, TensorProto.INT16, TensorProto.INT32, TensorProto.INT64)
 
@@ -56,8 +55,11 @@ def observe(
     wanted = [f"{PROBE}_{i}" for i in range(len(shapes))]
     file = ModelFile(probe, folder, "", None, tuple(shape[1:]), entry.type.tensor_type.elem_type, "")
     try:
-        runner = session(file.with_input(np.dtype(np.float32), False, Preprocess()), folder)
-        found = first_run(runner, [*wanted, *values], {INPUT: np.full(shape, 0.5, np.float32)})
+        found = first_run(
+            Sessions(file, Preprocess()).of(np.dtype(np.float32), levels=False),
+            [*wanted, *values],
+            {INPUT: np.full(shape, 0.5, np.float32)},
+        )
     except ProviderError:
         raise
     except Exception as error:
@@ -66,11 +68,11 @@ def observe(
     return Observed(sizes, dict(zip(values, found[len(shapes) :], strict=True)))
 
 
-def runner(proto: onnx.ModelProto, folder: str, output: str) -> Runner:
+def runner(proto: onnx.ModelProto, folder: str, output: str) -> Sessions:
     """One output of a graph, ready to run on float32 values of its input, cast to what it takes."""
     (entry,) = inputs(proto.graph)
     file = ModelFile(proto, folder, "", None, (), entry.type.tensor_type.elem_type, output)
-    return Runner.of(file, np.dtype(np.float32), False, Preprocess())
+    return Sessions(file, Preprocess())
 
 
 def random_rows(elem_type: int, shape: Sequence[int], count: int = max(BATCHES)) -> Array:
@@ -113,7 +115,7 @@ def input_shape(proto: onnx.ModelProto) -> tuple[int, ...] | None:
     return None if None in rest else tuple(n or 0 for n in rest)
 
 
-def _answered(run: Runner, rows: Array, size: int) -> tuple[Array, list[Array]]:
+def _answered(run: Sessions, rows: Array, size: int) -> tuple[Array, list[Array]]:
     """The rows that a file has an answer to, and its answers: some files take no row of zeros."""
     if not len(rows):
         return rows, []
@@ -148,7 +150,7 @@ class Trial:
         rows, self._expected = np.concatenate([rows, hard]), np.concatenate([scores, *answers])
         self._rows = rows
         self._plain = np.ptp(rows.reshape(len(rows), -1), axis=1) == 0
-        self._coarse = is_coarse(given)
+        self._coarse = is_narrow(given)
         table = np.nan_to_num(self._expected)
         if self._own == 1 and table.ndim == 1 and table.size > len(table):
             table = table.reshape(len(self._rows), -1)
@@ -167,11 +169,11 @@ class Trial:
         """
         run = runner(proto, self._folder, self._output)
         for size in dict.fromkeys((self._own, *batches)):
-            limit = TOLERANCE if size == self._own and not other_kernels else COARSE if self._coarse else _ROUNDING
+            limit = REWRITTEN if size == self._own and not other_kernels else TRIAL.of(self._coarse)
             count = len(self._rows) if size == max(batches) else max(_FEW, size)
             some = np.linspace(0, len(self._rows) - 1, min(count, len(self._rows))).astype(int)
             found, plain = run.by(self._rows[some], size), self._plain[some]
-            for kind, most in ((~plain, limit), (plain, max(limit, COARSE))):
+            for kind, most in ((~plain, limit), (plain, max(limit, TRIAL.narrow))):
                 gap = difference(found[kind], self._expected[some][kind])
                 if not gap <= most:
                     raise CannotAdapt(f"at batch {size} its scores change by {gap:.1e} of the largest")

@@ -14,9 +14,9 @@ from numpy.typing import NDArray
 
 from smoothcert.errors import ModelError, first_line
 
-from .framework import converting
+from ..proof.parity import Function
+from .converting import converting
 from .loading import from_module
-from .parity import Function
 
 
 def to_onnx(model: Any, example: Any) -> tuple[onnx.ModelProto, Function]:

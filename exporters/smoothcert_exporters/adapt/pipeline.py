@@ -16,7 +16,7 @@ from smoothcert.errors import require
 from smoothcert.model.file import FOLDED
 from smoothcert.model.preprocess import Layout, Preprocess, Shape, show
 
-from .graph import constants, inputs, rename, replace_nodes
+from ..graph import constants, inputs, rename, replace_nodes
 
 _FLOATS = {TensorProto.FLOAT, TensorProto.FLOAT16, TensorProto.DOUBLE, TensorProto.BFLOAT16}
 _COLOURS = (1, 3, 4)

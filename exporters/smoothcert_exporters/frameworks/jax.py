@@ -10,8 +10,8 @@ from numpy.typing import NDArray
 
 from smoothcert.errors import ModelError
 
-from .framework import as_batch, converting
-from .parity import Function
+from ..proof.parity import Function
+from .converting import as_batch, converting
 
 _OPSET = 21  # the newest that ONNX Runtime 1.20 runs
 

@@ -12,9 +12,9 @@ from onnx import TensorProto, helper, numpy_helper
 
 from smoothcert.errors import ModelError, require
 
+from ..graph import opset, reads, replace_nodes, subgraphs
 from .conversion import upgraded
 from .folding import constant_nodes
-from .graph import opset, reads, replace_nodes, subgraphs
 
 Precision = Literal["float32", "float16", "bfloat16"]
 PRECISIONS = ("float32", "float16", "bfloat16")

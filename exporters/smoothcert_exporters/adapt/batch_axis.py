@@ -11,7 +11,7 @@ import numpy as np
 import onnx
 from onnx import helper
 
-from .graph import Array, CannotAdapt, add_constant, constants, fresh, opset
+from ..graph import Array, CannotAdapt, add_constant, constants, fresh, opset
 
 Shape = tuple[int, ...]
 

@@ -10,9 +10,9 @@ from numpy.typing import NDArray
 
 from smoothcert.errors import ModelError
 
-from .framework import as_batch, converting
+from ..proof.parity import Function
+from .converting import as_batch, converting
 from .naming import canonical
-from .parity import Function
 
 _OPSET = 18  # the newest that tf2onnx writes
 

@@ -1,0 +1,1 @@
+"""Whether two graphs, or a graph and a framework, compute the same."""
