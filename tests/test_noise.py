@@ -117,11 +117,11 @@ def masses(table: IntegerNormal) -> list[int]:
 def test_integer_thresholds_follow_the_exact_law(std: float) -> None:
     table = integer_normal(std)
     mass = masses(table)
-    cells, beyond = exact_cells(std, table.reach)
-    assert len(mass) == 2 * table.reach + 1
+    cells, beyond = exact_cells(std, table.farthest)
+    assert len(mass) == 2 * table.farthest + 1
     assert min(mass) >= 0
     with mp.workdps(50):
-        errors = (abs(mp.mpf(m) / 2**64 - cells[abs(i - table.reach)]) for i, m in enumerate(mass))
+        errors = (abs(mp.mpf(m) / 2**64 - cells[abs(i - table.farthest)]) for i, m in enumerate(mass))
         distance = (mp.fsum(errors) + beyond) / 2
         assert distance < table.total_variation
         assert table.total_variation < 1e-14  # so that 150,528 values cost less than 2e-9 of p_lower
@@ -129,10 +129,10 @@ def test_integer_thresholds_follow_the_exact_law(std: float) -> None:
 
 def table_masses(table: IntegerNormal) -> list[int]:
     """Mass of -reach..reach by what `fill` does with 64 bits: table first, thresholds for the undecided."""
-    mass = [0] * (2 * table.reach + 1)
-    decided = table.values >= -table.reach
+    mass = [0] * (2 * table.farthest + 1)
+    decided = table.values >= -table.farthest
     for v, c in zip(*np.unique(table.values[decided], return_counts=True), strict=True):
-        mass[int(v) + table.reach] += int(c) << 48
+        mass[int(v) + table.farthest] += int(c) << 48
     for u in np.flatnonzero(~decided):
         top = int(table.undecided[int(table.values[u]) + 32768])
         assert top == u
@@ -151,20 +151,20 @@ def test_integer_table_realises_its_thresholds_exactly(std: float) -> None:
     table = integer_normal(std)
     assert table_masses(table) == masses(table)
     codes = table.values[table.undecided.astype(int)]
-    assert (codes < -table.reach).all()
+    assert (codes < -table.farthest).all()
     assert (codes == np.arange(len(codes)) - 32768).all()
     decided = np.delete(table.values, table.undecided.astype(int))
-    assert (np.abs(decided) <= table.reach).all()
+    assert (np.abs(decided) <= table.farthest).all()
     assert (np.diff(decided) >= 0).all()
 
 
 def test_a_wrong_threshold_is_seen() -> None:
     table = integer_normal(30.6)
     thresholds = table.thresholds.copy()
-    thresholds[table.reach] += np.uint64(2**18)  # 2^-46 of the mass moves
-    moved = IntegerNormal(table.std, table.reach, table.values, thresholds, table.undecided)
-    cells, _ = exact_cells(table.std, table.reach)
-    errors = sum(abs(m / 2**64 - float(cells[abs(i - table.reach)])) for i, m in enumerate(masses(moved)))
+    thresholds[table.farthest] += np.uint64(2**18)  # 2^-46 of the mass moves
+    moved = IntegerNormal(table.std, table.farthest, table.values, thresholds, table.undecided)
+    cells, _ = exact_cells(table.std, table.farthest)
+    errors = sum(abs(m / 2**64 - float(cells[abs(i - table.farthest)])) for i, m in enumerate(masses(moved)))
     assert errors / 2 > moved.total_variation
 
 
@@ -261,7 +261,7 @@ def float_battery(x: NDArray[Any]) -> dict[str, float]:
 
 def integer_battery(k: NDArray[Any], std: float) -> dict[str, float]:
     """The battery against the exact law of round(std N), a cell for each integer, in units of its own deviation."""
-    reach = integer_normal(std).reach
+    reach = integer_normal(std).farthest
     half = [float(p) for p in exact_cells(std, reach)[0]]
     law, support = np.array([*half[:0:-1], *half]), np.arange(-reach, reach + 1)
     deviation = np.sqrt((law * support**2).sum())
@@ -299,16 +299,16 @@ def test_battery_integer_of_undecided_draws_only() -> None:
     bare = IntegerNormal(std, 32768, table.values, table.thresholds, table.undecided)  # refines nothing
     codes = np.empty((ROWS, SIZE), np.int16)
     bare.fill(Stream(KEY, 0, 0), 0, codes)
-    refined = values[codes.ravel() < -table.reach]
+    refined = values[codes.ravel() < -table.farthest]
     assert len(refined) > 10_000
-    mass = np.zeros(2 * table.reach + 1)
+    mass = np.zeros(2 * table.farthest + 1)
     for u in table.undecided.tolist():
         inside = [t for t in map(int, table.thresholds) if u << 48 < t < (u + 1) << 48]
         edges = [u << 48, *inside, (u + 1) << 48]
         start = int(np.searchsorted(table.thresholds, np.uint64(edges[0]), side="right"))
         for k, (a, b) in enumerate(itertools.pairwise(edges)):
             mass[start + k] += (b - a) / 2**48 / len(table.undecided)
-    edges = np.arange(-table.reach, table.reach) + 0.5
+    edges = np.arange(-table.farthest, table.farthest) + 0.5
     assert chi_squared_p_value(refined, edges, mass) > P_MIN
 
 
@@ -494,5 +494,5 @@ def test_integer_values_come_from_the_documented_words(size: int, std: float) ->
         w0, w1, _, _ = philox_slow((position, first + sample, stage | 1 << 31, index), KEY)
         uniform = bits << 48 | w0 << 16 | w1 & 0xFFFF
         undecided += bits in table.undecided
-        assert values[sample, position] == sum(t <= uniform for t in thresholds) - table.reach
+        assert values[sample, position] == sum(t <= uniform for t in thresholds) - table.farthest
     assert undecided > 0 or size < 100 or std == 1.0

@@ -16,6 +16,7 @@ from .bounds.confidence import Bound
 from .certificate import Certificate
 from .errors import ArgumentError, first_line, require, require_number
 from .inputs.input import Input
+from .inputs.levels import EIGHT_BIT
 from .model.classifier import OrtClassifier, as_classifier
 from .model.labels import Classifier
 from .sampling import Sampler
@@ -143,7 +144,7 @@ def in_levels(classifier: BaseClassifier, inputs: Iterable[NDArray[Any]]) -> boo
     if isinstance(classifier, OrtClassifier) and classifier.card.input_range is not None:
         return False
     xs = [x for x in inputs if x.dtype.kind == "f" and x.ndim > 1 and x.size]
-    whole = all(bool(np.all((x >= 0) & (x <= 255) & (np.rint(x) == x))) for x in xs)
+    whole = all(bool(np.all(EIGHT_BIT.rounded(x) == x)) for x in xs)
     return whole and max((float(x.max()) for x in xs), default=0.0) > 1
 
 

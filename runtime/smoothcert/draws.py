@@ -29,7 +29,7 @@ _W0, _W1 = 0x9E3779B9, 0xBB67AE85
 _LOW, _HALF = np.uint64(0xFFFFFFFF), np.uint64(32)
 _CHUNK = 18816  # counters at a time: the whole state stays near a core's L2 cache
 _REFINE = 1 << 31  # the stage bit of the second draw that an undecided integer asks for
-_REACH = 9.3  # standard deviations kept in the integer table: the tails beyond weigh less than 2^-65
+_TAILS = 9.3  # standard deviations kept in the integer table: the tails beyond weigh less than 2^-65
 FARTHEST = 8.3  # standard deviations that a normal of the 52 bits of `uniform` reaches
 MAX_STD = 1600.0  # of integer noise: values and codes of undecided draws share one int16
 
@@ -113,12 +113,12 @@ def uniform(stream: Stream, first: int, batch: int) -> NDArray[np.float64]:
 class IntegerNormal:
     """round(std N(0, 1)) by table: 16 random bits decide most draws, 64 bits decide the rest.
 
-    `values[u]` is the draw of 16 bits u, or a code below -`reach` where the bucket of u holds a threshold; then 48
+    `values[u]` is the draw of 16 bits u, or a code below -`farthest` where the bucket of u holds a threshold; then 48
     more bits are drawn and compared with the cumulative `thresholds`, in units of 2^-64.
     """
 
     std: float
-    reach: int
+    farthest: int
     values: NDArray[np.int16]
     thresholds: U64
     undecided: U64
@@ -126,7 +126,7 @@ class IntegerNormal:
     @property
     def total_variation(self) -> float:
         """Bound on the total-variation distance of one draw from round(std N(0, 1))."""
-        return 64 * 2.0**-53 + (2 * self.reach + 2) * 2.0**-64
+        return 64 * 2.0**-53 + (2 * self.farthest + 2) * 2.0**-64
 
     def fill(self, stream: Stream, first: int, out: NDArray[np.int16]) -> None:
         """Fill out[i] (shape (batch, size)) with the draws of sample first + i."""
@@ -137,24 +137,24 @@ class IntegerNormal:
                 target = out[rows, w * segment + at : w * segment + at + bits.shape[1]]
                 target[...] = self.values.take(bits[:, : target.shape[1]])
         flat = out.reshape(-1)
-        where = np.flatnonzero(flat < -self.reach)
+        where = np.flatnonzero(flat < -self.farthest)
         code = flat[where].astype(np.int64) + 32768
         sample, position = np.divmod(where, out.shape[1])
         counter = (position.astype(np.uint64), (sample + first).astype(np.uint64))
         w0, w1, _, _ = philox4x32((*counter, _word(stream.stage | _REFINE), _word(stream.index)), stream.key)
         uniform = self.undecided[code] << np.uint64(48) | (w0 & _LOW) << np.uint64(16) | w1 & np.uint64(0xFFFF)
-        flat[where] = np.searchsorted(self.thresholds, uniform, side="right") - self.reach
+        flat[where] = np.searchsorted(self.thresholds, uniform, side="right") - self.farthest
 
 
-def _cell_probabilities(std: float, reach: int) -> NDArray[np.float64]:
-    """P(round(std N(0, 1)) = k), k = 0..reach, to a few units in the last place: Gauss-Legendre on each cell."""
+def _cell_probabilities(std: float, farthest: int) -> NDArray[np.float64]:
+    """P(round(std N(0, 1)) = k), k = 0..farthest, to a few units in the last place: Gauss-Legendre on each cell."""
     if std < 0.05:  # P(|N(0, 1)| > 10) < 2^-64: every draw is 0
-        return np.eye(1, reach + 1).ravel()
+        return np.eye(1, farthest + 1).ravel()
     nodes, weights = np.polynomial.legendre.leggauss(16)
     panels = max(1, int(np.ceil(2 / std)))
     edges = (np.arange(panels) + 0.5) / panels - 0.5
     offsets = (edges[:, None] + nodes / (2 * panels)).ravel() / std
-    t = np.arange(reach + 1)[:, None] / std + offsets
+    t = np.arange(farthest + 1)[:, None] / std + offsets
     density = np.exp(-0.5 * t * t) / np.sqrt(2 * np.pi)
     return np.asarray(density @ np.tile(weights / (2 * panels), panels) / std)
 
@@ -163,17 +163,17 @@ def _cell_probabilities(std: float, reach: int) -> NDArray[np.float64]:
 def integer_normal(std: float) -> IntegerNormal:
     """The table sampler of round(std N(0, 1)); std in intensity levels, 0 < std <= 1600."""
     require(0 < std <= MAX_STD, f"integer noise: expected 0 < std <= {MAX_STD:g} levels, got {std:g}")
-    reach = int(np.ceil(_REACH * std)) + 1
-    half = [round(p * 2**64) for p in _cell_probabilities(std, reach).tolist()]
+    farthest = int(np.ceil(_TAILS * std)) + 1
+    half = [round(p * 2**64) for p in _cell_probabilities(std, farthest).tolist()]
     mass = [*half[:0:-1], half[0], *half[1:]]
-    mass[reach] += 2**64 - sum(mass)
+    mass[farthest] += 2**64 - sum(mass)
     # From the last cell with any mass on the sum is 2^64 itself: it must not wrap round to 0 and break the order.
     thresholds = np.array([min(t, 2**64 - 1) for t in itertools.accumulate(mass[:-1])], np.uint64)
     edges = np.arange(2**16, dtype=np.uint64) << np.uint64(48)
     low = np.searchsorted(thresholds, edges, side="right")
     high = np.searchsorted(thresholds, edges | np.uint64(2**48 - 1), side="right")
     undecided = np.flatnonzero(low != high)
-    values = (low - reach).astype(np.int16)
+    values = (low - farthest).astype(np.int16)
     values[undecided] = np.arange(len(undecided)) - 32768
-    assert len(undecided) - 32768 <= -reach
-    return IntegerNormal(std, reach, values, thresholds, undecided.astype(np.uint64))
+    assert len(undecided) - 32768 <= -farthest
+    return IntegerNormal(std, farthest, values, thresholds, undecided.astype(np.uint64))

@@ -36,7 +36,7 @@ class Replay:
     """
 
     index: int
-    attack: Member
+    member: Member
     certified: int
     answer: int
     votes: Counts

@@ -97,12 +97,12 @@ def _scaled(change: Point, sign: int) -> Point:
 
 def _corners(joint: JointLaws, box: Mapping[str, Interval]) -> Iterator[tuple[Point, Interval | None]]:
     """The corners that can be worst, each with the interval of the scale that has to be covered, if any."""
-    reach = {name: max(map(abs, interval)) for name, interval in box.items()}
-    scale = joint.coupled_scale(reach)
+    farthest = {name: max(map(abs, interval)) for name, interval in box.items()}
+    scale = joint.coupled_scale(farthest)
     ends = {}
     for name, (low, high) in box.items():
         symmetric = isinstance(joint.laws[name], Normal) and (not joint.affine or name != joint.affine.scale)
-        ends[name] = {reach[name]} if symmetric or low >= 0 else {low} if high <= 0 else {low, high}
+        ends[name] = {farthest[name]} if symmetric or low >= 0 else {low} if high <= 0 else {low, high}
     interval = box.get(scale) if scale else None
     if scale and interval and interval[0] < interval[1]:
         ends.pop(scale)

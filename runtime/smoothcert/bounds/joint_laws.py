@@ -103,10 +103,10 @@ class JointLaws:
         a = self.affine
         return a is None or name not in self.grouped or (name == a.scale and (a.scale_first or a.shift is None))
 
-    def coupled_scale(self, reach: Shift) -> str | None:
+    def coupled_scale(self, farthest: Shift) -> str | None:
         """The scale whose worst value need not lie at an end, given how far each parameter is attacked."""
         a = self.affine
-        if a is None or not (reach.get(a.shift or "") or reach.get(a.noise or "")):
+        if a is None or not (farthest.get(a.shift or "") or farthest.get(a.noise or "")):
             return None
         return a.scale
 

@@ -140,13 +140,13 @@ class Tilt:
         """
         deviation = np.sqrt(np.maximum(self.variance, _TINY_VARIANCE))
         centre = float(self.mass @ self.mean)
-        reach = 40 * (1 + math.sqrt(float(self.mass @ ((self.mean - centre) ** 2 + self.variance))))
+        span = 40 * (1 + math.sqrt(float(self.mass @ ((self.mean - centre) ** 2 + self.variance))))
 
         def above(c: float) -> float:
             return float(self.mass @ ndtr((self.mean - c) / deviation)) - share
 
-        low, high = centre - reach, centre + reach
-        c = brentq(above, low, high, xtol=1e-9 * reach) if above(low) > 0 > above(high) else high
+        low, high = centre - span, centre + span
+        c = brentq(above, low, high, xtol=1e-9 * span) if above(low) > 0 > above(high) else high
         z = (self.mean - c) / deviation
         bell = np.exp(-0.5 * z * z) / math.sqrt(2 * math.pi)
         return float(c * share + self.mass @ ((self.mean - c) * ndtr(z) + deviation * bell))

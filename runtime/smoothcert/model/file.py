@@ -11,6 +11,7 @@ from onnx import TensorProto, helper, numpy_helper
 
 from ..errors import ModelError
 from ..files.documents import typed
+from ..inputs.levels import EIGHT_BIT
 from .card import ModelCard, damaged, value_of
 from .graph.checks import random_operators, require_one_meaning
 from .graph.functions import inlined
@@ -119,7 +120,7 @@ class ModelFile:
         inner = _input(graph)
         chain: list[tuple[str, Any]] = []
         if levels and preprocess.scale is None and not self.takes_integers:
-            chain += [("Div", np.float32(255))]
+            chain += [("Div", np.float32(EIGHT_BIT.unit))]
         elif preprocess.scale is not None:
             chain += [("Mul", np.float32(preprocess.scale))]
         for op, values in (("Sub", preprocess.mean), ("Div", preprocess.std)):
@@ -128,7 +129,7 @@ class ModelFile:
         if self.takes_integers:
             chain += [("Add", np.float32(0.5)), ("Floor", None)]  # to the nearest; a cast would cut off
         if self.elem_type == TensorProto.UINT8:
-            chain += [("Max", np.float32(0)), ("Min", np.float32(255))]
+            chain += [("Max", np.float32(EIGHT_BIT.lowest)), ("Min", np.float32(EIGHT_BIT.highest))]
         name = f"{STEP}_0"
         nodes = [helper.make_node("Cast", [INPUT], [name], to=TensorProto.FLOAT)]
         for i, (op, value) in enumerate(chain, start=1):

@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import ModelError
+from ..inputs.levels import EIGHT_BIT
 from .scores import difference, scales
 
 Ask = Callable[[NDArray[Any]], Any]
@@ -33,7 +34,7 @@ def contrasts(x: NDArray[Any], dtype: np.dtype[Any], levels: bool) -> tuple[NDAr
     """
     rng = np.random.default_rng(0)
     more = tried(x.size) - 4
-    top = 255.0 if levels else float(max(1.0, np.abs(x).max(initial=0.0)))
+    top = EIGHT_BIT.unit if levels else float(max(1.0, np.abs(x).max(initial=0.0)))
     middle = top / 2 if levels else float(x.mean())
     own, one = x.astype(float), np.zeros(x.shape)
     one.reshape(-1)[x.size // 2] = top

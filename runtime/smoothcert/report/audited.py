@@ -26,7 +26,7 @@ from .terminal import console, watched
 _SUFFIXES = ("original", "attacked")
 
 
-def attack_text(attack: Member) -> str:
+def member_text(attack: Member) -> str:
     """`rotation 12.5, scaling 1.1`; the identity is `no attack`."""
     return ", ".join(f"{name} {_text(value)}" for name, value in attack.items()) or "no attack"
 
@@ -39,7 +39,7 @@ def _text(value: Any) -> str:
 
 def file_name(replay: Replay) -> str:
     """INDEX-ATTACK, in letters, digits and a few signs."""
-    words = attack_text(replay.attack).replace(", ", "-" if len(replay.attack) > 1 else ",")
+    words = member_text(replay.member).replace(", ", "-" if len(replay.member) > 1 else ",")
     kept = (c if c.isalnum() or c in "+-.," else "" for c in words.replace(" (", "-"))
     return f"{replay.index}-{''.join(kept)}"
 
@@ -50,7 +50,7 @@ def line(replay: Replay) -> str:
     head, tail = "violation", ""
     if replay.outcome == "beyond":
         head, tail = "beyond the attack model (float-unclipped)", f": rounding or saturation; {replay.note}"
-    text = f"{head}: input {replay.index} under {attack_text(replay.attack)}: certified class {replay.certified}, "
+    text = f"{head}: input {replay.index} under {member_text(replay.member)}: certified class {replay.certified}, "
     return f"{text}answer {replay.answer} (votes {votes}; {replay.arithmetic} arithmetic){tail}"
 
 
@@ -143,7 +143,7 @@ def _plain(audit: Audit, result: Outcome, replays: Sequence[Replay]) -> dict[str
 def _replay(replay: Replay) -> dict[str, Any]:
     values = {
         name: {"norm": value.norm, "direction": value.label} if isinstance(value, Delta) else value
-        for name, value in replay.attack.items()
+        for name, value in replay.member.items()
     }
     return {
         "index": replay.index,

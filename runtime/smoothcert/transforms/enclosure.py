@@ -29,6 +29,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import require
+from ..inputs.levels import EIGHT_BIT
 from .checks import eight_bit, require_name
 from .warps import SCALES, SHEARS, WARP_BORDERS
 
@@ -86,7 +87,7 @@ def enclose(
     return (_part(kind, image, *part, border, interpolation) for part in pairwise(ends))
 
 
-def slack(channels: int, interpolation: str, extent: float, stretch: float) -> tuple[float, float]:
+def misses(channels: int, interpolation: str, extent: float, stretch: float) -> tuple[float, float]:
     """How far, in pixels along x or y and in levels, OpenCV may miss; extent: the image's diagonal, in pixels."""
     # |M0 x| + |M1 y| <= stretch extent, and |M2| = |c - M c| <= (1 + stretch) extent / 2.
     floating = 2.0**-21 * (0.5 + 1.5 * stretch) * extent
@@ -101,24 +102,24 @@ class _Source:
     """An image that goes on beyond its border, up to a number of pixels."""
 
     planes: Floats  # (C, rows * columns) levels, flat
-    tables: tuple[NDArray[np.int64], NDArray[np.int64]]  # flat index of the column x and of the row y, from -reach
-    reach: int
+    tables: tuple[NDArray[np.int64], NDArray[np.int64]]  # flat index of the column x and of the row y, from -margin
+    margin: int
     middle: Floats  # (2, 1), x and y
 
     @classmethod
-    def of(cls, image: NDArray[np.uint8], border: str, reach: int) -> _Source:
+    def of(cls, image: NDArray[np.uint8], border: str, margin: int) -> _Source:
         pixels = image.reshape(*image.shape[:2], -1)
         if border == "black":
             pixels = np.pad(pixels, ((1, 1), (1, 1), (0, 0)))
         height, width = image.shape[:2]
-        tables = _indices(width, border, reach), _indices(height, border, reach) * pixels.shape[1]
+        tables = _indices(width, border, margin), _indices(height, border, margin) * pixels.shape[1]
         planes = np.ascontiguousarray(pixels.reshape(-1, pixels.shape[2]).T, dtype=float)
-        return cls(planes, tables, reach, np.array([[width - 1], [height - 1]]) / 2)
+        return cls(planes, tables, margin, np.array([[width - 1], [height - 1]]) / 2)
 
     def at(self, x: NDArray[np.int64], y: NDArray[np.int64]) -> Floats:
         """Levels (C, n) of the pixels (x, y), which may lie outside."""
         columns, rows = self.tables
-        return self.planes.take(columns.take(x + self.reach, mode="clip") + rows.take(y + self.reach, mode="clip"), 1)
+        return self.planes.take(columns.take(x + self.margin, mode="clip") + rows.take(y + self.margin, mode="clip"), 1)
 
 
 class _Sweep(NamedTuple):
@@ -131,9 +132,9 @@ class _Sweep(NamedTuple):
     span: float
 
 
-def _indices(size: int, border: str, reach: int) -> NDArray[np.int64]:
-    """Which pixel of a row stands at -reach ... size + reach; a black border is a ring of pixels already added."""
-    index = np.arange(-reach, size + reach + 1)
+def _indices(size: int, border: str, margin: int) -> NDArray[np.int64]:
+    """Which pixel of a row stands at -margin ... size + margin; a black border is a ring of pixels already added."""
+    index = np.arange(-margin, size + margin + 1)
     if border == "black":
         return index.clip(-1, size) + 1
     if border == "wrap":
@@ -161,7 +162,7 @@ def _part(
     first, last, stretch = _motion(kind, low, high)
     extent = math.hypot(width, height)
     source = _Source.of(image, border, math.ceil(min(extent * stretch, FAR)) + 3)
-    granted = slack(len(source.planes), interpolation, extent, stretch)
+    granted = misses(len(source.planes), interpolation, extent, stretch)
     steps = min(max(math.ceil((last - first) * max(extent / 2 / _STEP, 1)), 1), _STEPS)
     times = np.linspace(first, last, steps + 1).tolist()
     offsets = np.indices((width, height), float).transpose(0, 2, 1).reshape(2, -1) - source.middle
@@ -174,8 +175,8 @@ def _part(
         for step in pairwise(times):
             lower, upper = bounds(source, _sweep(kind, offsets[:, block], *step), *granted)
             least, greatest = np.minimum(least, lower), np.maximum(greatest, upper)
-        lowest[:, block] = np.ceil(least - 0.5).clip(0, 255)
-        highest[:, block] = np.floor(greatest + 0.5).clip(0, 255)
+        lowest[:, block] = np.ceil(least - 0.5).clip(EIGHT_BIT.lowest, EIGHT_BIT.highest)
+        highest[:, block] = np.floor(greatest + 0.5).clip(EIGHT_BIT.lowest, EIGHT_BIT.highest)
     return lowest.T.reshape(image.shape), highest.T.reshape(image.shape)
 
 
@@ -198,7 +199,7 @@ def _sweep(kind: Kind, offsets: Floats, first: float, last: float) -> _Sweep:
 
 
 def _nearest(source: _Source, sweep: _Sweep, pixels: float, levels: float) -> Bounds:
-    """The least and greatest (C, n) of the pixels whose squares the boxes touch; slack in pixels."""
+    """The least and greatest (C, n) of the pixels whose squares the boxes touch; `pixels` that positions may miss."""
     first = np.floor(sweep.box[0] + (source.middle + 0.5 - pixels)).astype(np.int64)
     last = np.floor(sweep.box[1] + (source.middle + 0.5 + pixels)).astype(np.int64)
     touched = [source.at(x, y) for x in (first[0], last[0]) for y in (first[1], last[1])]
@@ -206,7 +207,7 @@ def _nearest(source: _Source, sweep: _Sweep, pixels: float, levels: float) -> Bo
 
 
 def _linear(source: _Source, sweep: _Sweep, pixels: float, levels: float) -> Bounds:
-    """Bounds (C, n) of the bilinear interpolant, before it is rounded; slack in pixels and levels."""
+    """Bounds (C, n) of the bilinear interpolant, before it is rounded; `pixels` and `levels` may be missed."""
     low, high = sweep.box[0] + (source.middle - pixels), sweep.box[1] + (source.middle + pixels)
     corner = np.floor(low).astype(np.int64)
     low, high = low - corner, high - corner

@@ -72,7 +72,7 @@ def _paths(target: str) -> Mapping[str, frozenset[str]]:
     fields = [
         (k.full_name, f.name, f.message_type.full_name) for k in (*kinds, *nested) for f in k.fields if f.message_type
     ]
-    reach = {target}
-    while more := {kind for kind, _, inner in fields if inner in reach} - reach:
-        reach |= more
-    return {k: frozenset(name for kind, name, inner in fields if kind == k and inner in reach) for k in reach}
+    found = {target}
+    while more := {kind for kind, _, inner in fields if inner in found} - found:
+        found |= more
+    return {k: frozenset(name for kind, name, inner in fields if kind == k and inner in found) for k in found}
