@@ -28,8 +28,10 @@ from smoothcert.inputs.datasets import Archive, fingerprint, open_dataset
 from smoothcert.inputs.spatial import PLAIN
 from smoothcert.model.classifier import CallableClassifier
 from smoothcert.report.audited import outcome
-from smoothcert.runs.folder import LEDGER, RECIPE, RunFolder, run_key
-from smoothcert.runs.job import Job
+from smoothcert.runs.asked import Files, new_run
+from smoothcert.runs.complete import complete
+from smoothcert.runs.folder import LEDGER, RECIPE, RunFolder
+from smoothcert.runs.recipe import run_key
 from smoothcert.smoothing import Calibration, Smoothing
 from smoothcert.transforms.attacks import Manner, attacked
 
@@ -309,8 +311,8 @@ def test_calibrated_rotation(cli: Cli, few_digits: Path, strategy: str, attack: 
 def run_job(smoothing: Smoothing, data: Path, algorithm: Any, model: Path = MODEL) -> None:
     """A finished run in the folder r."""
     classifier = OrtClassifier(model)
-    job = Job(model, classifier, data, open_dataset(data, classifier.channels), smoothing, algorithm)
-    assert all("certificate" in entry for entry in job.run(RunFolder(Path("r"))))
+    run = new_run(Files(model, data), classifier, open_dataset(data, classifier.channels), smoothing, algorithm)
+    assert all("certificate" in entry for entry in complete(RunFolder(Path("r")), run))
 
 
 def test_another_opencv_is_refused(cli: Cli, few_digits: Path) -> None:

@@ -162,10 +162,6 @@ def run(
         isinstance(smoothing, Smoothing),
         f"smoothing: expected a smoothing, such as Noise(0.5), got {type(smoothing).__name__}",
     )
-    require(
-        isinstance(algorithm, Enumerate) == isinstance(smoothing, Enumeration),
-        "an Enumeration of attacks has no probabilities, and only it can be enumerated: use certify_enumerated",
-    )
     key = secrets.randbits(64) if key is None else key
     require_number("key", key, whole=True)
     require_number("index", index, whole=True)
@@ -173,12 +169,28 @@ def run(
         x = np.asarray(x)
     except ValueError as error:  # rows of unequal length
         raise ArgumentError(f"x: expected one array, got: {first_line(error)}") from None
+    sampler = prepared(algorithm, classifier, smoothing, x, key, index)
+    return algorithm.decide(algorithm.draw(sampler), sampler.smoothing)
+
+
+def prepared(
+    algorithm: Algorithm, classifier: BaseClassifier, smoothing: Smoothing, x: NDArray[Any], key: int, index: int
+) -> Sampler:
+    """The sampler of one raw input, arranged once, with the smoothing as it applies to this input.
+
+    `ArgumentError` for an algorithm that could only abstain, `DataError` where the input does not fit the model, or was
+    not calibrated, `ModelError` for a classifier that is no function of one input.
+    """
+    require(
+        isinstance(algorithm, Enumerate) == isinstance(smoothing, Enumeration),
+        "an Enumeration of attacks has no probabilities, and only it can be enumerated: use certify_enumerated",
+    )
     if not isinstance(algorithm, Predict):  # which needs no bounds: attacked inputs have none
         smoothing = smoothing.of_input(fingerprint(x))
     sampler = Sampler.of(as_classifier(classifier), smoothing, x, key, index)
-    require(algorithm.reachable(sampler.smoothing) > 0, hopeless(algorithm, sampler.smoothing))
+    require(algorithm.reachable(smoothing) > 0, hopeless(algorithm, smoothing))
     require_one_function(classifier, sampler)
-    return algorithm.decide(algorithm.draw(sampler), sampler.smoothing)
+    return sampler
 
 
 _tried: WeakKeyDictionary[Any, set[tuple[Any, ...]]] = WeakKeyDictionary()

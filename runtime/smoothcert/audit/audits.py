@@ -24,10 +24,11 @@ from ..errors import CalibrationError, DataError, RunError, require
 from ..evidence import Evidence
 from ..inputs.datasets import Dataset
 from ..model.classifier import Classifier
-from ..report.summary import attack_of, manner_of
-from ..runs.folder import Entry, Recipe, RunFolder
-from ..runs.opening import classifier_of, data_of
-from ..smoothing import Attack, Enumeration, Smoothing, smoothing_of
+from ..runs.folder import Entry, RunFolder
+from ..runs.opening import open_run
+from ..runs.question import Question
+from ..runs.recipe import Recipe
+from ..smoothing import Attack, Enumeration, Smoothing
 from .members import Others, members
 from .replay import Replay, Subject
 
@@ -68,9 +69,14 @@ class Audit:
         return self.certified[: self.limit]
 
     @cached_property
+    def question(self) -> Question:
+        """What the run asks."""
+        return Question.of(self.recipe)
+
+    @property
     def smoothing(self) -> Smoothing:
         """The run's smoothing."""
-        return smoothing_of(self.recipe["smoothing"])
+        return self.question.smoothing
 
     @property
     def predictions(self) -> int:
@@ -110,14 +116,12 @@ class Audit:
         example = self.data.load(index)
         if example.sha256 != sha256:
             raise DataError(f"input {index}: expected SHA-256 {sha256}, got {example.sha256}; pass the run's own data")
-        smoothing, manner = self.smoothing.of_evidence(evidence), manner_of(self.recipe)
+        smoothing, manner = self.smoothing.of_evidence(evidence), self.question.manner
         return Subject(self.classifier, smoothing, attack, manner, prediction, example)
 
     def _attack(self, certificate: dict[str, Any]) -> Attack:
         """The set certified: the run's, or what the radius means; empty for a prediction alone."""
-        if isinstance(self.smoothing, Enumeration):
-            return self.smoothing.attack
-        asked, main = attack_of(self.recipe), self.smoothing.main
+        asked, main = self.question.attack, self.smoothing.main
         if asked is not None or main is None or not certificate["radius"]:
             return asked or Attack(())
         interval = certificate.get("interval")
@@ -171,6 +175,6 @@ def open_audit(
     calibration = recipe["smoothing"].get("calibration", {})
     if (measured := calibration.get("opencv", cv2.__version__)) != cv2.__version__:
         raise CalibrationError(f"calibration: made with OpenCV {measured}, got {cv2.__version__}; audit with that one")
-    classifier, opened = classifier_of(recipe, model, provider, threads), data_of(recipe, data)
+    run = open_run(recipe, model=model, data=data, provider=provider, threads=threads)
     seed = secrets.randbits(48) if seed is None else seed
-    return Audit(recipe, tuple(certified), classifier, opened, limit, attacks, n, confidence, seed)
+    return Audit(recipe, tuple(certified), run.classifier, run.data, limit, attacks, n, confidence, seed)
