@@ -13,7 +13,6 @@ from ..certificate import ABSTAIN
 from ..certification import LEVELS
 from ..errors import SmoothcertError
 from ..files.demo_files import demo_file
-from ..model.classifier import OrtClassifier
 from ..report import evaluation, floor_text, summarise, table
 from ..report.answers import Answers
 from ..report.terminal import console, counted, duration, watched
@@ -84,8 +83,9 @@ def print_region(recipe: Recipe, entries: Sequence[Entry], text: str, run: Path,
     terminal.print(f"each point for itself, {found.accuracy.size} points, nothing promised between; picture: {picture}")
 
 
-def preflight_text(question: Question, first: Preflight, classifier: OrtClassifier, done: int = 0) -> str:
+def preflight_text(run: OpenRun, first: Preflight, done: int = 0) -> str:
     """The preflight line, and notes under it. `done`: how many of the inputs the ledger holds already."""
+    question, classifier = run.question, run.classifier
     algorithm, smoothing = question.algorithm, question.smoothing.favourable
     reach = algorithm.reachable(smoothing)
     least, most = algorithm.samples(smoothing)
@@ -124,7 +124,7 @@ def show_run(run: OpenRun, folder: RunFolder, *, quiet: bool) -> str:
     done = {entry["index"] for entry in there}
     before, own = len(there), len(done & set(indices))
     first = preflight(run)
-    terminal.print(preflight_text(question, first, run.classifier, own))
+    terminal.print(preflight_text(run, first, own))
     if first.in_levels:
         print(f"warning: {LEVELS}", file=sys.stderr)
     terminal.print(f"run folder: {folder.path}")
