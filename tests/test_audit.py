@@ -244,7 +244,8 @@ def test_rotations_of_the_raw_image_under_pixel_noise(cli: Cli, certified: Calla
     recipe = RunFolder(Path("r")).recipe()
     for degrees, code in ((2.0, 0), (180.0, 1)):
         attack = {"rotation": {"low": -degrees, "high": degrees}}
-        recipe["algorithm"] |= {"mode": "slices", "attack": attack, "border": "reflect101", "interpolation": "nearest"}
+        manner = {"border": "reflect101", "interpolation": "nearest"}
+        recipe["algorithm"] = {"mode": "slices", "attack": attack, "n": 1000, "alpha": 0.001, **manner}
         Path("r", RECIPE).write_text(tomli_w.dumps(recipe))
         assert cli("audit", "r", "--quiet", "--seed", 3).code == code
     with np.load("six.npz") as archive:
