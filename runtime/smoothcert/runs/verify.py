@@ -54,34 +54,36 @@ def verify(
     `redraws`: sample so many inputs again too, see `redraw`.
     """
     recipe, entries = folder.recipe(), folder.entries()
-    try:
-        question = Question.of(recipe)
-        preprocess, expected = question.preprocess, question.indices
-    except ArgumentError as error:
-        raise RunError(f"{folder.path / RECIPE}: {error}; use the version that wrote it") from None
+    question = _question(folder, recipe)
     wrong: list[str] = [f"recipe: {line}" for line in _strange(recipe["model"])]
     unchecked: list[str] = []
     file = _check_model(recipe, model or Path(recipe["model"]["path"]), wrong, unchecked)
     inputs = _check_data(recipe, data or Path(recipe["data"]["path"]), wrong, unchecked)
     errors = _check_calibration(question, calibration, wrong, unchecked)
-    smoothing = question.smoothing
-    if isinstance(smoothing, Calibrated) and smoothing.calibration.spatial != preprocess.spatial:
-        wrong.append("calibration: made for another preprocessing than the model's")
     wrong += recipe_problems(question, entries)
     for entry, found in problems(question, entries):
         if inputs is not None and not found:
             found += _input_problems(entry, inputs, question, file.shape if file else None)
-        bounded = errors and not isinstance(question.algorithm, Predict)
-        if bounded and "evidence" in entry and not found and errors.get(entry.get("input", "")) != _errors(entry):
+        if "evidence" in entry and not found and errors and errors.get(entry.get("input", "")) != _errors(entry):
             found.append("the bounds on the error are not the calibration's for this input")
         wrong += [f"input {entry['index']}: {problem}" for problem in found]
-    there = {entry["index"] for entry in entries}
+    there, expected = {entry["index"] for entry in entries}, question.indices
     if missing := len(expected) - sum(index in expected for index in there):
         unchecked.append(f"the run is not finished: {missing} of {len(expected)} inputs are not in the ledger")
     verdict = Verdict(len(entries), tuple(wrong), tuple(unchecked), attack_models(recipe, entries))
     if redraws is None:
         return verdict
     return _with(verdict, redraw(folder, redraws, file or model, data if inputs is None else inputs))
+
+
+def _question(folder: RunFolder, recipe: Recipe) -> Question:
+    """What the run asks; `RunError` where this version knows no such thing."""
+    try:
+        question = Question.of(recipe)
+        _ = question.preprocess, question.indices
+    except ArgumentError as error:
+        raise RunError(f"{folder.path / RECIPE}: {error}; use the version that wrote it") from None
+    return question
 
 
 def _with(verdict: Verdict, again: Redrawn) -> Verdict:
@@ -138,24 +140,26 @@ def _strange(model: Mapping[str, Any]) -> Iterator[str]:
 def _check_calibration(
     question: Question, path: Path | None, wrong: list[str], unchecked: list[str]
 ) -> Mapping[str, ErrorBounds]:
-    """The bounds of each input, where each has its own."""
-    recipe = question.recipe
-    written = recipe["smoothing"].get("calibration")
-    if written is None:
+    """The bounds of each input, where each has its own and certificates need them."""
+    smoothing, recipe = question.smoothing, question.recipe
+    if not isinstance(smoothing, Calibrated):
         return {}
+    if smoothing.calibration.spatial != question.preprocess.spatial:
+        wrong.append("calibration: made for another preprocessing than the model's")
+    written = recipe["smoothing"]["calibration"]
     path = path or Path(recipe.get("calibration", {}).get("path", "calibration file"))
     if not path.exists():
         unchecked.append(f"calibration: {path} is not there; pass `calibration`")
         return {}
     try:
         found = read_calibration(path)
-        found.require_parts(question.smoothing.parts[:-1])
+        found.require_parts(smoothing.moved)
     except CalibrationError as error:
         wrong.append(f"calibration: {error}")
         return {}
     if any(written.get(name, value) != value for name, value in found.recipe.items()):
         wrong.append(f"calibration: {path} is not the file that the recipe describes")
-    return found.inputs
+    return {} if isinstance(question.algorithm, Predict) else found.inputs
 
 
 def _errors(entry: Entry) -> ErrorBounds:
