@@ -16,8 +16,9 @@ from smoothcert import Noise, OrtClassifier
 from smoothcert.algorithms import Fixed
 from smoothcert.cli.app import main
 from smoothcert.inputs.datasets import open_dataset
+from smoothcert.runs.asked import Files, new_run
+from smoothcert.runs.complete import complete
 from smoothcert.runs.folder import RunFolder
-from smoothcert.runs.job import Job
 
 DATA = Path(smoothcert.__file__).parent / "data"
 MODEL, IMAGES = DATA / "digits.onnx", DATA / "digits.npz"
@@ -53,8 +54,9 @@ def _finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
     with np.load(IMAGES) as archive:
         np.savez(folder / "six.npz", x=archive["x"][:6], y=archive["y"][:6])
     data = folder / "six.npz"
-    job = Job(MODEL, OrtClassifier(MODEL), data, open_dataset(data), Noise(0.5), Fixed(n=500), nonce="n")
-    assert len(list(job.run(RunFolder(folder / "r")))) == 6
+    files, algorithm = Files(MODEL, data), Fixed(n=500)
+    run = new_run(files, OrtClassifier(MODEL), open_dataset(data), Noise(0.5), algorithm, nonce="n")
+    assert len(list(complete(RunFolder(folder / "r"), run))) == 6
     return folder
 
 

@@ -15,7 +15,7 @@ from smoothcert.algorithms import ALGORITHMS, Algorithm, Fixed, Predict, Radius,
 from smoothcert.bounds.confidence import Bound
 from smoothcert.evidence import Counts, Evidence, Look
 from smoothcert.model.classifier import CallableClassifier
-from smoothcert.runs.job import algorithm_of
+from smoothcert.runs.question import Question
 from smoothcert.sampling import Sampler
 
 SMOOTHING = Noise(0.5)
@@ -175,7 +175,8 @@ def test_preflight_reach(algorithm: Algorithm, reachable: float) -> None:
 
 @pytest.mark.parametrize("algorithm", [Fixed(), Radius(bound="two-sided"), Target((0.1, 0.2)), Predict()], ids=repr)
 def test_recipes_come_back(algorithm: Algorithm) -> None:
-    assert algorithm_of({"algorithm": algorithm.recipe}) == algorithm
+    recipe = {"algorithm": algorithm.recipe, "smoothing": SMOOTHING.recipe}
+    assert Question.of(recipe).algorithm == algorithm
     assert algorithm.recipe["mode"] in ALGORITHMS
     least, most = algorithm.samples(SMOOTHING)
     assert 0 < least <= most

@@ -29,8 +29,10 @@ from smoothcert.inputs.datasets import Archive, fingerprint, open_dataset
 from smoothcert.inputs.spatial import PLAIN
 from smoothcert.model.classifier import CallableClassifier
 from smoothcert.report.audited import outcome
-from smoothcert.runs.folder import LEDGER, RECIPE, RunFolder, run_key
-from smoothcert.runs.job import Job
+from smoothcert.runs.asked import Files, new_run
+from smoothcert.runs.complete import complete
+from smoothcert.runs.folder import LEDGER, RECIPE, RunFolder
+from smoothcert.runs.recipe import run_key
 from smoothcert.smoothing import Calibration, Smoothing
 
 from .conftest import IMAGES, MODEL, Result
@@ -242,7 +244,8 @@ def test_rotations_of_the_raw_image_under_pixel_noise(cli: Cli, certified: Calla
     recipe = RunFolder(Path("r")).recipe()
     for degrees, code in ((2.0, 0), (180.0, 1)):
         attack = {"rotation": {"low": -degrees, "high": degrees}}
-        recipe["algorithm"] |= {"mode": "slices", "attack": attack, "border": "reflect101", "interpolation": "nearest"}
+        manner = {"border": "reflect101", "interpolation": "nearest"}
+        recipe["algorithm"] = {"mode": "slices", "attack": attack, "n": 1000, "alpha": 0.001, **manner}
         Path("r", RECIPE).write_text(tomli_w.dumps(recipe))
         assert cli("audit", "r", "--quiet", "--seed", 3).code == code
     with np.load("six.npz") as archive:
@@ -309,8 +312,8 @@ def test_calibrated_rotation(cli: Cli, few_digits: Path, strategy: str, attack: 
 def run_job(smoothing: Smoothing, data: Path, algorithm: Any, model: Path = MODEL) -> None:
     """A finished run in the folder r."""
     classifier = OrtClassifier(model)
-    job = Job(model, classifier, data, open_dataset(data, classifier.channels), smoothing, algorithm)
-    assert all("certificate" in entry for entry in job.run(RunFolder(Path("r"))))
+    run = new_run(Files(model, data), classifier, open_dataset(data, classifier.channels), smoothing, algorithm)
+    assert all("certificate" in entry for entry in complete(RunFolder(Path("r")), run))
 
 
 def test_another_opencv_is_refused(cli: Cli, few_digits: Path) -> None:

@@ -16,7 +16,8 @@ from typing import Any
 import pytest
 import tomli_w
 
-from smoothcert.runs.folder import LEDGER, RECIPE, RunFolder, differences, run_key
+from smoothcert.runs.folder import LEDGER, RECIPE, RunFolder
+from smoothcert.runs.recipe import differences, run_key
 from smoothcert.smoothing import smoothing_of
 
 from .conftest import MODEL, Result

@@ -19,7 +19,9 @@ from smoothcert.algorithms import Algorithm, Enumerate, Fixed, Predict, Radius, 
 from smoothcert.evidence import Evidence, Slice
 from smoothcert.report.summary import attack_models
 from smoothcert.runs.decisions import Decisions, problems
-from smoothcert.runs.folder import LEDGER, RECIPE, RunFolder, differences, run_key
+from smoothcert.runs.folder import LEDGER, RECIPE, RunFolder
+from smoothcert.runs.question import Question
+from smoothcert.runs.recipe import differences, run_key
 from smoothcert.sampling import Sampler
 from smoothcert.smoothing import Enumeration, Smoothing
 
@@ -243,9 +245,9 @@ def test_a_forged_run_is_not_continued(cli: Cli, run: Path) -> None:
 
 def test_inputs_outside_of_the_selection_are_no_part_of_the_run(run: Path) -> None:
     recipe, entries = RunFolder(run).recipe(), RunFolder(run).entries()
-    assert not [found for _, found in problems(recipe, entries) if found]
+    assert not [found for _, found in problems(Question.of(recipe), entries) if found]
     recipe["selection"]["limit"] = 3
-    assert [entry["index"] for entry, found in problems(recipe, entries) if found] == [3, 4, 5]
+    assert [entry["index"] for entry, found in problems(Question.of(recipe), entries) if found] == [3, 4, 5]
 
 
 # --- The attack model -------------------------------------------------------------------------------------------------

@@ -27,7 +27,7 @@ from smoothcert import (
 from smoothcert.algorithms import Enumerate
 from smoothcert.certification import run
 from smoothcert.errors import DataError
-from smoothcert.runs.folder import differences, run_key
+from smoothcert.runs.recipe import differences, run_key
 
 from . import models
 from .conftest import IMAGES, MODEL

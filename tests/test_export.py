@@ -19,7 +19,7 @@ from onnx.reference import ReferenceEvaluator
 from smoothcert import Noise, OrtClassifier, Preprocess, Spatial, certify
 from smoothcert.errors import ModelError
 from smoothcert.model.card import ModelCard
-from smoothcert.runs.folder import run_key
+from smoothcert.runs.recipe import run_key
 from smoothcert_exporters import Export, Options, annotate, export, files
 from smoothcert_exporters.export import FRAMEWORKS
 from smoothcert_exporters.finish import finish

@@ -10,8 +10,9 @@ from pathlib import Path
 import pytest
 
 from smoothcert.cli import launch
-from smoothcert.runs import job
-from smoothcert.runs.folder import RunFolder, differences
+from smoothcert.runs.folder import RunFolder
+from smoothcert.runs.opening import OpenRun
+from smoothcert.runs.recipe import differences
 
 from .conftest import MODEL, Result
 
@@ -27,9 +28,9 @@ def folder(cli: Cli, few_digits: Path, monkeypatch: pytest.MonkeyPatch) -> Calla
     count = itertools.count()
     kept: list[tuple[str, RunFolder]] = []
 
-    def instead(job: job.Job, folder: RunFolder, *, quiet: bool) -> str:
+    def instead(run: OpenRun, folder: RunFolder, *, quiet: bool) -> str:
         there = RunFolder(Path(f"recipe{next(count)}"))
-        there.begin(job.recipe)
+        there.begin(run.question.recipe)
         kept.append((str(folder.path), there))
         return ""
 

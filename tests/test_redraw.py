@@ -16,9 +16,8 @@ from smoothcert.errors import ArgumentError
 from smoothcert.evidence import Evidence
 from smoothcert.model import providers
 from smoothcert.runs.folder import RunFolder
-from smoothcert.runs.job import algorithm_of
+from smoothcert.runs.question import Question
 from smoothcert.runs.redraw import redraw
-from smoothcert.smoothing import smoothing_of
 
 from . import models
 from .conftest import MODEL, Result
@@ -49,7 +48,8 @@ def forge(folder: RunFolder, index: int) -> None:
     votes[best] -= 1
     votes[other] = votes.get(other, 0) + 1
     evidence = Evidence.from_json(entry["evidence"])
-    decided = algorithm_of(recipe).decide(evidence, smoothing_of(recipe["smoothing"]))
+    question = Question.of(recipe)
+    decided = question.algorithm.decide(evidence, question.smoothing)
     entry["certificate"] = decided.to_json()
     (folder.path / "ledger.jsonl").write_text("".join(json.dumps(e) + "\n" for e in entries))
 

@@ -30,8 +30,11 @@ from smoothcert.errors import ArgumentError, CalibrationError, DataError, Provid
 from smoothcert.evidence import Evidence, Look, Slice
 from smoothcert.files.writing import write_atomically
 from smoothcert.inputs.datasets import open_dataset
+from smoothcert.runs.asked import Files, new_run
+from smoothcert.runs.complete import complete
 from smoothcert.runs.folder import LEDGER, RECIPE, RunFolder, merge
-from smoothcert.runs.job import algorithm_of
+from smoothcert.runs.preflight import preflight
+from smoothcert.runs.question import Question
 
 from . import models
 from .conftest import IMAGES, MODEL, Result
@@ -152,14 +155,13 @@ class Failing:
 def test_every_failure_of_an_input_is_its_own(tmp_path: Path) -> None:
     from smoothcert import OrtClassifier
     from smoothcert.algorithms import Fixed
-    from smoothcert.runs.job import Job
 
     raised = [MemoryError(), cv2.error("broken"), PermissionError(13, "no"), UnicodeDecodeError("utf-8", b"", 0, 1, "")]
     raised += [ValueError("embedded null byte"), KeyError("x"), RecursionError("deep"), OSError(36, "too long")]
     data = Failing([*raised, None])
-    job = Job(MODEL, OrtClassifier(MODEL), tmp_path / "d", data, Noise(0.5), Fixed(10, 100))
-    job.preflight()
-    entries = list(job.run(RunFolder(tmp_path / "r")))
+    run = new_run(Files(MODEL, tmp_path / "d"), OrtClassifier(MODEL), data, Noise(0.5), Fixed(10, 100))
+    preflight(run)
+    entries = list(complete(RunFolder(tmp_path / "r"), run))
     assert [("error" in entry) for entry in entries] == [True] * len(raised) + [False]
     assert all("\n" not in entry["error"] for entry in entries[:-1])
 
@@ -167,14 +169,14 @@ def test_every_failure_of_an_input_is_its_own(tmp_path: Path) -> None:
 def test_a_bug_is_no_inputs_failure(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     from smoothcert import OrtClassifier
     from smoothcert.algorithms import Fixed
-    from smoothcert.runs.job import Job
 
-    job = Job(MODEL, OrtClassifier(MODEL), tmp_path / "d", Failing([None, None]), Noise(0.5), Fixed(10, 100))
-    monkeypatch.setattr(Job, "certify", lambda *_: 1 / 0)
+    files, data = Files(MODEL, tmp_path / "d"), Failing([None, None])
+    run = new_run(files, OrtClassifier(MODEL), data, Noise(0.5), Fixed(10, 100))
+    monkeypatch.setattr("smoothcert.runs.opening.prepared", lambda *_: 1 / 0)
     with pytest.raises(ZeroDivisionError):
-        list(job.run(RunFolder(tmp_path / "r")))
-    monkeypatch.setattr(Job, "certify", lambda *_: np.empty(2**50))  # memory that there is not
-    entries = list(job.run(RunFolder(tmp_path / "r")))
+        list(complete(RunFolder(tmp_path / "r"), run))
+    monkeypatch.setattr("smoothcert.runs.opening.prepared", lambda *_: np.empty(2**50))  # memory that there is not
+    entries = list(complete(RunFolder(tmp_path / "r"), run))
     assert all("not enough memory" in entry["error"] for entry in entries)
 
 
@@ -584,7 +586,7 @@ def test_verify_opens_the_model_as_certify_does(run: Path, cli: Cli, monkeypatch
     def late(*_: object) -> None:
         raise ProviderError("no answer")
 
-    monkeypatch.setattr("smoothcert.runs.verify.open_model", late)
+    monkeypatch.setattr("smoothcert.runs.opening.open_model", late)
     assert "not checked: model: no answer" in cli("verify", run).out
 
 
@@ -737,7 +739,7 @@ WRONG: dict[str, Callable[[], Any]] = {
     "classifier": lambda: certify(object(), Noise(0.5), X),  # type: ignore[arg-type]
     "smoothing": lambda: certify(total, "noise", X),  # type: ignore[arg-type]
     "smoothing nothing": lambda: predict(total, None, X),  # type: ignore[arg-type]
-    "algorithm": lambda: algorithm_of({"algorithm": {"mode": "fixed", "n": "5"}}),
+    "algorithm": lambda: Question.of({"algorithm": {"mode": "fixed", "n": "5"}, "smoothing": Noise(0.5).recipe}),
 }
 
 

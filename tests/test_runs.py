@@ -21,7 +21,8 @@ import pytest
 
 from smoothcert import Noise
 from smoothcert.errors import RunError
-from smoothcert.runs.folder import LEDGER, RECIPE, RunFolder, differences, run_key
+from smoothcert.runs.folder import LEDGER, RECIPE, RunFolder
+from smoothcert.runs.recipe import differences, run_key
 
 from .conftest import IMAGES, MODEL, Result
 
@@ -287,19 +288,21 @@ from smoothcert import Noise
 from smoothcert.algorithms import Fixed
 from smoothcert.model.classifier import OrtClassifier
 from smoothcert.inputs.datasets import open_dataset
-from smoothcert.runs.job import Job
+from smoothcert.runs.asked import Files, new_run
+from smoothcert.runs.complete import complete
 from smoothcert.runs.folder import RunFolder
 
-model, data = Path(sys.argv[1]), Path("d.npz")
-job = Job(model, OrtClassifier(model, threads=1), data, open_dataset(data), Noise(0.5), Fixed(20, 200), nonce="k")
+files = Files(Path(sys.argv[1]), Path("d.npz"))
+classifier, data = OrtClassifier(files.model, threads=1), open_dataset(files.data)
+run = new_run(files, classifier, data, Noise(0.5), Fixed(20, 200), nonce="k")
 start = time.monotonic()
-entries = len(list(job.run(RunFolder(Path("whole")))))
+entries = len(list(complete(RunFolder(Path("whole")), run)))
 one = (time.monotonic() - start) / entries
 
 def forked(name):
     child = os.fork()
     if not child:
-        list(job.run(RunFolder(Path(name))))
+        list(complete(RunFolder(Path(name)), run))
         os._exit(0)
     return child
 

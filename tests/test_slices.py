@@ -37,8 +37,9 @@ from smoothcert.inputs.datasets import open_dataset
 from smoothcert.inputs.spatial import Raw, Spatial
 from smoothcert.model.classifier import CallableClassifier
 from smoothcert.model.preprocess import Preprocess
-from smoothcert.runs.folder import LEDGER, RECIPE, RunFolder, run_key
-from smoothcert.runs.job import Job
+from smoothcert.runs.asked import Files, new_run
+from smoothcert.runs.folder import LEDGER, RECIPE, RunFolder
+from smoothcert.runs.recipe import run_key
 from smoothcert.sampling import Sampler
 from smoothcert.smoothing import Attack
 from smoothcert.smoothing.attack import Range
@@ -780,7 +781,7 @@ def test_the_preflight_counts_slices_and_the_time_to_cut_them(cli: Cli, monkeypa
         return cutting(*arguments)
 
     monkeypatch.setattr(Slices, "cut", slowly)
-    monkeypatch.setattr(Job, "run", lambda job, folder: iter(()))
+    monkeypatch.setattr("smoothcert.cli.show.complete", lambda folder, run: iter(()))
     Path("r").mkdir()
     out = cli("certify", "m.onnx", "d.npz", *run).out
     found = re.search(r"64 to 200 samples for each of about (\d+) slices.*: (\d+) s to (\d+) s$", out, re.MULTILINE)
@@ -872,7 +873,8 @@ def test_verify_finds_a_certificate_of_what_cannot_be_cut(cli: Cli, case: str) -
     mode, noise = sliced("rotation", -20, 20), Noise(0.02)
     classifier, data = OrtClassifier("m.onnx", threads=1), open_dataset(Path("d.npz"), None)
     folder = RunFolder(Path("r"))
-    recipe = folder.begin(Job(Path("m.onnx"), classifier, Path("d.npz"), data, noise, mode).recipe)
+    files = Files(Path("m.onnx"), Path("d.npz"))
+    recipe = folder.begin(new_run(files, classifier, data, noise, mode).question.recipe)
     sampler = Sampler.of(classifier, noise, x, run_key(recipe), 0)
     looks = (Look(64, 1, 64),)
     evidence = replace(sampler.evidence("slices", {}, {1: 64}), slices=(Slice(-20.0, 20.0, looks),))

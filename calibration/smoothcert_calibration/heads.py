@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from smoothcert.runs.folder import differences
+from smoothcert.runs.recipe import differences
 
 OWN = frozenset({"inputs", "found", "sizes", "shape", "sha256"})  # known when all is measured: no part of the plan
 _DERIVED = {"claim", "meaning", "attacks"}  # follow from the rest

@@ -24,10 +24,11 @@ from ..errors import CalibrationError, DataError, RunError, require
 from ..evidence import Evidence
 from ..inputs.datasets import Dataset
 from ..model.classifier import Classifier
-from ..runs.folder import Entry, Recipe, RunFolder
-from ..runs.job import algorithm_of
-from ..runs.opening import classifier_of, data_of
-from ..smoothing import Attack, Noise, Smoothing, smoothing_of
+from ..runs.folder import Entry, RunFolder
+from ..runs.opening import open_run
+from ..runs.question import Question
+from ..runs.recipe import Recipe
+from ..smoothing import Attack, Noise, Smoothing
 from .members import Member, Others, members, members_of
 from .replay import Replay, Subject
 
@@ -68,14 +69,19 @@ class Audit:
         return self.certified[: self.limit]
 
     @cached_property
+    def question(self) -> Question:
+        """What the run asks."""
+        return Question.of(self.recipe)
+
+    @property
     def algorithm(self) -> Algorithm:
         """The run's algorithm."""
-        return algorithm_of(self.recipe)
+        return self.question.algorithm
 
-    @cached_property
+    @property
     def smoothing(self) -> Smoothing:
         """The run's smoothing."""
-        return smoothing_of(self.recipe["smoothing"])
+        return self.question.smoothing
 
     @property
     def predictions(self) -> int:
@@ -122,7 +128,7 @@ class Audit:
 
     def _attack(self, certificate: dict[str, Any]) -> Attack:
         """The set certified: the run's, or what the radius means; empty for a prediction alone."""
-        asked, main = self.algorithm.attack, self.smoothing.main
+        asked, main = self.question.attack, self.smoothing.main
         if asked is not None or main is None or not certificate["radius"]:
             return asked or Attack(())
         interval = certificate.get("interval")
@@ -176,6 +182,6 @@ def open_audit(
     calibration = recipe["smoothing"].get("calibration", {})
     if (measured := calibration.get("opencv", cv2.__version__)) != cv2.__version__:
         raise CalibrationError(f"calibration: made with OpenCV {measured}, got {cv2.__version__}; audit with that one")
-    classifier, opened = classifier_of(recipe, model, provider, threads), data_of(recipe, data)
+    run = open_run(recipe, model=model, data=data, provider=provider, threads=threads)
     seed = secrets.randbits(48) if seed is None else seed
-    return Audit(recipe, tuple(certified), classifier, opened, limit, attacks, n, confidence, seed)
+    return Audit(recipe, tuple(certified), run.classifier, run.data, limit, attacks, n, confidence, seed)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 import sys
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
 from ..algorithms import PILOT, Algorithm, Enumerate, Fixed, Radius, Slices, Target
@@ -14,10 +13,11 @@ from ..errors import SmoothcertError, require
 from ..inputs.datasets import open_dataset
 from ..inputs.spatial import Spatial
 from ..model.classifier import OrtClassifier
+from ..model.labels import Classifier
 from ..model.preprocess import Preprocess
+from ..runs.asked import Files, new_run
 from ..runs.folder import RunFolder
 from ..runs.folder_name import folder_name
-from ..runs.job import Job
 from ..smoothing import UNSMOOTHED, Attack, Smoothing, compose, parse_part
 from .show import show_run
 
@@ -105,55 +105,29 @@ def preprocess(o: Mapping[str, Any]) -> Preprocess | None:
     return None if said == Preprocess() else said
 
 
-def base_classifier(
-    model: Path,
-    *,
-    output: str | None,
-    preprocess: Preprocess | None,
-    provider: str,
-    threads: int | None,
-    batch_size: int | None,
-    tf32: bool,
-) -> OrtClassifier:
-    """The classifier of a file; a line says where it was adapted in memory."""
-    classifier = OrtClassifier(
-        model,
-        providers=provider,
-        threads=threads,
-        batch_size=batch_size,
-        output=output,
-        preprocess=preprocess,
-        tf32=tf32,
-    )
+def print_notes(classifier: Classifier | None) -> None:
+    """A line where a model's file was adapted in memory, and one on stderr for what could not be changed."""
+    if not isinstance(classifier, OrtClassifier):
+        return
     if classifier.adapted:
         print(f"adapted in memory: {'; '.join(classifier.adapted)}")
     if classifier.warning:
         print(f"warning: {classifier.warning}", file=sys.stderr)
-    return classifier
 
 
 def launch(o: Mapping[str, Any], algorithm: Algorithm) -> None:
-    """Build the job from a command's options, run it, print. `SmoothcertError` where an input failed."""
+    """Build the run from a command's options, complete it, print. `SmoothcertError` where an input failed."""
     o = DEFAULTS | dict(o)
     require(not o["tf32"] or o["provider"] != "cpu", "--tf32: expected with --provider cuda or tensorrt, got cpu")
-    asked = {name: o[name] for name in ("output", "provider", "threads", "batch_size", "tf32")}
-    classifier = base_classifier(o["model"], preprocess=preprocess(o), **asked)
-    job = Job(
-        o["model"],
-        classifier,
-        o["data"],
-        open_dataset(o["data"], classifier.channels),
-        smoothing(o),
-        algorithm,
-        skip=o["skip"],
-        limit=o["limit"],
-        shard=o["shard"],
-        nonce=o["nonce"],
-        calibration_path=o["calibration"],
-    )
+    asked = {name: o[name] for name in ("output", "threads", "batch_size", "tf32")}
+    classifier = OrtClassifier(o["model"], providers=o["provider"], preprocess=preprocess(o), **asked)
+    print_notes(classifier)
+    files, data = Files(o["model"], o["data"], o["calibration"]), open_dataset(o["data"], classifier.channels)
+    selected = {name: o[name] for name in ("skip", "limit", "shard", "nonce")}
+    run = new_run(files, classifier, data, smoothing(o), algorithm, **selected)
     names = (*_UNNAMED, *(() if o["provider"] == "cpu" else ("batch_size",)))  # which changes scores on a GPU
     unnamed = {name: o[name] for name in names if o[name] != DEFAULTS[name]}
-    folder = RunFolder(o["run"] or folder_name(job, unnamed))
-    failed = show_run(job, folder, quiet=o["quiet"])
+    folder = RunFolder(o["run"] or folder_name(run.question, files, unnamed))
+    failed = show_run(run, folder, quiet=o["quiet"])
     if failed:
         raise SmoothcertError(failed)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import sys
-from dataclasses import replace
 from pathlib import Path
 from typing import Annotated
 
@@ -20,8 +19,9 @@ def merge(
     shards: Annotated[list[Path], typer.Argument(help="Run folders of the shards.")],
 ) -> None:
     """Merge the run folders of shards into one, as if it had been one run."""
-    from ..runs.folder import RunFolder, chosen
+    from ..runs.folder import RunFolder
     from ..runs.folder import merge as merge_runs
+    from ..runs.recipe import chosen
 
     count = merge_runs(RunFolder(out), [RunFolder(path) for path in shards])
     print(f"{out}: {count} of {len(chosen(RunFolder(out).recipe()))} inputs")
@@ -41,19 +41,16 @@ def verify(
     Exit code 1 if something is wrong; 3 if nothing is, but a check could not be made.
     """
     from ..runs.folder import RunFolder
-    from ..runs.redraw import redraw as draw_again
     from ..runs.verify import verify as verify_run
+    from .launch import print_notes
 
-    verdict = verify_run(RunFolder(run), model, data, calibration)
-    if redraw is not None:
-        again = draw_again(RunFolder(run), redraw, model, data)
-        moved = {"model": "--model", "data": "--data"}
-        undrawn = tuple(opt.as_options(line, moved, named=False) for line in again.unchecked)
-        known = tuple(line for line in verdict.unchecked if not any(line in other for other in undrawn))
-        verdict = replace(verdict, wrong=(*verdict.wrong, *again.wrong), unchecked=(*known, *undrawn))
-        print(f"{again.entries} inputs drawn again")
+    verdict = verify_run(RunFolder(run), model, data, calibration, redraws=redraw)
+    if verdict.redrawn:
+        print_notes(verdict.redrawn.classifier)
+        print(f"{verdict.redrawn.entries} inputs drawn again")
+    moved = {"model": "--model", "data": "--data", "calibration": "--calibration"}
     for line in verdict.unchecked:
-        print(f"not checked: {line}")
+        print(f"not checked: {opt.as_options(line, moved, named=False)}")
     for line in verdict.wrong:
         print(f"wrong: {line}")
     some = len(verdict.unchecked)
@@ -82,6 +79,7 @@ def audit(
     from ..audit.audits import open_audit
     from ..report.audited import show_audit
     from ..runs.folder import RunFolder
+    from .launch import print_notes
 
     opened = open_audit(
         RunFolder(run),
@@ -95,6 +93,7 @@ def audit(
         provider=provider,
         threads=threads,
     )
+    print_notes(opened.classifier)
     if show_audit(opened, run, quiet=quiet):
         raise typer.Exit(1)
 
@@ -143,7 +142,8 @@ def report(
     from ..report import summarise
     from ..report import tsv as tsv_lines
     from ..runs.decisions import require_decided
-    from ..runs.folder import RunFolder, chosen
+    from ..runs.folder import RunFolder
+    from ..runs.recipe import chosen
     from .launch import numbers
     from .show import print_ends, print_evaluation, print_region, print_report, print_warning
 

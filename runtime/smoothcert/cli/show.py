@@ -7,22 +7,21 @@ import sys
 import time
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
 
-from ..algorithms import why_only_abstain
 from ..certificate import ABSTAIN
 from ..certification import LEVELS
-from ..errors import SmoothcertError, require
+from ..errors import SmoothcertError
 from ..files.demo_files import demo_file
 from ..report import evaluation, floor_text, summarise, table
 from ..report.answers import Answers
 from ..report.terminal import console, counted, duration, watched
+from ..runs.complete import complete
 from ..runs.decisions import require_decided
-from ..runs.folder import Entry, Recipe, RunFolder
-from ..smoothing import smoothing_of
-
-if TYPE_CHECKING:
-    from ..runs.job import Job
+from ..runs.folder import Entry, RunFolder
+from ..runs.opening import OpenRun
+from ..runs.preflight import Preflight, preflight
+from ..runs.question import Question
+from ..runs.recipe import Recipe
 
 _HINT = (
     "\nhint: the inputs look like 8-bit images divided by 255; as uint8 they would get integer noise, which is exact"
@@ -55,7 +54,7 @@ def print_evaluation(recipe: Recipe, entries: Sequence[Entry]) -> None:
     """The table of certified inputs, against the base classifier's own answers."""
     units = (entry["certificate"].get("unit", "") for entry in entries if "certificate" in entry)
     unit = next(filter(None, units), "")
-    main = smoothing_of(recipe["smoothing"]).main
+    main = Question.of(recipe).smoothing.main
     unit = f"log {unit}" if unit and main and main.transforms.kind == "factor" else unit
     console().print(evaluation(recipe, summarise(recipe, entries), unit))
 
@@ -82,56 +81,53 @@ def print_region(recipe: Recipe, entries: Sequence[Entry], text: str, run: Path,
     terminal.print(f"each point for itself, {found.accuracy.size} points, nothing promised between; picture: {picture}")
 
 
-def preflight_text(job: Job, done: int = 0) -> str:
-    """The preflight line, and notes under it; `ValueError` for a run that could only abstain.
-
-    `done`: how many of the inputs the ledger holds already.
-    """
-    smoothing = job.smoothing.favourable
-    require(job.algorithm.largest(smoothing) > 0, why_only_abstain(job.algorithm, smoothing))
-    first = job.preflight()
-    least, most = job.algorithm.samples(smoothing)
+def preflight_text(run: OpenRun, first: Preflight, done: int = 0) -> str:
+    """The preflight line, and notes under it. `done`: how many of the inputs the ledger holds already."""
+    question, classifier = run.question, run.classifier
+    algorithm, smoothing = question.algorithm, question.smoothing.favourable
+    least, most = algorithm.samples(smoothing)
     samples = f"{most:,}" if least == most else f"{least:,} to {most:,}"
     each = f"for each of about {first.slices:,} slices" if first.slices > 1 else "each"
-    c = job.classifier
     times = (first.cutting + first.slices * n / first.rate for n in (least, most))
-    left = len(job.indices) - done
+    left = len(question.indices) - done
     fastest, slowest = (duration(left * seconds) for seconds in times)
-    inputs = f"{left} of {counted(len(job.indices), 'input')} left" if done else counted(left, "input")
+    inputs = f"{left} of {counted(len(question.indices), 'input')} left" if done else counted(left, "input")
     return (
-        f"preflight: {inputs}, {samples} samples {each}, {job.algorithm.goal(smoothing)}; "
-        f"{first.rate:,.0f} samples/s on {c.provider} "
-        f"({c.precision}, {c.threads} threads, batch {first.batch_size}): {fastest}"
+        f"preflight: {inputs}, {samples} samples {each}, {algorithm.goal(smoothing)}; "
+        f"{first.rate:,.0f} samples/s on {classifier.provider} "
+        f"({classifier.precision}, {classifier.threads} threads, batch {first.batch_size}): {fastest}"
         + ("" if least == most else f" to {slowest}")
-        + (_HINT if first.disguised and all(part.whole for part in job.smoothing.parts) else "")
-        + (_ROUNDED if job.unrounded else "")
-        + (_TOKENS if job.as_tokens else "")
+        + (_HINT if first.disguised and all(part.whole for part in smoothing.parts) else "")
+        + (_ROUNDED if first.unrounded else "")
+        + (_TOKENS if first.as_tokens else "")
     )
 
 
-def show_run(job: Job, folder: RunFolder, *, quiet: bool) -> str:
-    """Run the job with its preflight, progress and report. Returns a line on failed inputs, or nothing."""
-    terminal = console()
-    there = folder.entries()
+def show_run(run: OpenRun, folder: RunFolder, *, quiet: bool) -> str:
+    """Complete the run with its preflight, progress and report. Returns a line on failed inputs, or nothing."""
+    terminal, question = console(), run.question
+    there, indices = folder.entries(), question.indices
     if there:
-        folder.require_same(job.recipe)
+        folder.require_same(question.recipe)
     done = {entry["index"] for entry in there}
-    before, own = len(there), len(done & set(job.indices))
-    terminal.print(preflight_text(job, own))
-    if job.in_levels:
+    before, own = len(there), len(done & set(indices))
+    first = preflight(run)
+    terminal.print(preflight_text(run, first, own))
+    if first.in_levels:
         print(f"warning: {LEVELS}", file=sys.stderr)
     terminal.print(f"run folder: {folder.path}")
     if there:
         require_decided(folder.path, folder.recipe(), there)
-        terminal.print(f"resumed: {before} of {len(done | set(job.indices))} inputs were there already")
-    with watched("certifying", len(job.indices), quiet=quiet, done=before) as progress:
-        for number, entry in enumerate(job.run(folder), start=before + 1):
+        terminal.print(f"resumed: {before} of {len(done | set(indices))} inputs were there already")
+    with watched("certifying", len(indices), quiet=quiet, done=before) as progress:
+        for number, entry in enumerate(complete(folder, run), start=before + 1):
             progress(number)
             if not quiet and not terminal.is_terminal:
-                terminal.print(entry_text(entry, attacked=job.algorithm.attack is not None))
+                terminal.print(entry_text(entry, attacked=question.attack is not None))
     entries = folder.entries()
-    if more := len(done - set(job.indices)):
-        terminal.print(f"more than --limit {job.limit}: {more} inputs of the ledger are beyond it, and reported too")
+    if more := len(done - set(indices)):
+        limit = question.recipe["selection"].get("limit")
+        terminal.print(f"more than --limit {limit}: {more} inputs of the ledger are beyond it, and reported too")
     print_warning(entries)
     print_report(folder.recipe(), entries)
     failed = [entry for entry in entries if "error" in entry]

@@ -14,14 +14,14 @@ from numpy.typing import NDArray
 from ..certificate import ABSTAIN, floor_text
 from ..errors import DataError, RunError, require
 from ..evidence import Evidence
-from ..inputs.datasets import open_dataset
 from ..model.preprocess import raw_image
-from ..runs.folder import Entry, Recipe
-from ..runs.job import algorithm_of
-from ..smoothing import Attack, Range, Smoothing, smoothing_of
+from ..runs.folder import Entry
+from ..runs.opening import open_data
+from ..runs.question import Question
+from ..runs.recipe import Recipe
+from ..smoothing import Attack, Range, Smoothing
 from ..smoothing.transform import attacked
 from .region import extent
-from .summary import attack_of
 
 _SIDE, _GAP, _INK = 320, 16, (60, 60, 60)
 
@@ -44,11 +44,11 @@ def ends(recipe: Recipe, entries: Sequence[Entry], index: int) -> Ends:
     if entry is None or "certificate" not in entry:
         why = "it is not in the ledger" if entry is None else f"it failed: {entry.get('error')}"
         raise RunError(f"`ends`: expected an input of this run, got {index}; {why}")
-    smoothing, certificate = smoothing_of(recipe["smoothing"]), entry["certificate"]
-    smoothing = smoothing.of_evidence(Evidence.from_json(entry["evidence"]))
-    transforms = algorithm_of(recipe).transforms(smoothing)
+    question, certificate = Question.of(recipe), entry["certificate"]
+    smoothing = question.smoothing.of_evidence(Evidence.from_json(entry["evidence"]))
+    transforms = question.algorithm.transforms(smoothing)
     drawn = [name for name, t in transforms.items() if t.kind != "norm" or t.is_planar()]
-    sets = [[(name, r) for name, r in shown if name in drawn] for shown in _sets(recipe, smoothing, certificate)]
+    sets = [[(name, r) for name, r in shown if name in drawn] for shown in _sets(question, smoothing, certificate)]
     require(not sets or any(sets), "ends: expected a run with an attack that can be drawn, got noise alone")
     image = _image(recipe, index)
 
@@ -72,23 +72,22 @@ def ends(recipe: Recipe, entries: Sequence[Entry], index: int) -> Ends:
     return Ends(text, (*lows, (f"input {index}, {state}", image), *highs))
 
 
-def _sets(recipe: Recipe, smoothing: Smoothing, certificate: dict[str, Any]) -> list[Attack]:
+def _sets(question: Question, smoothing: Smoothing, certificate: dict[str, Any]) -> list[Attack]:
     """The sets to show: the run's attack, or what the radius means; none where only the answer itself is known."""
-    asked = attack_of(recipe)
-    if asked is not None:
-        return [asked]
-    radius = certificate["radius"]
+    if question.attack is not None:
+        return [question.attack]
+    asked, radius = question.recipe["algorithm"], certificate["radius"]
     if certificate["prediction"] == ABSTAIN:
-        radius = max(recipe["algorithm"].get("radii", ()), default=0.0)
+        radius = max(asked.get("radii", ()), default=0.0)
     if smoothing.main is not None:
         return [smoothing.ball(radius)] if radius else []
-    if certificate["prediction"] == ABSTAIN or recipe["algorithm"]["mode"] == "predict":
+    if certificate["prediction"] == ABSTAIN or asked["mode"] == "predict":
         return []
     return [Attack.of({part.name: extent(smoothing, part, certificate["p_lower"])}) for part in smoothing.parts]
 
 
 def _image(recipe: Recipe, index: int) -> NDArray[np.uint8]:
-    data = open_dataset(Path(recipe["data"]["path"]), recipe["data"].get("channels"))
+    data = open_data(recipe, Path(recipe["data"]["path"]))
     raw = raw_image(data.load(index).x) if index < len(data) else None
     if raw is None:
         raise DataError(

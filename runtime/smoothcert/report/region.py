@@ -14,10 +14,11 @@ from numpy.typing import NDArray
 
 from ..errors import ArgumentError, require
 from ..runs.decisions import attack_models
-from ..runs.folder import Entry, Recipe
-from ..smoothing import Attack, Part, Range, Smoothing, smoothing_of
+from ..runs.folder import Entry
+from ..runs.question import Question
+from ..runs.recipe import Recipe
+from ..smoothing import Attack, Part, Range, Smoothing
 from .answers import smoothed_answer
-from .summary import attack_of
 
 POINTS = 21  # an axis, unless asked otherwise
 _CELL, _MARGIN, _INK = 24, 84, (60, 60, 60)
@@ -44,9 +45,10 @@ def region(recipe: Recipe, entries: Sequence[Entry], text: str) -> Region:
 
     Without a range, an axis spans what the run's attack names, or all that its largest p_lower can certify.
     """
-    smoothing = smoothing_of(recipe["smoothing"])
+    question = Question.of(recipe)
+    smoothing = question.smoothing
     bounds = [_p_lower(entry) for entry in entries]
-    axes = [_axis(word, recipe, smoothing, max(bounds, default=0.0)) for word in text.split(",")]
+    axes = [_axis(word, question, max(bounds, default=0.0)) for word in text.split(",")]
     require(len(axes) == 2, f"region: expected two parameters, such as contrast,brightness, got {text!r}")
     (first, rows), (second, columns) = axes
     require(first.name != second.name, f"region: expected two different parameters, got {first.name} twice")
@@ -57,11 +59,12 @@ def region(recipe: Recipe, entries: Sequence[Entry], text: str) -> Region:
     return Region(names, units, rows, columns, needed, accuracy, attack_models(recipe, entries))
 
 
-def _axis(word: str, recipe: Recipe, smoothing: Smoothing, p_lower: float) -> tuple[Part, tuple[float, ...]]:
+def _axis(word: str, question: Question, p_lower: float) -> tuple[Part, tuple[float, ...]]:
     name, _, text = word.strip().partition("=")
+    smoothing = question.smoothing
     by = {part.name: part for part in smoothing.parts}
     require(name in by, f"region: expected parameters that are smoothed ({', '.join(by)}), got {name!r}")
-    given = dict((Attack.parse([word.strip()], "region") if text else attack_of(recipe)) or ())
+    given = dict((Attack.parse([word.strip()], "region") if text else question.attack) or ())
     asked = given.get(name)
     if asked is None or (asked.low == asked.high and not text):
         asked = Range(*extent(smoothing, by[name], p_lower))

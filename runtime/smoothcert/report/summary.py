@@ -11,8 +11,9 @@ from typing import Any
 from ..bounds.confidence import binomial_ppf
 from ..certificate import ABSTAIN
 from ..runs.decisions import attack_models
-from ..runs.folder import Entry, Recipe
-from ..smoothing import Attack
+from ..runs.folder import Entry
+from ..runs.question import Question
+from ..runs.recipe import Recipe
 from .answers import Answers
 
 
@@ -57,12 +58,6 @@ class Summary:
     attack_model: str
 
 
-def attack_of(recipe: Recipe) -> Attack | None:
-    """The set of attacks that the run asked about, if any."""
-    attack = recipe["algorithm"].get("attack")
-    return None if attack is None else Attack.of(attack)
-
-
 def failures(recipe: Recipe) -> tuple[float, float]:
     """Probabilities that one certificate is wrong, and that what all inputs share is: alpha, and a calibration's rho.
 
@@ -96,7 +91,7 @@ def summarise(recipe: Recipe, entries: Sequence[Entry], radii: Sequence[float] =
     (theory.md section 8).
     """
     m = len(entries)
-    radii = radii or recipe["algorithm"].get("radii") or ([] if attack_of(recipe) else _grid(entries))
+    radii = radii or recipe["algorithm"].get("radii") or ([] if Question.of(recipe).attack else _grid(entries))
     alpha, shared = failures(recipe)
     counts = {r: sum(certified(entry, r) for entry in entries) for r in (0.0, *radii)}
     false = binomial_ppf(1 - alpha, m, alpha) if m and alpha else 0

@@ -7,10 +7,11 @@ from typing import Any
 
 from ..certificate import ABSTAIN, floor_text
 from ..errors import RunError
-from ..runs.folder import Entry, Recipe
-from ..smoothing import smoothing_of
+from ..runs.folder import Entry
+from ..runs.question import Question
+from ..runs.recipe import Recipe
 from .answers import Answers
-from .summary import Summary, attack_of, averaged
+from .summary import Summary, averaged
 from .terminal import counted
 
 
@@ -25,7 +26,7 @@ def _percent(share: float) -> str:
 
 def title(recipe: Recipe, summary: Summary) -> str:
     """`noise = 0.5, target mode, attack model integer, 100 inputs`."""
-    smoothing = smoothing_of(recipe["smoothing"])
+    smoothing = Question.of(recipe).smoothing
     words = [f"{part.name} = {part.scale:g}" for part in smoothing.parts]
     words += [] if smoothing.guarantee in ("exact", "none") else [f"{smoothing.guarantee} guarantee"]
     words += [f"{recipe['algorithm']['mode']} mode", summary.attack_model, counted(summary.inputs, "input")]
@@ -56,7 +57,8 @@ def _accuracies(recipe: Recipe, summary: Summary) -> Any:
     """Accuracy at each radius, or under the attack; of predictions, which promise nothing under attack, in one row."""
     from rich.table import Table
 
-    smoothing, attack = smoothing_of(recipe["smoothing"]), attack_of(recipe)
+    question = Question.of(recipe)
+    smoothing, attack = question.smoothing, question.attack
     rows = Table(title=title(recipe, summary), title_justify="left")
     one = smoothing.main is not None and not smoothing.main.is_norm and len(summary.accuracy) > 1
     heads = ["attack" if attack else "radius", *(["values"] if one else [])]
@@ -114,7 +116,7 @@ def evaluation(recipe: Recipe, summary: Summary, unit: str) -> Any:
         f"{floor_text(base.mean)} ± {base.deviation:.3f}"
         if base.mean
         else "the attack"
-        if attack_of(recipe)
+        if Question.of(recipe).attack
         else "none"
     )
     rows.add_row(*cells, certified, f"{summary.seconds:.2f}")

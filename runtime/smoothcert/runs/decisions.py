@@ -12,9 +12,10 @@ from typing import Any
 from ..algorithms import Algorithm
 from ..errors import RunError
 from ..evidence import Evidence
-from ..smoothing import Smoothing, smoothing_of
-from .folder import Entry, Recipe, chosen, run_key
-from .job import algorithm_of
+from ..smoothing import Smoothing
+from .folder import Entry
+from .question import Question
+from .recipe import Recipe
 
 _ROUNDING = 1e-11  # relative: far less than is ever printed
 
@@ -29,9 +30,9 @@ class Decisions:
     _known: dict[Any, dict[str, Any] | str] = field(default_factory=dict, init=False, repr=False)
 
     @staticmethod
-    def of(recipe: Recipe) -> Decisions:
-        """Those of the run that a recipe describes."""
-        return Decisions(algorithm_of(recipe), smoothing_of(recipe["smoothing"]), run_key(recipe))
+    def of(question: Question) -> Decisions:
+        """Those of the run that asks the question."""
+        return Decisions(question.algorithm, question.smoothing, question.key)
 
     def problems(self, entry: Entry) -> list[str]:
         """What of an entry does not follow from its own evidence, drawn under the run's key; empty where all does."""
@@ -90,12 +91,12 @@ def _same(a: Any, b: Any) -> bool:
     return bool(a == b)
 
 
-def problems(recipe: Recipe, entries: Sequence[Entry]) -> Iterator[tuple[Entry, list[str]]]:
+def problems(question: Question, entries: Sequence[Entry]) -> Iterator[tuple[Entry, list[str]]]:
     """Each entry with what of it is wrong: see `Decisions.problems`; or that it is no input of the run, or comes twice.
 
     Neither model nor data are looked at: `verify` does that.
     """
-    decisions, expected = Decisions.of(recipe), chosen(recipe)
+    decisions, expected = Decisions.of(question), question.indices
     seen: set[int] = set()
     for entry in entries:
         found = decisions.problems(entry)
@@ -105,9 +106,10 @@ def problems(recipe: Recipe, entries: Sequence[Entry]) -> Iterator[tuple[Entry, 
         yield entry, found
 
 
-def recipe_problems(recipe: Recipe, entries: Sequence[Entry]) -> list[str]:
+def recipe_problems(question: Question, entries: Sequence[Entry]) -> list[str]:
     """Settings of the recipe that are not as this version writes them: a claim in words that was changed, say."""
-    known = {"smoothing": smoothing_of(recipe["smoothing"]).recipe, "algorithm": algorithm_of(recipe).recipe}
+    recipe = question.recipe
+    known = {"smoothing": question.smoothing.recipe, "algorithm": question.algorithm.recipe}
     wrong = [
         f"recipe: expected [{name}] to say {value}, got {recipe[name]}"
         for name, value in known.items()
@@ -135,8 +137,9 @@ def attack_models(recipe: Recipe, entries: Sequence[Entry]) -> str:
 
 def require_decided(path: Path, recipe: Recipe, entries: Sequence[Entry]) -> None:
     """Raise `RunError` where something in a run does not follow from its evidence: then nothing of it is reported."""
-    wrong = recipe_problems(recipe, entries)
-    wrong += [f"input {entry['index']}: {found[0]}" for entry, found in problems(recipe, entries) if found]
+    question = Question.of(recipe)
+    wrong = recipe_problems(question, entries)
+    wrong += [f"input {entry['index']}: {found[0]}" for entry, found in problems(question, entries) if found]
     if wrong:
         more = f", and {len(wrong) - 1} more" if len(wrong) > 1 else ""
         raise RunError(f"{path}: {wrong[0]}{more}; nothing is reported of it, see smoothcert verify {path}")

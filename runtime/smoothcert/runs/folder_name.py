@@ -12,30 +12,31 @@ from typing import Any
 
 from ..algorithms import Algorithm
 from ..smoothing import Attack
-from .job import Job
+from .asked import Files
+from .question import Question
 
 _LONGEST = 200  # bytes of a name; file systems take 255
 
 
-def folder_name(job: Job, asked: Mapping[str, Any]) -> Path:
+def folder_name(question: Question, files: Files, asked: Mapping[str, Any]) -> Path:
     """runs/MODEL-DATA-SMOOTHING-MODE-ATTACK, then NAME=VALUE for other settings that are not the default's.
 
     `asked`: the settings that are no words of the name, such as preprocessing; where there are any, the name ends in 8
     hexadecimal digits of their SHA-256. Model, data and calibration enter by their files' stems, and the number of
     inputs does not: a run goes on with another limit. Threads and batches change no vote.
     """
-    words = [job.model_path.stem, job.data_path.stem, *(part.label for part in job.smoothing.parts)]
-    words += [job.smoothing.guarantee] if job.smoothing.guarantee in ("path", "calibrated") else []
-    words += [job.calibration_path.stem] if job.calibration_path else []
-    words.append(job.algorithm.recipe["mode"])
-    words += [f"{name}{r}".replace(":", "to") for name, r in job.algorithm.attack or ()]
-    words += [] if job.shard == "1/1" else [job.shard.replace("/", "of")]
-    simple = {"skip": job.skip or "", "provider": job.classifier.provider, "nonce": job.nonce}
-    values = dict(_changed(job.algorithm)) | {k: str(v) for k, v in simple.items() if v not in ("", "cpu")}
+    recipe, smoothing = question.recipe, question.smoothing
+    skip, shard = recipe["selection"]["skip"], recipe["selection"]["shard"]
+    words = [files.model.stem, files.data.stem, *(part.label for part in smoothing.parts)]
+    words += [smoothing.guarantee] if smoothing.guarantee in ("path", "calibrated") else []
+    words += [files.calibration.stem] if files.calibration else []
+    words.append(question.algorithm.recipe["mode"])
+    words += [f"{name}{r}".replace(":", "to") for name, r in question.attack or ()]
+    words += [] if shard == "1/1" else [shard.replace("/", "of")]
+    simple = {"skip": skip or "", "provider": recipe["model"]["provider"], "nonce": recipe["nonce"]}
+    values = dict(_changed(question.algorithm)) | {k: str(v) for k, v in simple.items() if v not in ("", "cpu")}
     rest = dict(asked) | {k: v for k, v in values.items() if not re.fullmatch(r"[\w.,+-]{1,40}", v, re.ASCII)}
-    numbers = [part.scale for part in job.smoothing.parts] + [
-        x for _, r in job.algorithm.attack or () for x in (r.low, r.high)
-    ]
+    numbers = [part.scale for part in smoothing.parts] + [x for _, r in question.attack or () for x in (r.low, r.high)]
     if any(_number(x) != f"{x:g}" for x in numbers):  # labels have six digits
         rest["numbers"] = numbers
     name = "-".join([*words, *(f"{k}={v}" for k, v in values.items() if k not in rest)])

@@ -1,47 +1,148 @@
-"""The model and the data of a run, found again: the same files, by their hashes."""
+"""A run opened: its model, data, smoothing and algorithm from the recipe, and the ledger's entry of any input."""
 
 from __future__ import annotations
 
+import time
+from contextlib import suppress
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
-from ..cli.launch import base_classifier
-from ..errors import DataError, ModelError
-from ..inputs.datasets import Dataset, open_dataset
+from ..calibration_file import read_calibration
+from ..certification import certify_input
+from ..errors import CalibrationError, DataError, ModelError, SmoothcertError, first_line, require
+from ..evidence import Evidence
+from ..inputs.datasets import Dataset, Example, loaded, open_dataset
 from ..model.classifier import OrtClassifier
-from ..model.preprocess import Preprocess
-from .folder import Recipe
+from ..model.file import ModelFile
+from ..model.opened import open_model
+from ..model.source import read_source
+from .folder import Entry
+from .question import Question
+from .recipe import Recipe
 
 
-def classifier_of(recipe: Recipe, model: Path | None, provider: str = "", threads: int | None = None) -> OrtClassifier:
-    """The run's classifier; `model` where it has moved, `provider` where another is to run it.
+@dataclass(frozen=True, eq=False)
+class OpenRun:
+    """A run whose model and data are open, with the hashes that its recipe says. See `open_run` and `new_run`."""
 
-    `ModelError` where the file is not there, or is another one; `ProviderError` where the provider does not start.
+    question: Question
+    classifier: OrtClassifier
+    data: Dataset
+
+    def entry(self, index: int) -> Entry:
+        """The ledger's entry of that input, 0 to len(data) - 1: its certificate, or the error that it ended in.
+
+        It follows from the recipe, and not from other entries: on any machine with the run's provider and versions it
+        is the same but for `seconds`. Nothing is written. Raises `CalibrationError` where each input has error bounds
+        of its own and the calibration file, which alone holds them, was not found.
+        """
+        require(0 <= index < len(self.data), f"index: expected 0 to {len(self.data) - 1}, got {index}")
+        if self.question.algorithm.certifies:
+            self.question.smoothing.require_bounds()
+        start = time.perf_counter()
+        entry: Entry = {"index": index, "name": self.data.name(index), "label": self.data.label(index)}
+        try:
+            example = loaded(self.data, index)
+            entry["input"] = example.sha256
+            entry |= self._certified(example)
+        except SmoothcertError as error:
+            entry["error"] = str(error)
+        except MemoryError as error:
+            entry["error"] = f"{entry['name']}: not enough memory ({first_line(error)}); take a smaller --batch-size"
+        entry["seconds"] = round(time.perf_counter() - start, 4)
+        return entry
+
+    def of_evidence(self, evidence: Evidence) -> OpenRun:
+        """The run with the error bounds that held when the evidence was drawn; itself where all inputs share them."""
+        smoothing = self.question.smoothing.of_evidence(evidence)
+        return replace(self, question=replace(self.question, smoothing=smoothing))
+
+    def _certified(self, example: Example) -> Entry:
+        x, asked = self.classifier.prepare(example.x), self.question
+        certificate = certify_input(
+            asked.algorithm, self.classifier, asked.smoothing, x, key=asked.key, index=example.index
+        )
+        base = self.classifier.answer(x)
+        return {"base": base, "certificate": certificate.to_json(), "evidence": certificate.evidence.to_json()}
+
+
+def open_run(
+    recipe: Recipe,
+    *,
+    model: Path | ModelFile | None = None,
+    data: Path | Dataset | None = None,
+    calibration: Path | None = None,
+    provider: str = "",
+    threads: int | None = None,
+) -> OpenRun:
+    """The run of a recipe, rebuilt on this machine.
+
+    `model`, `data`, `calibration`: where they are no longer where the recipe says, or where the first two are open
+    already. `provider`: the recipe's by default. `threads`: all cores by default. Raises `ModelError`, `DataError` or
+    `CalibrationError` where one of them is not there, cannot be read or has another hash, `ProviderError` where the
+    provider does not start, `RunError` or `ArgumentError` for a recipe that no run has.
     """
-    written = recipe["model"]
-    path = model or Path(written["path"])
-    if not path.exists():
-        raise ModelError(f"model: {path} is not there; pass `model`")
+    question, written = Question.of(recipe), recipe["model"]
+    if not isinstance(model, ModelFile):
+        model = open_model_file(recipe, _there("model", model or Path(written["path"]), ModelError))
     size = written.get("batch_size")
-    classifier = base_classifier(
-        path,
-        provider=provider or written["provider"],
+    classifier = OrtClassifier(
+        model,
+        providers=provider or written["provider"],
         threads=threads,
         batch_size=size if isinstance(size, int) else None,
-        output=written["output"],
-        preprocess=Preprocess.of(written["preprocess"]),
+        preprocess=question.preprocess,
         tf32=written["tf32"],
     )
-    if classifier.sha256 != written["sha256"]:
-        raise ModelError(f"model: expected SHA-256 {written['sha256']}, got {classifier.sha256} for {path}")
-    return classifier
+    if data is None or isinstance(data, Path):
+        data = open_data(recipe, _there("data", data or Path(recipe["data"]["path"]), DataError))
+    return OpenRun(_with_bounds(question, calibration), classifier, data)
 
 
-def data_of(recipe: Recipe, data: Path | None) -> Dataset:
-    """The run's data set; `data` where it has moved. `DataError` where it is not there, or is another one."""
-    path = data or Path(recipe["data"]["path"])
+def _there(name: str, path: Path, error: type[SmoothcertError]) -> Path:
     if not path.exists():
-        raise DataError(f"data: {path} is not there; pass `data`")
-    opened = open_dataset(path, recipe["data"].get("channels"))
-    if opened.sha256 != recipe["data"]["sha256"]:
-        raise DataError(f"data: expected SHA-256 {recipe['data']['sha256']}, got {opened.sha256} for {path}")
-    return opened
+        raise error(f"{name}: {path} is not there; pass `{name}`")
+    return path
+
+
+def open_model_file(recipe: Recipe, path: Path) -> ModelFile:
+    """The file of the run's model, adapted as the run adapted it. `ModelError` for another file."""
+    written: dict[str, Any] = recipe["model"]
+    source = read_source(path)
+    if source.sha256 != written["sha256"]:
+        raise ModelError(f"model: expected SHA-256 {written['sha256']}, got {source.sha256} for {path}")
+    file = open_model(source, written["output"])
+    if list(file.adapted) != written.get("adapted", []):
+        with suppress(ModelError):  # the run found the output by a trial: naming it adapts the file otherwise
+            found = open_model(source)
+            return found if found.output == written["output"] else file
+    return file
+
+
+def open_data(recipe: Recipe, path: Path) -> Dataset:
+    """The run's data set. `DataError` for another one."""
+    data = open_dataset(path, recipe["data"].get("channels"))
+    if data.sha256 != recipe["data"]["sha256"]:
+        raise DataError(f"data: expected SHA-256 {recipe['data']['sha256']}, got {data.sha256} for {path}")
+    return data
+
+
+def _with_bounds(question: Question, given: Path | None) -> Question:
+    """The question with the error bounds of each input, which stand in the calibration file alone, where it is found.
+
+    Only new entries need them: a file that has gone since then is asked for by `OpenRun.entry`.
+    """
+    smoothing = question.smoothing
+    if not smoothing.per_input:
+        return question
+    path, expected = given or Path(question.recipe.get("calibration", {}).get("path", "")), smoothing.measured
+    try:
+        found = read_calibration(path)
+        if found.sha256 != expected:
+            raise CalibrationError(f"calibration: expected SHA-256 {expected}, got {found.sha256} for {path}")
+    except CalibrationError:
+        if given is not None:
+            raise
+        return question
+    return replace(question, smoothing=smoothing.with_inputs(found.inputs))

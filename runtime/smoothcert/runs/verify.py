@@ -4,106 +4,119 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping
-from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from ..algorithms import Algorithm
 from ..bounds.error_rule import ErrorBounds
 from ..calibration_file import read_calibration
 from ..errors import ArgumentError, CalibrationError, DataError, ModelError, ProviderError, RunError, SmoothcertError
 from ..evidence import Evidence
-from ..inputs.datasets import Dataset, loaded, open_dataset
+from ..inputs.datasets import Dataset, loaded
 from ..model.file import ModelFile
-from ..model.opened import open_model
-from ..model.preprocess import Preprocess, Shape, prepared
+from ..model.preprocess import Shape, prepared
 from ..model.providers import PROVIDERS
-from ..model.source import Source, read_source
-from ..smoothing import Smoothing, smoothing_of
 from .decisions import attack_models, problems, recipe_problems
-from .folder import RECIPE, Entry, Recipe, RunFolder, chosen
-from .job import algorithm_of
+from .folder import RECIPE, Entry, RunFolder
+from .opening import open_data, open_model_file
+from .question import Question
+from .recipe import Recipe
+from .redraw import Redrawn, redraw
 
 
 @dataclass(frozen=True)
 class Verdict:
     """`wrong`: what does not hold, a line each. `unchecked`: what could not be looked at, and why.
 
-    `attack_model`: whose attacks the certificates speak of, in words.
+    `attack_model`: whose attacks the certificates speak of, in words. `redrawn`: the inputs that were sampled again,
+    None where that was not asked for.
     """
 
     entries: int
     wrong: tuple[str, ...]
     unchecked: tuple[str, ...]
     attack_model: str = ""
+    redrawn: Redrawn | None = None
 
 
 def verify(
-    folder: RunFolder, model: Path | None = None, data: Path | None = None, calibration: Path | None = None
+    folder: RunFolder,
+    model: Path | None = None,
+    data: Path | None = None,
+    calibration: Path | None = None,
+    *,
+    redraws: int | None = None,
 ) -> Verdict:
-    """Check the whole run; `model`, `data`, `calibration` where they are no longer where the recipe says."""
+    """Check the whole run; `model`, `data`, `calibration` where they are no longer where the recipe says.
+
+    `redraws`: sample so many inputs again too, see `redraw`.
+    """
     recipe, entries = folder.recipe(), folder.entries()
-    try:
-        algorithm, smoothing = algorithm_of(recipe), smoothing_of(recipe["smoothing"])
-        preprocess, expected = Preprocess.of(recipe["model"]["preprocess"]), chosen(recipe)
-    except ArgumentError as error:
-        raise RunError(f"{folder.path / RECIPE}: {error}; use the version that wrote it") from None
+    question = _question(folder, recipe)
     wrong: list[str] = [f"recipe: {line}" for line in _strange(recipe["model"])]
     unchecked: list[str] = []
-    shape = _check_model(recipe, model or Path(recipe["model"]["path"]), wrong, unchecked)
+    file = _check_model(recipe, model or Path(recipe["model"]["path"]), wrong, unchecked)
     inputs = _check_data(recipe, data or Path(recipe["data"]["path"]), wrong, unchecked)
-    errors = _check_calibration(recipe, smoothing, calibration, wrong, unchecked)
-    if smoothing.spatial not in (None, preprocess.spatial):
-        wrong.append("calibration: made for another preprocessing than the model's")
-    wrong += recipe_problems(recipe, entries)
-    for entry, found in problems(recipe, entries):
+    errors = _check_calibration(question, calibration, wrong, unchecked)
+    wrong += recipe_problems(question, entries)
+    for entry, found in problems(question, entries):
         if inputs is not None and not found:
-            found += _input_problems(entry, inputs, smoothing, algorithm, preprocess, shape)
-        bounded = errors and algorithm.certifies
-        if bounded and "evidence" in entry and not found and errors.get(entry.get("input", "")) != _errors(entry):
+            found += _input_problems(entry, inputs, question, file.shape if file else None)
+        if "evidence" in entry and not found and errors and errors.get(entry.get("input", "")) != _errors(entry):
             found.append("the bounds on the error are not the calibration's for this input")
         wrong += [f"input {entry['index']}: {problem}" for problem in found]
-    seen = {entry["index"] for entry in entries}
-    if missing := len(expected) - sum(index in expected for index in seen):
+    there, expected = {entry["index"] for entry in entries}, question.indices
+    if missing := len(expected) - sum(index in expected for index in there):
         unchecked.append(f"the run is not finished: {missing} of {len(expected)} inputs are not in the ledger")
-    return Verdict(len(entries), tuple(wrong), tuple(unchecked), attack_models(recipe, entries))
+    verdict = Verdict(len(entries), tuple(wrong), tuple(unchecked), attack_models(recipe, entries))
+    if redraws is None:
+        return verdict
+    return _with(verdict, redraw(folder, redraws, file or model, data if inputs is None else inputs))
 
 
-def _check_model(recipe: Recipe, path: Path, wrong: list[str], unchecked: list[str]) -> Shape | None:
-    """The model's input shape, where it can be read."""
+def _question(folder: RunFolder, recipe: Recipe) -> Question:
+    """What the run asks; `RunError` where this version knows no such thing."""
+    try:
+        question = Question.of(recipe)
+        _ = question.preprocess, question.indices
+    except ArgumentError as error:
+        raise RunError(f"{folder.path / RECIPE}: {error}; use the version that wrote it") from None
+    return question
+
+
+def _with(verdict: Verdict, again: Redrawn) -> Verdict:
+    """The verdict and that of redrawing; one reason is said once."""
+    known = tuple(line for line in verdict.unchecked if not any(line in other for other in again.unchecked))
+    wrong, unchecked = (*verdict.wrong, *again.wrong), (*known, *again.unchecked)
+    return replace(verdict, wrong=wrong, unchecked=unchecked, redrawn=again)
+
+
+def _about(name: str, error: Exception) -> str:
+    """The error's message, which begins with the name of what it speaks of."""
+    text = str(error)
+    return text if text.startswith(f"{name}: ") else f"{name}: {text}"
+
+
+def _check_model(recipe: Recipe, path: Path, wrong: list[str], unchecked: list[str]) -> ModelFile | None:
+    """The model's file, where it is the run's and can be opened."""
     if not path.exists():
-        unchecked.append(f"model: {path} is not there; pass --model")
+        unchecked.append(f"model: {path} is not there; pass `model`")
         return None
     said = recipe["model"]
     try:
-        source = read_source(path)
-        if source.sha256 != said["sha256"]:
-            wrong.append(f"model: expected SHA-256 {said['sha256']}, got {source.sha256} for {path}")
-            return None
-        file = _opened(source, said)
+        file = open_model_file(recipe, path)
         own = file.preprocess
     except ProviderError as error:
         unchecked.append(f"model: {error}")
         return None
     except ModelError as error:
-        wrong.append(f"model: {error}")
+        wrong.append(_about("model", error))
         return None
     known: dict[str, Any] = {"precision": file.precision, "adapted": list(file.adapted)}
     known |= {} if own is None else {"preprocess": own.recipe}
     for name, value in known.items():
         if (got := said.get(name, [])) != value:
             wrong.append(f"model: expected {name} {value}, that of {path}, got {got} in the recipe")
-    return file.shape
-
-
-def _opened(source: Source, said: Mapping[str, Any]) -> ModelFile:
-    """The model as the run opened it: its output found by a trial, where naming it adapts the file otherwise."""
-    file = open_model(source, said["output"])
-    if list(file.adapted) != said.get("adapted", []):
-        with suppress(ModelError):
-            found = open_model(source)
-            return found if found.output == said["output"] else file
     return file
 
 
@@ -123,15 +136,18 @@ def _strange(model: Mapping[str, Any]) -> Iterator[str]:
 
 
 def _check_calibration(
-    recipe: Recipe, smoothing: Smoothing, path: Path | None, wrong: list[str], unchecked: list[str]
+    question: Question, path: Path | None, wrong: list[str], unchecked: list[str]
 ) -> Mapping[str, ErrorBounds]:
-    """The bounds of each input, where each has its own."""
-    written = recipe["smoothing"].get("calibration")
-    if written is None:
+    """The bounds of each input, where each has its own and certificates need them."""
+    smoothing, recipe = question.smoothing, question.recipe
+    if not smoothing.measured:
         return {}
+    if smoothing.spatial != question.preprocess.spatial:
+        wrong.append("calibration: made for another preprocessing than the model's")
+    written = recipe["smoothing"]["calibration"]
     path = path or Path(recipe.get("calibration", {}).get("path", "calibration file"))
     if not path.exists():
-        unchecked.append(f"calibration: {path} is not there; pass --calibration")
+        unchecked.append(f"calibration: {path} is not there; pass `calibration`")
         return {}
     try:
         found = read_calibration(path)
@@ -141,7 +157,7 @@ def _check_calibration(
         return {}
     if any(written.get(name, value) != value for name, value in found.recipe.items()):
         wrong.append(f"calibration: {path} is not the file that the recipe describes")
-    return found.inputs
+    return found.inputs if question.algorithm.certifies else {}
 
 
 def _errors(entry: Entry) -> ErrorBounds:
@@ -149,16 +165,14 @@ def _errors(entry: Entry) -> ErrorBounds:
 
 
 def _check_data(recipe: Recipe, path: Path, wrong: list[str], unchecked: list[str]) -> Dataset | None:
+    """The data set, where it is the run's."""
     if not path.exists():
-        unchecked.append(f"data: {path} is not there; pass --data")
+        unchecked.append(f"data: {path} is not there; pass `data`")
         return None
     try:
-        data = open_dataset(path, recipe["data"].get("channels"))
+        data = open_data(recipe, path)
     except DataError as error:
-        wrong.append(f"data: {error}")
-        return None
-    if data.sha256 != recipe["data"]["sha256"]:
-        wrong.append(f"data: expected SHA-256 {recipe['data']['sha256']}, got {data.sha256} for {path}")
+        wrong.append(_about("data", error))
         return None
     if len(data) != recipe["data"]["inputs"]:
         wrong.append(
@@ -168,9 +182,8 @@ def _check_data(recipe: Recipe, path: Path, wrong: list[str], unchecked: list[st
     return data
 
 
-def _input_problems(
-    entry: Entry, data: Dataset, smoothing: Smoothing, algorithm: Algorithm, preprocess: Preprocess, shape: Shape | None
-) -> list[str]:
+def _input_problems(entry: Entry, data: Dataset, question: Question, shape: Shape | None) -> list[str]:
+    """What of an entry is not so by its input; `shape`: of the model's input, None where it is not known."""
     if (label := data.label(entry["index"])) != entry["label"]:
         return [f"label is {entry['label']} there, {label} in the data"]
     if "input" not in entry:
@@ -183,13 +196,13 @@ def _input_problems(
         return [f"expected an input with SHA-256 {entry['input']}, got {example.sha256}"]
     if "error" in entry:
         return []
-    evidence = Evidence.from_json(entry["evidence"])
+    evidence, algorithm, smoothing = Evidence.from_json(entry["evidence"]), question.algorithm, question.smoothing
     try:
-        x = prepared(example.x, shape, preprocess)
+        x = prepared(example.x, shape, question.preprocess)
         made = algorithm.perturbation(smoothing).samples(x)
     except (SmoothcertError, ArgumentError) as error:
         return [str(error)]
-    drawn = {"slack": made.slack, "attack_model": made.attack_model}
     if (evidence.slack, evidence.attack_model) != (made.slack, made.attack_model):
+        drawn = {"slack": made.slack, "attack_model": made.attack_model}
         return [f"expected evidence with {drawn} for this input, got others"]
     return algorithm.problems(x, evidence, smoothing)

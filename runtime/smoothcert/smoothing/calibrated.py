@@ -7,6 +7,7 @@ themselves, and the tighter one's proof: `error_rule`.
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, ClassVar
 
@@ -16,7 +17,7 @@ from numpy.typing import NDArray
 from ..bounds.error_rule import DOWN, ERROR_RULES, ErrorBounds, ErrorRule, least_sigma, most, needed
 from ..bounds.laws import Normal
 from ..draws import Stream
-from ..errors import DataError, require
+from ..errors import CalibrationError, DataError, require
 from ..evidence import Evidence
 from ..inputs.input import Input
 from ..inputs.spatial import Raw, Spatial
@@ -93,6 +94,21 @@ class Calibrated(Smoothing):
     @property
     def spatial(self) -> Spatial:
         return self.calibration.spatial
+
+    @property
+    def measured(self) -> str:
+        return self.calibration.sha256
+
+    def require_bounds(self) -> None:
+        held = self.calibration.bounds or self.calibration.inputs
+        if self.per_input and not held:
+            raise CalibrationError(
+                f"calibration: expected the file with SHA-256 {self.measured}, for each input has error bounds of its "
+                "own there, got none; pass `calibration`"
+            )
+
+    def with_inputs(self, inputs: Mapping[str, ErrorBounds]) -> Calibrated:
+        return replace(self, calibration=replace(self.calibration, inputs=inputs))
 
     @property
     def rho(self) -> float:

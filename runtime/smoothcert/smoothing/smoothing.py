@@ -6,6 +6,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from typing import Any, Literal
 
+from ..bounds.error_rule import ErrorBounds
 from ..errors import ArgumentError
 from ..evidence import Evidence
 from ..inputs.input import Input
@@ -100,7 +101,19 @@ class Smoothing(ABC):
         return None
 
     @property
-    def errors(self) -> tuple[tuple[float, float], ...]:
+    def measured(self) -> str:
+        """The SHA-256 of the file that holds what was measured ahead; empty where nothing was."""
+        return ""
+
+    def require_bounds(self) -> None:  # noqa: B027 - most have none to require
+        """`CalibrationError` where each input has error bounds of its own and the file that holds them is missing."""
+
+    def with_inputs(self, inputs: Mapping[str, ErrorBounds]) -> Smoothing:
+        """The smoothing with the error bounds of each input, by its SHA-256."""
+        return self
+
+    @property
+    def errors(self) -> ErrorBounds:
         """Bounds measured for one input alone, which belong to its evidence; none for most smoothings."""
         return ()
 

@@ -1,0 +1,116 @@
+"""A first look at a run: whether its first inputs fit the model, how fast they go, and what is easily overlooked."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Iterator
+from contextlib import suppress
+from dataclasses import dataclass
+from itertools import islice
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..algorithms import why_only_abstain
+from ..certification import in_levels, require_one_function, sampler_of
+from ..errors import DataError, require
+from ..inputs.input import Input
+from ..inputs.levels import EIGHT_BIT
+from ..sampling import PROBE, Sampler
+from .asked import first, readable
+from .opening import OpenRun
+
+_COMPARED = 8  # first inputs that are tried among perturbed ones
+_FIRST = 16  # inputs that are looked at before a run
+_SECONDS = 0.2  # that samples are timed for
+
+
+@dataclass(frozen=True)
+class Preflight:
+    """Batch size, samples a second; with mode slices into how many the first input is cut, and the seconds that takes.
+
+    `disguised`: the first input is an 8-bit image divided by 255. `in_levels`: the first float images look like 8-bit
+    levels, see `certification.in_levels`. `unrounded`: 8-bit images are attacked in real arithmetic, which no 8-bit
+    file of an attacked image follows. `as_tokens`: levels of 8-bit data go into a model of wide integers as they are.
+    """
+
+    batch_size: int
+    rate: float
+    slices: int
+    cutting: float
+    disguised: bool
+    in_levels: bool
+    unrounded: bool
+    as_tokens: bool
+
+
+def preflight(run: OpenRun) -> Preflight:
+    """Fit, classify and time the first input that can be read.
+
+    Raises `ArgumentError` for a run that could only abstain, `DataError` or `ModelError` where that input does not fit
+    the model or needs too many slices, before anything is written; a label that the model has no class for is refused
+    for every input.
+    """
+    smoothing, algorithm = run.question.smoothing, run.question.algorithm
+    best = smoothing.favourable
+    require(algorithm.largest(best) > 0, why_only_abstain(algorithm, best))
+    _require_labels(run)
+    raw = first(run.data, run.question.indices).x
+    is_levels = EIGHT_BIT.hold(raw)
+    floats = [] if is_levels else [e.x for e in islice(readable(run.data, run.question.indices), _FIRST)]
+    for values in floats:
+        run.classifier.require_range(values)
+    x = run.classifier.prepare(raw)
+    smoothing = smoothing.of_input(x) if algorithm.certifies else smoothing
+    sampler = sampler_of(algorithm, run.classifier, smoothing, x, key=0, index=0)
+    start = time.perf_counter()
+    slices = algorithm.pieces(x, smoothing)
+    cutting = time.perf_counter() - start
+    require_one_function(run.classifier, sampler, smoothing, _first_prepared(run))
+    size = run.classifier.batch_size(math.prod(sampler.made.shape))
+    real = sampler.made.attack_model == "float-unclipped"
+    return Preflight(
+        batch_size=size,
+        rate=_rate(sampler, size * run.classifier.threads),
+        slices=slices,
+        cutting=cutting,
+        disguised=_disguised(raw),
+        in_levels=in_levels(run.classifier, floats),
+        unrounded=is_levels and algorithm.certifies and real,
+        as_tokens=is_levels and run.classifier.takes_tokens,
+    )
+
+
+def _require_labels(run: OpenRun) -> None:
+    classes = run.classifier.classes
+    for index in run.question.indices if classes else ():
+        label = run.data.label(index)
+        if label is not None and classes is not None and label >= classes:
+            name = run.data.name(index)
+            raise DataError(f"{name}: expected a label below the model's {classes} classes, got {label}")
+
+
+def _first_prepared(run: OpenRun) -> Iterator[Input]:
+    """The first few inputs that can be read and fit the model, as it takes them."""
+    for example in islice(readable(run.data, run.question.indices), _COMPARED):
+        with suppress(DataError):
+            yield run.classifier.prepare(example.x)
+
+
+def _rate(sampler: Sampler, step: int) -> float:
+    """Samples a second, `step` of them at a time."""
+    sampler.counts(PROBE, 0, step)  # kernels are chosen, engines built
+    done, spent, start = 0, 0.0, time.perf_counter()
+    while spent < _SECONDS:
+        sampler.counts(PROBE, done, done + step)
+        done, spent = done + step, time.perf_counter() - start
+    return done / spent
+
+
+def _disguised(x: NDArray[Any]) -> bool:
+    """Whether a float image holds whole multiples of 1/255 between 0 and 1."""
+    if x.dtype.kind != "f" or x.ndim < 2 or x.min() < 0 or not 0 < x.max() <= 1:
+        return False
+    return bool(np.all(np.rint(x * EIGHT_BIT.unit) / EIGHT_BIT.unit == x))

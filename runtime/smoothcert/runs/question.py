@@ -1,0 +1,60 @@
+"""What a run asks, read from its recipe alone: neither model nor data are opened for it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+from ..algorithms import ALGORITHMS, Algorithm
+from ..errors import RunError
+from ..files.documents import built
+from ..model.preprocess import Preprocess
+from ..smoothing import Attack, Smoothing, smoothing_of
+from .recipe import Recipe, chosen, run_key
+
+
+@dataclass(frozen=True, eq=False)
+class Question:
+    """By which algorithm the inputs of a run are certified, under which smoothing. The recipe says the rest."""
+
+    recipe: Recipe
+    smoothing: Smoothing
+    algorithm: Algorithm
+
+    @staticmethod
+    def of(recipe: Recipe) -> Question:
+        """The question of a recipe; `RunError` for a mode, `ArgumentError` for numbers that no run has."""
+        return Question(recipe, smoothing_of(recipe["smoothing"]), _algorithm_of(recipe))
+
+    @cached_property
+    def key(self) -> int:
+        """The run key, under which all votes are drawn."""
+        return run_key(self.recipe)
+
+    @property
+    def indices(self) -> range:
+        """The inputs that are asked about."""
+        return chosen(self.recipe)
+
+    @property
+    def preprocess(self) -> Preprocess:
+        """What stands between the data and the model; `ArgumentError` for what no run writes."""
+        return Preprocess.of(self.recipe["model"]["preprocess"])
+
+    @property
+    def attack(self) -> Attack | None:
+        """The set of attacks that is asked about, if any."""
+        return self.algorithm.attack
+
+
+def _algorithm_of(recipe: Recipe) -> Algorithm:
+    numbers: dict[str, Any] = dict(recipe["algorithm"])
+    mode: Any = ALGORITHMS.get(numbers.pop("mode"))
+    if mode is None:
+        raise RunError(f"recipe: expected a mode of {', '.join(ALGORITHMS)}, got {recipe['algorithm']['mode']!r}")
+    if "attack" in numbers:
+        order = numbers.pop("order", [*numbers["attack"]])  # a table's keys may have lost theirs
+        numbers["attack"] = Attack.of({name: numbers["attack"][name] for name in order})
+    found: Algorithm = built(numbers, mode, "recipe: [algorithm]")
+    return found
