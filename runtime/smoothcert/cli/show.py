@@ -6,6 +6,7 @@ import platform
 import sys
 import time
 from collections.abc import Sequence
+from dataclasses import fields
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -19,9 +20,11 @@ from ..report.answers import Answers
 from ..report.terminal import console, counted, duration, watched
 from ..runs.decisions import require_decided
 from ..runs.folder import Entry, Recipe, RunFolder
-from ..smoothing import Enumeration, smoothing_of
+from ..smoothing import Enumeration, Range, smoothing_of
+from . import options as opt
 
 if TYPE_CHECKING:
+    from ..model.classifier import OrtClassifier
     from ..runs.job import Job
 
 _HINT = (
@@ -38,6 +41,14 @@ _TOKENS = (
 )
 
 
+def print_adapted(classifier: OrtClassifier) -> None:
+    """What was changed in memory, where the file was not ready to certify, and what could not be changed."""
+    if classifier.adapted:
+        print(f"adapted in memory: {'; '.join(classifier.adapted)}")
+    if classifier.warning:
+        print(f"warning: {classifier.warning}", file=sys.stderr)
+
+
 def print_report(recipe: Recipe, entries: Sequence[Entry], radii: Sequence[float] = ()) -> None:
     """The table and the lines under it."""
     terminal = console()
@@ -48,7 +59,8 @@ def print_report(recipe: Recipe, entries: Sequence[Entry], radii: Sequence[float
 def print_warning(entries: Sequence[Entry]) -> None:
     """On stderr, where it is so: what makes the numbers of a run mean less than they seem to."""
     if line := Answers.of(entries).warning:
-        print(f"warning: {line}", file=sys.stderr)
+        options = {field.name: f"--{field.name}" for field in fields(opt.Normalisation)}
+        print(f"warning: {opt.as_options(line, options, named=False)}", file=sys.stderr)
 
 
 def print_evaluation(recipe: Recipe, entries: Sequence[Entry]) -> None:
@@ -70,11 +82,17 @@ def print_ends(recipe: Recipe, entries: Sequence[Entry], index: int, run: Path, 
     print(f"{found.text}; picture: {picture}")
 
 
-def print_region(recipe: Recipe, entries: Sequence[Entry], text: str, run: Path, picture: Path | None) -> None:
+def print_region(
+    recipe: Recipe,
+    entries: Sequence[Entry],
+    axes: Sequence[tuple[str, Range | None]],
+    run: Path,
+    picture: Path | None,
+) -> None:
     """The table of a region, and its picture, in the run's folder unless another path is given."""
     from ..report.region import draw, region, region_table
 
-    found = region(recipe, entries, text)
+    found = region(recipe, entries, axes)
     terminal = console()
     terminal.print(region_table(found))
     picture = picture or run / f"region-{'-'.join(found.names)}.png"

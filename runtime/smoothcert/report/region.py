@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from ..errors import ArgumentError, require
 from ..runs.decisions import attack_models
 from ..runs.folder import Entry, Recipe
-from ..smoothing import Attack, Part, Range, Smoothing, smoothing_of
+from ..smoothing import Part, Range, Smoothing, smoothing_of
 from .answers import smoothed_answer
 from .summary import attack_of
 
@@ -39,16 +39,17 @@ class Region:
     attack_model: str
 
 
-def region(recipe: Recipe, entries: Sequence[Entry], text: str) -> Region:
-    """The region over the two parameters of `text`: each a NAME, NAME=LOW:HIGH or NAME=LOW:HIGH:POINTS.
+def region(recipe: Recipe, entries: Sequence[Entry], axes: Sequence[tuple[str, Range | None]]) -> Region:
+    """The region over two parameters, named with their ranges.
 
     Without a range, an axis spans what the run's attack names, or all that its largest p_lower can certify.
     """
     smoothing = smoothing_of(recipe["smoothing"])
     bounds = [_p_lower(entry) for entry in entries]
-    axes = [_axis(word, recipe, smoothing, max(bounds, default=0.0)) for word in text.split(",")]
-    require(len(axes) == 2, f"region: expected two parameters, such as contrast,brightness, got {text!r}")
-    (first, rows), (second, columns) = axes
+    require(len(axes) == 2, f"region: expected two parameters, got {len(axes)}")
+    (first, rows), (second, columns) = (
+        _axis(name, asked, recipe, smoothing, max(bounds, default=0.0)) for name, asked in axes
+    )
     require(first.name != second.name, f"region: expected two different parameters, got {first.name} twice")
     needed = np.array([[smoothing.p_star({first.name: a, second.name: b}) for b in columns] for a in rows])
     reached = np.array([p for p, entry in zip(bounds, entries, strict=True) if _right(entry)])
@@ -57,13 +58,13 @@ def region(recipe: Recipe, entries: Sequence[Entry], text: str) -> Region:
     return Region(names, units, rows, columns, needed, accuracy, attack_models(recipe, entries))
 
 
-def _axis(word: str, recipe: Recipe, smoothing: Smoothing, p_lower: float) -> tuple[Part, tuple[float, ...]]:
-    name, _, text = word.strip().partition("=")
+def _axis(
+    name: str, given: Range | None, recipe: Recipe, smoothing: Smoothing, p_lower: float
+) -> tuple[Part, tuple[float, ...]]:
     by = {part.name: part for part in smoothing.parts}
     require(name in by, f"region: expected parameters that are smoothed ({', '.join(by)}), got {name!r}")
-    given = dict((Attack.parse([word.strip()], "region") if text else attack_of(recipe)) or ())
-    asked = given.get(name)
-    if asked is None or (asked.low == asked.high and not text):
+    asked = given or dict(attack_of(recipe) or ()).get(name)
+    if asked is None or (asked.low == asked.high and not given):
         asked = Range(*extent(smoothing, by[name], p_lower))
     require(asked.low < asked.high, f"region: expected an interval of {name}, got {asked}")
     return by[name], tuple(np.linspace(asked.low, asked.high, asked.points or POINTS).tolist())

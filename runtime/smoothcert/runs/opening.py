@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from ..cli.launch import base_classifier
 from ..errors import DataError, ModelError
 from ..inputs.datasets import Dataset, open_dataset
 from ..model.classifier import OrtClassifier
@@ -22,9 +21,9 @@ def classifier_of(recipe: Recipe, model: Path | None, provider: str = "", thread
     if not path.exists():
         raise ModelError(f"model: {path} is not there; pass `model`")
     size = written.get("batch_size")
-    classifier = base_classifier(
+    classifier = OrtClassifier(
         path,
-        provider=provider or written["provider"],
+        providers=provider or written["provider"],
         threads=threads,
         batch_size=size if isinstance(size, int) else None,
         output=written["output"],
