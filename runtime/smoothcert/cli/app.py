@@ -16,10 +16,17 @@ _INTERRUPTED = 130  # what Typer makes of Ctrl-C
 
 app = typer.Typer(
     help="Certify ONNX classifiers against perturbations of their input, by randomized smoothing.",
+    epilog="Example: smoothcert demo, then smoothcert certify --help. To complete options with the tab key: "
+    "smoothcert --install-completion",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
+for _family in (certify, runs):
+    app.registered_commands += _family.app.registered_commands
+app.command(epilog="Example: smoothcert inspect demo:digits.onnx")(export.inspect)
+app.add_typer(calibrate.app, name="calibrate")
+app.add_typer(export.app, name="export")
 
 
 def main() -> None:
@@ -73,17 +80,10 @@ def root(version: Annotated[bool, typer.Option("--version", help="Print the vers
         print(__version__)
 
 
-@app.command(epilog="Example:\n  smoothcert doctor")
+@app.command(epilog="Example: smoothcert doctor")
 def doctor() -> None:
     """Versions, ONNX Runtime distributions, providers that really start, and a throughput figure."""
     from .show import print_doctor
 
     if not print_doctor():
         raise typer.Exit(1)
-
-
-for _family in (certify, runs):
-    app.registered_commands += _family.app.registered_commands
-app.command(epilog="Example:\n  smoothcert inspect demo:digits.onnx")(export.inspect)
-app.add_typer(calibrate.app, name="calibrate")
-app.add_typer(export.app, name="export")

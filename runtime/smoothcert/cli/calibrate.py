@@ -38,12 +38,63 @@ Below = Annotated[
 
 
 @dataclass(frozen=True, kw_only=True)
+class Measured:
+    """What is measured, and how the attacks on it are chosen."""
+
+    smooth: Annotated[
+        list[str],
+        to_measure(
+            metavar="NAME=SCALE",
+            autocompletion=part_names,
+            help="Part of the smoothing, as certify will get it, without noise; repeats, in the order of application.",
+        ),
+    ] = field(default_factory=list)
+    attack: Annotated[
+        list[str],
+        to_measure(
+            metavar="NAME=LOW:HIGH",
+            autocompletion=part_names,
+            help="Range of attacks for each part, around the identity. NAME=LOW:HIGH:POINTS is a grid, which "
+            "dataset-worst and input-sampling need. translation=RADIUS, or =0:RADIUS:POINTS an axis.",
+        ),
+    ] = field(default_factory=list)
+    strategy: Annotated[
+        Strategy,
+        to_measure(
+            metavar="NAME",
+            help="dataset-sampling: inputs, draws and attacks at random."
+            "\n\ndataset-worst: every attack of a grid."
+            "\n\ninput-sampling: the same with bounds for each input alone."
+            "\n\ninput-global: a search for each input, heuristic.",
+        ),
+    ] = "dataset-sampling"
+    evaluations: Annotated[
+        int | None, to_measure(metavar="N", help="Of the search for each input, with input-global. (default: 2000)")
+    ] = None
+
+    def asked(self) -> tuple[tuple[Part, ...], Attack]:
+        """The parts, and the attacks on them."""
+        from ..smoothing import parse_part
+        from .parse import attack
+
+        require(bool(self.smooth), "--smooth: expected at least one NAME=SCALE, such as rotation=5, got none")
+        parts, ranges = tuple(parse_part(text) for text in self.smooth), attack(self.attack)
+        if ranges is None:
+            raise ArgumentError(
+                f"--attack: expected a range for every part, such as {parts[0].name}=LOW:HIGH, got none"
+            )
+        return parts, ranges
+
+
+@dataclass(frozen=True, kw_only=True)
 class Draws:
     """How many draws, and what they depend on."""
 
     draws: Annotated[
         int | None,
-        opt.statistic(help="Draws of the smoothing for each input. (default: 1; input-sampling 1000)", min=1),
+        opt.statistic(
+            help="Draws of the smoothing for each input. (default: 1; input-sampling 1000)", min=1, metavar="N"
+        ),
     ] = None
     confidence: Annotated[
         float, opt.statistic(help="Of the error's bounds: certificates add 1 - confidence to alpha.")
@@ -95,37 +146,10 @@ class Source:
 def measure(
     data: opt.Data,
     out: Out,
+    *,
+    measured: Measured,
     draws: Draws,
     source: Source,
-    smooth: Annotated[
-        list[str],
-        to_measure(
-            metavar="NAME=SCALE",
-            autocompletion=part_names,
-            help="Part of the smoothing, as certify will get it, without noise; repeats, in the order of application.",
-        ),
-    ] = [],  # noqa: B006 - Typer's own lists
-    attack: Annotated[
-        list[str],
-        to_measure(
-            metavar="NAME=LOW:HIGH",
-            autocompletion=part_names,
-            help="Range of attacks for each part, around the identity. NAME=LOW:HIGH:POINTS is a grid, which "
-            "dataset-worst and input-sampling need. translation=RADIUS, or =0:RADIUS:POINTS an axis.",
-        ),
-    ] = [],  # noqa: B006
-    strategy: Annotated[
-        Strategy,
-        to_measure(
-            metavar="NAME",
-            help="dataset-sampling: inputs, draws and attacks at random. dataset-worst: every attack of a grid. "
-            "input-sampling: the same with bounds for each input alone. input-global: a search for each, heuristic.",
-        ),
-    ] = "dataset-sampling",
-    evaluations: Annotated[
-        int | None,
-        opt.statistic(help="Of the search, for each input, with input-global. (default: 2000)"),
-    ] = None,
     threads: opt.Threads = None,
     limit: Limit = None,
     skip: opt.Skip = 0,
@@ -133,22 +157,22 @@ def measure(
     quiet: opt.Quiet = False,
 ) -> None:
     """Measure the error of the parts of --smooth (without noise) over DATA, for attacks of --attack; write OUT."""
-    from smoothcert_calibration.measure import measure as measured
+    from smoothcert_calibration.measure import measure as write
     from smoothcert_calibration.plan import plan_of
 
     from ..report.terminal import watched
 
-    parts, asked = _asked(smooth, attack)
+    parts, attack = measured.asked()
     _require_threads(threads)
     images, spatial = source.opened(data)
     plan = plan_of(
         images,
         data.resolve().name,
         parts,
-        asked,
-        strategy=strategy,
+        attack,
+        strategy=measured.strategy,
         draws=draws.draws,
-        evaluations=evaluations,
+        evaluations=measured.evaluations,
         confidence=draws.confidence,
         seed=draws.seed,
         spatial=spatial,
@@ -158,13 +182,13 @@ def measure(
     )
     there = out.exists()
     with watched("calibrating", len(plan.indices), quiet=quiet) as progress:
-        file = measured(plan, images, out, threads=threads, progress=progress)
+        file = write(plan, images, out, threads=threads, progress=progress)
     print(f"{out}: finished before, left as it is" if there else f"{out}: written, SHA-256 {file.head['sha256']}")
     if not quiet:
         _print_file(file)
 
 
-@app.command(epilog="Example:\n  smoothcert calibrate show contrast.cal --below 0.25,0.5 --png errors.png")
+@app.command(epilog="Example: smoothcert calibrate show contrast.cal --png errors.png")
 def show(
     file: File,
     below: Below = "",
@@ -185,17 +209,18 @@ def show(
         print(f"histogram: {png}")
 
 
-@app.command(epilog="Example:\n  smoothcert calibrate table demo:digits.npz --limit 20")
+@app.command(epilog="Example: smoothcert calibrate table demo:digits.npz --limit 20")
 @grouped
 def table(
     data: opt.Data,
-    draws: Draws,
-    source: Source,
+    *,
     scale: Annotated[float, to_measure(help="Rotation: standard deviation of the smoothing, degrees.")] = 5.0,
     range_: Annotated[float, to_measure("--range", help="Rotation: attacks to both sides, degrees.")] = 10.0,
     translation_scale: Annotated[float, to_measure(help="Translation: standard deviation, pixels.")] = 2.0,
     translation_range: Annotated[float, to_measure(help="Translation: radius of the attacks, pixels.")] = 2.0,
     below: Below = "1,1.25,1.5",
+    draws: Draws,
+    source: Source,
     threads: opt.Threads = None,
     limit: Limit = None,
     skip: opt.Skip = 0,
@@ -227,7 +252,7 @@ def table(
     console().print(table_of(asked, worst, thresholds))
 
 
-@app.command(epilog="Example:\n  smoothcert calibrate merge all.cal shard1.cal shard2.cal")
+@app.command(epilog="Example: smoothcert calibrate merge all.cal shard1.cal shard2.cal")
 def merge(
     out: Annotated[Path, typer.Argument(help="Calibration file to write.")],
     files: Annotated[list[Path], typer.Argument(help="Calibration files of all shards.")],
@@ -237,19 +262,6 @@ def merge(
 
     file = merged(out, files)
     print(f"{out}: {len(file.errors)} inputs of {len(files)} shards, SHA-256 {file.head['sha256']}")
-
-
-def _asked(smooth: list[str], ranges: list[str]) -> tuple[tuple[Part, ...], Attack]:
-    """The parts, and the attacks on them."""
-    from ..smoothing import parse_part
-    from .parse import attack
-
-    require(bool(smooth), "--smooth: expected at least one NAME=SCALE, such as rotation=5, got none")
-    parts = tuple(parse_part(text) for text in smooth)
-    asked = attack(ranges)
-    if asked is None:
-        raise ArgumentError(f"--attack: expected a range for every part, such as {parts[0].name}=LOW:HIGH, got none")
-    return parts, asked
 
 
 def _require_threads(threads: int | None) -> None:

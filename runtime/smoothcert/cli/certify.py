@@ -21,20 +21,18 @@ _CERTIFY = r"""Examples:
 _PREDICT = r"""Example:
   smoothcert predict demo:digits.onnx demo:digits.npz --limit 20 \
       --smooth noise=0.5"""
-_DEMO = """Example:
-  smoothcert demo --run runs/demo"""
 
 
 @app.command(epilog=f"{parts_table()}\n\n{_CERTIFY}")
 @grouped
 def certify(
-    model: opt.Model, data: opt.Data, question: opt.Question, statistics: opt.Statistics, setting: opt.Setting
+    model: opt.Model, data: opt.Data, asked: opt.ToCertify, statistics: opt.Statistics, setting: opt.Setting
 ) -> None:
     """Certify every input of DATA: how strong an attack the smoothed MODEL can take before its answer changes."""
     from .launch import launch
     from .parse import algorithm
 
-    launch(model, data, question, algorithm(statistics, question), setting)
+    launch(model, data, asked, algorithm(statistics, asked), setting)
 
 
 @app.command(epilog=f"{parts_table(attacks=False)}\n\n{_PREDICT}")
@@ -42,22 +40,23 @@ def certify(
 def predict(
     model: opt.Model,
     data: opt.Data,
+    *,
     smooth: opt.Smooth,
-    setting: opt.Setting,
     n: opt.Samples = 1000,
     alpha: opt.Alpha = opt.Statistics.alpha,
     calibration: opt.Calibration = None,
     output: opt.Output = None,
+    setting: opt.Setting,
 ) -> None:
     """The smoothed MODEL's answer for every input of DATA, or abstain where it could be a tie (Hung and Fithian)."""
     from ..algorithms import Predict
     from .launch import launch
 
-    question = opt.Question(smooth=smooth, calibration=calibration, output=output)
-    launch(model, data, question, Predict(n, alpha), setting)
+    asked = opt.ToCertify(smooth=smooth, calibration=calibration, output=output)
+    launch(model, data, asked, Predict(n, alpha), setting)
 
 
-@app.command(epilog=_DEMO)
+@app.command(epilog="Example: smoothcert demo --run runs/demo")
 def demo(
     run: Annotated[
         Path | None, opt.of_run(parser=opt.path, metavar="FOLDER", help="Where the run goes. (default: runs/...)")
@@ -70,5 +69,5 @@ def demo(
 
     line = "demo:digits.onnx demo:digits.npz --smooth noise=0.5 --mode target --radii 0.25,0.5,0.75,1 --limit 100"
     print(f"smoothcert certify {line}")
-    question, setting = opt.Question(smooth=["noise=0.5"]), opt.Setting(run=opt.Run(folder=run, limit=100))
-    launch(demo_file("digits.onnx"), demo_file("digits.npz"), question, Target((0.25, 0.5, 0.75, 1.0)), setting)
+    asked, setting = opt.ToCertify(smooth=["noise=0.5"]), opt.Setting(run=opt.Run(folder=run, limit=100))
+    launch(demo_file("digits.onnx"), demo_file("digits.npz"), asked, Target((0.25, 0.5, 0.75, 1.0)), setting)

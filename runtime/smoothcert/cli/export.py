@@ -92,16 +92,17 @@ def export() -> None:
     """Write a trained classifier as ONNX, ready to certify: `smoothcert export FRAMEWORK ...`."""
 
 
-@app.command(epilog="Example:\n  smoothcert export onnx demo:digits.onnx digits.onnx --input-range 0,1")
+@app.command(epilog="Example: smoothcert export onnx demo:digits.onnx digits.onnx --input-range 0,1")
 @grouped
 def onnx(
     model: Model,
     out: Out,
-    written: Written,
+    *,
     output: Output = None,
     shape: Annotated[
         str, to_write(metavar="N,N,...", help="Axes of one input, where the file leaves them free: 3,32,32.")
     ] = "",
+    written: Written,
 ) -> None:
     """Make the classifier of an ONNX file ready: free batch axis, one output, preprocessing inside, checked."""
     from smoothcert_exporters.onnx_file import export_file, known_shape
@@ -121,16 +122,17 @@ def framework(
         typer.Argument(metavar="MODULE:FACTORY", help="Function of a module in this folder that returns the model."),
     ],
     out: Out,
+    *,
     example_shape: Annotated[
         str, to_write(metavar="N,N,...", help="Axes of one input, as the model takes it: 3,32,32.")
     ],
-    written: Written,
     weights: Annotated[
         Path | None,
         to_write(
             parser=opt.path, metavar="FILE", help="State dictionary for the module; tensors alone are read. (pytorch)"
         ),
     ] = None,
+    written: Written,
 ) -> None:
     """Write a model of this framework as ONNX: any batch size, preprocessing inside, proved to compute the same."""
     import numpy as np

@@ -1,4 +1,4 @@
-"""From a question and its setting to a run that is done."""
+"""From the options of a run to a run that is done."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ from ..runs.job import Job
 from . import options as opt
 from .groups import changed
 from .parse import preprocess, smoothing
-from .show import print_adapted, show_run
+from .show import print_notes, show_run
 
 
-def launch(model: Path, data: Path, question: opt.Question, algorithm: Algorithm, setting: opt.Setting) -> None:
+def launch(model: Path, data: Path, asked: opt.ToCertify, algorithm: Algorithm, setting: opt.Setting) -> None:
     """Open model and data, run, print. `SmoothcertError` where an input failed."""
     machine, run = setting.machine, setting.run
     require(not machine.tf32 or machine.provider != "cpu", "--tf32: expected with --provider cuda or tensorrt, got cpu")
@@ -27,33 +27,33 @@ def launch(model: Path, data: Path, question: opt.Question, algorithm: Algorithm
         providers=machine.provider,
         threads=machine.threads,
         batch_size=machine.batch_size,
-        output=question.output,
+        output=asked.output,
         preprocess=preprocess(setting.normalisation, setting.spatial),
         tf32=machine.tf32,
     )
-    print_adapted(classifier)
+    print_notes(classifier)
     job = Job(
         model,
         classifier,
         data,
         open_dataset(data, classifier.channels),
-        smoothing(question, algorithm),
+        smoothing(asked, algorithm),
         algorithm,
         skip=run.skip,
         limit=run.limit,
         shard=run.shard,
         nonce=run.nonce,
-        calibration_path=question.calibration,
+        calibration_path=asked.calibration,
     )
-    folder = RunFolder(run.folder or folder_name(job, _unnamed(question, setting)))
+    folder = RunFolder(run.folder or folder_name(job, _unnamed(asked, setting)))
     failed = show_run(job, folder, quiet=run.quiet)
     if failed:
         raise SmoothcertError(failed)
 
 
-def _unnamed(question: opt.Question, setting: opt.Setting) -> dict[str, Any]:
+def _unnamed(asked: opt.ToCertify, setting: opt.Setting) -> dict[str, Any]:
     """The settings that are not the default's and that the default folder's name has no words for."""
     others = {"output", "error_rule", "tf32"}
     others |= set() if setting.machine.provider == "cpu" else {"batch_size"}  # which changes scores on a GPU
-    some = {name: value for name, value in changed(question, setting.machine).items() if name in others}
+    some = {name: value for name, value in changed(asked, setting.machine).items() if name in others}
     return changed(setting.normalisation, setting.spatial) | some

@@ -92,7 +92,7 @@ Quiet = Annotated[bool, of_run("--quiet", "-q", help="Print no line or bar for e
 
 
 @dataclass(frozen=True, kw_only=True)
-class Question:
+class ToCertify:
     """What is to be certified."""
 
     smooth: Smooth = field(default_factory=list)
@@ -253,7 +253,7 @@ class Run:
 
 @dataclass(frozen=True, kw_only=True)
 class Setting:
-    """How and where a question is answered."""
+    """How and where a run is made."""
 
     normalisation: Normalisation = field(default_factory=Normalisation)
     spatial: Spatial = field(default_factory=Spatial)

@@ -83,12 +83,12 @@ def goal(text: str) -> tuple[float, float] | None:
     return values[0], least
 
 
-def algorithm(how: opt.Statistics, question: opt.Question) -> Algorithm:
+def algorithm(how: opt.Statistics, asked: opt.ToCertify) -> Algorithm:
     """The algorithm that --mode names, with its numbers; `ArgumentError` for options that it does not take."""
-    mode, radii, asked = how.mode, numbers("--radii", how.radii), attack(question.attack)
+    mode, radii, ranges = how.mode, numbers("--radii", how.radii), attack(asked.attack)
     require(not radii or mode == "target", f"--radii: expected with --mode target alone, got --mode {mode}")
     require(
-        asked is None or mode != "radius", "--mode radius finds the largest radius; with --attack use fixed or target"
+        ranges is None or mode != "radius", "--mode radius finds the largest radius; with --attack use fixed or target"
     )
     if mode in ("target", "slices", "enumerate"):
         meant = how.bound == "one-sided" and how.n0 is None
@@ -98,39 +98,39 @@ def algorithm(how: opt.Statistics, question: opt.Question) -> Algorithm:
             print("warning: --mode enumerate samples nothing; --n and --alpha have no meaning there", file=sys.stderr)
         return Enumerate()
     if mode == "slices":
-        require(asked is not None, "--mode slices: expected --attack rotation=LOW:HIGH or scaling=LOW:HIGH, got none")
-        return Slices(asked or Attack(()), how.n, how.alpha, question.border or "black")
+        require(ranges is not None, "--mode slices: expected --attack rotation=LOW:HIGH or scaling=LOW:HIGH, got none")
+        return Slices(ranges or Attack(()), how.n, how.alpha, asked.border or "black")
     if mode == "target":
-        return Target(radii, how.n, how.alpha, asked)
+        return Target(radii, how.n, how.alpha, ranges)
     if mode == "radius":
         return Radius(PILOT if how.n0 is None else how.n0, how.n, how.alpha, how.bound)
-    return Fixed(100 if how.n0 is None else how.n0, how.n, how.alpha, how.bound, asked)
+    return Fixed(100 if how.n0 is None else how.n0, how.n, how.alpha, how.bound, ranges)
 
 
-def smoothing(question: opt.Question, how: Algorithm) -> Smoothing:
+def smoothing(asked: opt.ToCertify, how: Algorithm) -> Smoothing:
     """What --smooth and --guarantee name, or with --mode enumerate the members of --attack."""
     if isinstance(how, Enumerate):
-        return _enumeration(question)
-    require(bool(question.smooth), "--smooth: expected at least one NAME=SCALE, such as noise=0.5, got none")
+        return _enumeration(asked)
+    require(bool(asked.smooth), "--smooth: expected at least one NAME=SCALE, such as noise=0.5, got none")
     require(
-        isinstance(how, Slices) or not question.border,
+        isinstance(how, Slices) or not asked.border,
         "--border: expected with --mode enumerate or slices; parts have border=...",
     )
-    parts = [parse_part(text) for text in question.smooth]
-    measured = read_calibration(question.calibration) if question.calibration else None
-    require(measured is not None or question.error_rule == "tight", "--error-rule: expected with --calibration alone")
-    return compose(*parts, guarantee=question.guarantee, calibration=measured, error_rule=question.error_rule)
+    parts = [parse_part(text) for text in asked.smooth]
+    measured = read_calibration(asked.calibration) if asked.calibration else None
+    require(measured is not None or asked.error_rule == "tight", "--error-rule: expected with --calibration alone")
+    return compose(*parts, guarantee=asked.guarantee, calibration=measured, error_rule=asked.error_rule)
 
 
-def _enumeration(question: opt.Question) -> Smoothing:
-    require(not question.calibration, "--mode enumerate: --calibration has no meaning there; leave it out")
-    require(question.guarantee == "exact", "--mode enumerate: --guarantee has no meaning there; leave it out")
-    asked = attack(question.attack)
-    if asked is None or question.smooth:
+def _enumeration(asked: opt.ToCertify) -> Smoothing:
+    require(not asked.calibration, "--mode enumerate: --calibration has no meaning there; leave it out")
+    require(asked.guarantee == "exact", "--mode enumerate: --guarantee has no meaning there; leave it out")
+    ranges = attack(asked.attack)
+    if ranges is None or asked.smooth:
         raise ArgumentError(
             "--mode enumerate: expected --attack and no --smooth; it asks the model itself about each attack"
         )
-    return Enumeration(asked, question.border or "black")
+    return Enumeration(ranges, asked.border or "black")
 
 
 def spatial(how: opt.Spatial) -> Spatial:

@@ -22,7 +22,7 @@ app = typer.Typer()
 UNCHECKED = 3  # exit code of a verify that found nothing wrong, but could not look at everything
 
 
-@app.command(epilog="Example:\n  smoothcert merge runs/all runs/shard1 runs/shard2")
+@app.command(epilog="Example: smoothcert merge runs/all runs/shard1 runs/shard2")
 def merge(
     out: Annotated[Path, typer.Argument(help="Run folder to make.")],
     shards: Annotated[list[Path], typer.Argument(help="Run folders of the shards.")],
@@ -35,7 +35,7 @@ def merge(
     print(f"{out}: {count} of {len(chosen(RunFolder(out).recipe()))} inputs")
 
 
-@app.command(epilog="Example:\n  smoothcert verify runs/demo --redraw 3")
+@app.command(epilog="Example: smoothcert verify runs/demo --redraw 3")
 def verify(
     run: opt.RunFolder,
     redraw: Annotated[
@@ -80,10 +80,10 @@ def _named(verdict: Verdict) -> tuple[str, ...]:
     return tuple(opt.as_options(line, options, named=False) for line in verdict.unchecked)
 
 
-@app.command(epilog="Example:\n  smoothcert audit runs/demo --attacks 5 --limit 20")
+@app.command(epilog="Example: smoothcert audit runs/demo --attacks 5 --limit 20")
 def audit(
     run: opt.RunFolder,
-    attacks: Annotated[int, opt.to_certify(metavar="M", help="Attacks replayed for each certificate, at most.")] = 20,
+    attacks: Annotated[int, opt.statistic(metavar="M", help="Attacks replayed for each certificate, at most.")] = 20,
     n: Annotated[int, opt.statistic(help="Fresh samples for each attack.")] = 1000,
     confidence: Annotated[float, opt.statistic(help="Probability that all confirmed answers are right.")] = 0.999,
     seed: Annotated[
@@ -102,10 +102,9 @@ def audit(
 ) -> None:
     """Replay attacks inside the certified sets of RUN through the real pipeline. Exit code 1 if an answer changes."""
     from ..audit.audits import open_audit
-    from ..model.classifier import OrtClassifier
     from ..report.audited import show_audit
     from ..runs.folder import RunFolder
-    from .show import print_adapted
+    from .show import print_notes
 
     opened = open_audit(
         RunFolder(run),
@@ -119,8 +118,7 @@ def audit(
         provider=provider or "",
         threads=threads,
     )
-    if isinstance(opened.classifier, OrtClassifier):
-        print_adapted(opened.classifier)
+    print_notes(opened.classifier)
     if show_audit(opened, run, quiet=quiet):
         raise typer.Exit(1)
 
@@ -159,16 +157,16 @@ class Output:
     ] = None
 
     def __post_init__(self) -> None:
-        asked = self.evaluation, self.ends is not None, bool(self.region), self.tsv
+        wanted = self.evaluation, self.ends is not None, bool(self.region), self.tsv
         names = "--evaluation", "--ends", "--region", "--tsv"
-        others = [name for name, wanted in zip(names, asked, strict=True) if wanted]
+        others = [name for name, one in zip(names, wanted, strict=True) if one]
         require(len(others) < 2, f"{', '.join(others)}: expected one of them, a report has one output; run it twice")
         require(not self.radii or not others, f"--radii: expected for the table alone, got {', '.join(others)} too")
         drawn = others in (["--ends"], ["--region"])
         require(self.png is None or drawn, "--png: expected with --ends or --region, which draw a picture, got neither")
 
 
-@app.command(epilog="Example:\n  smoothcert report runs/demo --radii 0.25,0.5 --fail-under 0.5=90%")
+@app.command(epilog="Example: smoothcert report runs/demo --radii 0.25,0.5 --fail-under 0.5=90%")
 @grouped
 def report(
     run: opt.RunFolder,
@@ -196,9 +194,9 @@ def report(
     recipe, entries = RunFolder(run).recipe(), RunFolder(run).entries()
     if not entries:
         raise RunError(f"{run}: expected a ledger with entries, got none; run certify first")
-    asked = max((*radii, *(least[:1] if least else ())), default=0.0)
+    farthest = max((*radii, *(least[:1] if least else ())), default=0.0)
     require(
-        asked == 0 or not _predicted(recipe),
+        farthest == 0 or not _predicted(recipe),
         "radii: expected none, or 0, for a run of predict, which certifies nothing",
     )
     require_decided(run, recipe, entries)

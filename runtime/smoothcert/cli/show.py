@@ -15,6 +15,7 @@ from ..certificate import ABSTAIN
 from ..certification import LEVELS
 from ..errors import SmoothcertError, require
 from ..files.demo_files import demo_file
+from ..model.classifier import Classifier, OrtClassifier
 from ..report import evaluation, floor_text, summarise, table
 from ..report.answers import Answers
 from ..report.terminal import console, counted, duration, watched
@@ -24,7 +25,6 @@ from ..smoothing import Enumeration, Range, smoothing_of
 from . import options as opt
 
 if TYPE_CHECKING:
-    from ..model.classifier import OrtClassifier
     from ..runs.job import Job
 
 _HINT = (
@@ -41,8 +41,10 @@ _TOKENS = (
 )
 
 
-def print_adapted(classifier: OrtClassifier) -> None:
-    """What was changed in memory, where the file was not ready to certify, and what could not be changed."""
+def print_notes(classifier: Classifier) -> None:
+    """A line where a model's file was adapted in memory, and one on stderr for what could not be changed."""
+    if not isinstance(classifier, OrtClassifier):
+        return
     if classifier.adapted:
         print(f"adapted in memory: {'; '.join(classifier.adapted)}")
     if classifier.warning:
@@ -207,8 +209,6 @@ def print_doctor() -> bool:
 
 
 def _starts(provider: str) -> bool:
-    from ..model.classifier import OrtClassifier
-
     try:
         OrtClassifier(demo_file("digits.onnx"), providers=provider)
     except SmoothcertError as error:
@@ -220,7 +220,6 @@ def _starts(provider: str) -> bool:
 
 def _throughput(provider: str) -> float:
     from ..inputs.datasets import open_dataset
-    from ..model.classifier import OrtClassifier
     from ..sampling import ESTIMATION, Sampler
     from ..smoothing import Noise
 
