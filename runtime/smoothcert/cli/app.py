@@ -10,7 +10,7 @@ import typer
 from ..errors import ArgumentError, SmoothcertError
 from . import calibrate, certify, export, runs
 from .closed_pipe import dropped
-from .options import as_options
+from .messages import as_options
 
 _INTERRUPTED = 130  # what Typer makes of Ctrl-C
 

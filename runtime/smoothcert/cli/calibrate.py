@@ -120,13 +120,14 @@ class Source:
         opt.ahead("--grey/--colour", help="How image files are read. (default: colour, or as the model)"),
     ] = None
 
-    def opened(self, data: Path) -> tuple[Dataset, Spatial]:
-        """The data set and the pipeline."""
+    def opened(self, data: Path, threads: int | None) -> tuple[Dataset, Spatial]:
+        """The data set and the pipeline; `ArgumentError` for a number of threads that is none."""
         from ..inputs.datasets import open_dataset
         from ..inputs.spatial import PLAIN
         from ..model.preprocess import Preprocess
         from .parse import spatial
 
+        require(threads is None or threads > 0, f"--threads: expected at least 1, got {threads}")
         way, channels = spatial(self.spatial), {None: None, True: 1, False: 3}[self.grey]
         if self.model is not None:
             from ..model.classifier import OrtClassifier
@@ -163,8 +164,7 @@ def measure(
     from ..report.terminal import watched
 
     parts, attack = measured.asked()
-    _require_threads(threads)
-    images, spatial = source.opened(data)
+    images, spatial = source.opened(data, threads)
     plan = plan_of(
         images,
         data.resolve().name,
@@ -233,8 +233,7 @@ def table(
     from ..report.terminal import console, watched
 
     thresholds = _thresholds(below)
-    _require_threads(threads)
-    images, spatial = source.opened(data)
+    images, spatial = source.opened(data, threads)
     asked = plans(
         images,
         data.resolve().name,
@@ -262,10 +261,6 @@ def merge(
 
     file = merged(out, files)
     print(f"{out}: {len(file.errors)} inputs of {len(files)} shards, SHA-256 {file.head['sha256']}")
-
-
-def _require_threads(threads: int | None) -> None:
-    require(threads is None or threads > 0, f"--threads: expected at least 1, got {threads}")
 
 
 def _thresholds(text: str) -> tuple[float, ...]:

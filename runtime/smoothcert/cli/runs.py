@@ -12,6 +12,7 @@ import typer
 from ..errors import ArgumentError, RunError, require
 from . import options as opt
 from .groups import grouped
+from .messages import as_options
 
 if TYPE_CHECKING:
     from ..runs.folder import Entry, Recipe
@@ -77,7 +78,7 @@ def verify(
 def _named(verdict: Verdict) -> tuple[str, ...]:
     """What could not be checked, with the options that say where the files are now."""
     options = {name: f"--{name}" for name in ("model", "data", "calibration")}
-    return tuple(opt.as_options(line, options, named=False) for line in verdict.unchecked)
+    return tuple(as_options(line, options, named=False) for line in verdict.unchecked)
 
 
 @app.command(epilog="Example: smoothcert audit runs/demo --attacks 5 --limit 20")

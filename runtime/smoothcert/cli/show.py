@@ -23,6 +23,7 @@ from ..runs.decisions import require_decided
 from ..runs.folder import Entry, Recipe, RunFolder
 from ..smoothing import Enumeration, Range, smoothing_of
 from . import options as opt
+from .messages import as_options
 
 if TYPE_CHECKING:
     from ..runs.job import Job
@@ -62,7 +63,7 @@ def print_warning(entries: Sequence[Entry]) -> None:
     """On stderr, where it is so: what makes the numbers of a run mean less than they seem to."""
     if line := Answers.of(entries).warning:
         options = {field.name: f"--{field.name}" for field in fields(opt.Normalisation)}
-        print(f"warning: {opt.as_options(line, options, named=False)}", file=sys.stderr)
+        print(f"warning: {as_options(line, options, named=False)}", file=sys.stderr)
 
 
 def print_evaluation(recipe: Recipe, entries: Sequence[Entry]) -> None:
