@@ -148,7 +148,7 @@ def test_base_answers_by_chance_are_always_named() -> None:
         base = [guess, np.zeros(n, int), (labels + 1) % classes][RNG.integers(3)]
         by_luck = (base == labels).mean() > np.bincount(labels).max() / n + 0.05
         found = answers(labels.tolist(), base.tolist(), labels.tolist()).warning
-        assert by_luck or "check the preprocessing (--scale, --mean, --std, --layout)" in found
+        assert by_luck or "check the preprocessing (`scale`, `mean`, `std`, `layout`)" in found
 
 
 @pytest.mark.parametrize("size", [6, 10, 20], ids=str)

@@ -14,6 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from smoothcert import Attack, Blur, Brightness, Contrast, Gamma, Noise, Range, Translation, compose
+from smoothcert.cli.parse import attack as parsed
 from smoothcert.smoothing import Grid, Smoothing
 
 SETS: dict[str, tuple[list[str], dict[str, Any], str]] = {  # command line, Python, for people
@@ -43,7 +44,7 @@ SETS: dict[str, tuple[list[str], dict[str, Any], str]] = {  # command line, Pyth
 
 @pytest.mark.parametrize(("texts", "values", "shown"), SETS.values(), ids=SETS)
 def test_one_set_in_every_spelling(texts: list[str], values: dict[str, Any], shown: str) -> None:
-    attack = Attack.parse(texts)
+    attack = parsed(texts)
     assert attack == Attack.of(values) == Attack.of(attack or {})
     assert str(attack) == shown
     assert attack is not None
@@ -51,11 +52,11 @@ def test_one_set_in_every_spelling(texts: list[str], values: dict[str, Any], sho
     written = tomllib.loads(tomli_w.dumps(attack.recipe))
     assert Attack.of(written) == attack
     assert [name for name, _ in attack] == list(values)
-    assert Attack.parse([f"{name}={r}" for name, r in attack]) == attack
+    assert parsed([f"{name}={r}" for name, r in attack]) == attack
 
 
 def test_no_attack_is_none() -> None:
-    assert Attack.parse([]) is None
+    assert parsed([]) is None
     assert not Attack.of({}).ranges
 
 
@@ -97,7 +98,7 @@ UNREADABLE = {
 @pytest.mark.parametrize("texts", UNREADABLE.values(), ids=UNREADABLE)
 def test_text_that_is_no_attack(texts: list[str]) -> None:
     with pytest.raises(ValueError, match=r"^(--)?attack: expected ") as error:
-        Attack.parse(texts)
+        parsed(texts)
     assert "\n" not in str(error.value)
 
 

@@ -182,7 +182,7 @@ REFUSED: dict[str, tuple[tuple[Any, ...], str]] = {
     "no attack": (("--smooth", "rotation=5"), "such as rotation=LOW:HIGH"),
     "noise": ((*TURN, "--smooth", "noise=0.5"), "parts without noise"),
     "too few images": ((*TURN, "--limit", 31), "expected at least 31 inputs"),
-    "strategy": ((*TURN, "--strategy", "all"), "strategy: expected dataset-sampling"),
+    "strategy": ((*TURN, "--strategy", "all"), "Invalid value for '--strategy'"),
     "too small": ((*TURN, "--crop", 64), "00.png: crop: expected at least 64x64 pixels"),
     "too small to search": (
         (*TURN, "--crop", 64, "--strategy", "input-global"),

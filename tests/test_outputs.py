@@ -19,7 +19,7 @@ import smoothcert
 from smoothcert import Noise, OrtClassifier, Preprocess, certify
 from smoothcert.cli import launch
 from smoothcert.cli.app import _options, app, main
-from smoothcert.cli.options import as_options
+from smoothcert.cli.messages import as_options
 from smoothcert.errors import DataError
 from smoothcert.model.card import ModelCard
 from smoothcert.report import terminal

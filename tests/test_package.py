@@ -56,6 +56,20 @@ def test_the_runtime_imports_no_framework_and_its_sisters_late(path: Path) -> No
     assert not at_once(path) & SISTERS
 
 
+BELOW = [
+    path
+    for folder in (ROOT, *(CLONE / name for name in ("exporters", "calibration")))
+    for path in sorted(folder.rglob("*.py"))
+    if path.parent != ROOT / "cli" and path.name != "__main__.py"
+]
+
+
+@pytest.mark.parametrize("path", BELOW, ids=lambda p: "/".join(p.parts[-2:]))
+def test_nothing_below_imports_the_command_line(path: Path) -> None:
+    froms = (node for node in ast.walk(ast.parse(path.read_text())) if isinstance(node, ast.ImportFrom))
+    assert not any("cli" in (node.module or "").split(".") for node in froms)
+
+
 DISTRIBUTIONS = {"cv2": "opencv-python", "tomli_w": "tomli-w"}  # where the package is called otherwise
 
 

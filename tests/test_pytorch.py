@@ -18,8 +18,8 @@ from smoothcert import Noise, OrtClassifier, Preprocess, certify
 from smoothcert.errors import ModelError
 from smoothcert.model.classifier import CallableClassifier
 from smoothcert_exporters import Options, export
-from smoothcert_exporters.commands import export_named
 from smoothcert_exporters.frameworks import pytorch
+from smoothcert_exporters.frameworks.loading import load
 
 from .conftest import IMAGES, Result
 
@@ -336,18 +336,38 @@ def wrong():
 """
 
 
-def test_a_factory_with_weights(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_factory_with_weights(cli: Callable[..., Result]) -> None:
     """Oracle: the module that the weights came from. Names, noise, real inputs and preprocessing as options."""
-    monkeypatch.chdir(tmp_path)
     torch.manual_seed(5)
     module = nn.Sequential(nn.Flatten(), nn.Linear(1024, 10)).eval()
     Path("digit_factory.py").write_text(FACTORY.format(size=1024))
     torch.save({"state_dict": {f"module.{k}": v for k, v in module.state_dict().items()}}, "weights.pt")
     Path("names.txt").write_text("\n".join("abcdefghij"))
-    options = {"weights": Path("weights.pt"), "example_shape": "1,32,32", "mean": "0.5", "std": "0.25"}
-    more = {"class_names": Path("names.txt"), "training_noise": 0.5, "examples": IMAGES, "input_range": "0,1"}
-    done = export_named("pytorch", "digit_factory:make", Path("m.onnx"), options | more)
-    assert done.parity.inputs > 128
+    line = (
+        "export",
+        "pytorch",
+        "digit_factory:make",
+        "m.onnx",
+        "--example-shape",
+        "1,32,32",
+        "--weights",
+        "weights.pt",
+    )
+    more = (
+        "--mean",
+        "0.5",
+        "--std",
+        "0.25",
+        "--class-names",
+        "names.txt",
+        "--training-noise",
+        0.5,
+        "--input-range",
+        "0,1",
+    )
+    done = cli(*line, *more, "--examples", IMAGES)
+    assert (done.code, done.err) == (0, "")
+    assert int(re.search(r"0 of (\d+) classes flipped", done.out)[1]) > 128  # type: ignore[index]
     classifier = OrtClassifier("m.onnx", batch_size=50)
     assert classifier.card.class_names == tuple("abcdefghij")
     batch = np.random.default_rng(0).random((50, 1, 32, 32), np.float32)
@@ -371,30 +391,29 @@ def test_the_command(cli: Callable[..., Result]) -> None:
     assert not Path("n.onnx").exists()
 
 
-BAD_NAMES = {
-    "a file": ("model.pt", {}, "expected MODULE:FACTORY"),
-    "no module": ("no_such_module:make", {}, "no_such_module"),
-    "no factory": ("other_factory:build", {}, "AttributeError"),
-    "no module made": ("other_factory:wrong", {}, "expected a torch.nn.Module, got int"),
-    "weights of another": ("other_factory:make", {"weights": Path("weights.pt")}, "expected weights that fit"),
-    "weights that are code": ("other_factory:make", {"weights": Path("code.pt")}, "expected weights that fit"),
-    "no weights": ("other_factory:make", {"weights": Path("none.pt")}, "none.pt"),
+BAD_NAMES: dict[str, tuple[str, Path | None, str]] = {
+    "a file": ("model.pt", None, "expected MODULE:FACTORY"),
+    "no module": ("no_such_module:make", None, "no_such_module"),
+    "no factory": ("other_factory:build", None, "AttributeError"),
+    "no module made": ("other_factory:wrong", None, "expected a torch.nn.Module, got int"),
+    "weights of another": ("other_factory:make", Path("weights.pt"), "expected weights that fit"),
+    "weights that are code": ("other_factory:make", Path("code.pt"), "expected weights that fit"),
+    "no weights": ("other_factory:make", Path("none.pt"), "none.pt"),
 }
 
 
-@pytest.mark.parametrize(("name", "options", "words"), BAD_NAMES.values(), ids=BAD_NAMES)
+@pytest.mark.parametrize(("name", "weights", "words"), BAD_NAMES.values(), ids=BAD_NAMES)
 def test_what_cannot_be_loaded(
-    name: str, options: dict[str, Any], words: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    name: str, weights: Path | None, words: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
     Path("other_factory.py").write_text(FACTORY.format(size=16))
     torch.save(nn.Linear(3, 4).state_dict(), "weights.pt")
     torch.save(nn.Linear(3, 4), "code.pt")
     with pytest.raises(ModelError) as error:
-        export_named("pytorch", name, Path("m.onnx"), {"example_shape": "16"} | options)
+        load("pytorch", name, weights)
     assert words in str(error.value)
     assert "\n" not in str(error.value)
-    assert not Path("m.onnx").exists()
 
 
 # --- The page ---------------------------------------------------------------------------------------------------------

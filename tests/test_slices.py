@@ -933,7 +933,7 @@ BAD: dict[str, tuple[dict[str, Any], tuple[Any, ...], str]] = {
     "n0": (DIGITS, (*AND_ROTATION, "--n0", 10), "--bound and --n0 have no meaning there"),
     "a calibration": (DIGITS, (*AND_ROTATION, "--calibration", "d.npz"), "expected a calibration file"),
     "few votes": (DIGITS, (*AND_ROTATION, "--n", 9), "could only abstain"),
-    "a border": (DIGITS, (*AND_ROTATION, "--border", "mirror"), "border: expected one of black, wrap"),
+    "a border": (DIGITS, (*AND_ROTATION, "--border", "mirror"), "Invalid value for '--border'"),
     "bicubic": ({"x": np.zeros((2, 40, 40), np.uint8)},
                 (*AND_ROTATION, "--resize", 32, "--interpolation", "bicubic"), "expected nearest, bilinear or area"),
     "floats": (FLOATS, AND_ROTATION, "expected 8-bit images"),

@@ -164,7 +164,7 @@ def _inputs(
     """What parity is measured on, as the file takes it: random inputs, then real ones."""
     divided = graph_inputs(proto.graph)[0].type.tensor_type.elem_type not in WHOLE and pipeline.preprocess.scale is None
     levels = span is not None and span[1] == 255
-    require(not (divided and levels), "input_range: up to 255 is for files of levels; give scale=1 (--scale 1) as well")
+    require(not (divided and levels), "input_range: up to 255 is for files of levels; give `scale=1` as well")
     if span is None:
         span = float(min(0.0, example.min())), float(max(1.0, example.max()))
         examples = example if examples is None else examples

@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import replace
-from pathlib import Path
-from typing import Any
 
 import numpy as np
 
@@ -17,7 +15,6 @@ from smoothcert.model.source import read_source
 
 from .adapt.adapted import Adapted
 from .adapt.ready import adapted_source
-from .commands import shared, whole_numbers
 from .finish import Export, finish
 from .graph import Array, inputs, static_shape
 from .options import DEFAULTS, Options
@@ -43,8 +40,8 @@ def export_file(
     (entry,) = inputs(ready.proto.graph)
     known = input_shape(ready.proto)
     one = known or shape
-    require(shape in (None, one), f"--shape: {model} says {show(known or ())} itself; leave the option out")
-    require(one is not None, f"--shape: expected the axes of one input, which {model} leaves free, got none")
+    require(shape in (None, one), f"shape: {model} says {show(known or ())} itself; leave it out")
+    require(one is not None, f"shape: expected the axes of one input, which {model} leaves free, got none")
     own = ModelFile(ready.proto, source.folder, "", None, (), entry.type.tensor_type.elem_type, "")
     producer = " ".join(filter(None, (source.proto.producer_name, source.proto.producer_version)))
     done = finish(
@@ -78,8 +75,6 @@ def _reference(ready: Adapted, folder: str) -> Callable[[Array], Array]:
     return lambda batch: run.by(np.asarray(batch, np.float32), fixed)
 
 
-def export_options(model: Path, out: Path, o: Mapping[str, Any]) -> Export:
-    """`export_file` with the options of the command line as they come."""
-    shape = whole_numbers("--shape", o["shape"]) or None
-    one = shape or input_shape(read_source(model).proto) or ()
-    return export_file(model, out, output=o["output"], shape=shape, options=Options(**shared(o, one)))
+def known_shape(model: str | os.PathLike[str]) -> tuple[int, ...] | None:
+    """The shape of one input of an ONNX file's network; None where the file leaves axes free."""
+    return input_shape(read_source(model).proto)

@@ -1,13 +1,30 @@
-"""Models named on the command line: MODULE:FACTORY, code of the user's own in the current folder."""
+"""Models by name: MODULE:FACTORY, code of the user's own in the current folder."""
 
 from __future__ import annotations
 
 import importlib
 import os
 import sys
+from pathlib import Path
 from typing import Any
 
-from smoothcert.errors import ModelError, first_line
+from smoothcert.errors import ModelError, first_line, require
+
+
+def load(framework: str, name: str, weights: Path | None = None) -> Any:
+    """What FACTORY of MODULE makes, with its weights where the framework keeps them in files that are no code.
+
+    `framework`: pytorch, keras, jax, sklearn or boosting. Raises `ModelError` where it is not installed, or as
+    `from_module`.
+    """
+    module = importlib.import_module(f".{framework}", __package__)
+    if hasattr(module, "load"):
+        try:
+            return module.load(name, weights)
+        except ImportError as error:
+            raise ModelError(f"{first_line(error)}; pip install 'smoothcert[{framework}]'") from None
+    require(weights is None, f"weights: expected with pytorch alone; load them in {name}")
+    return from_module(name)
 
 
 def from_module(name: str) -> Any:

@@ -1,23 +1,20 @@
-"""Arguments and options of the command line, each with its help and unit, shared by the commands that take them."""
+"""Groups of command-line options that several commands share, each option with its help, unit and default."""
 
 from __future__ import annotations
 
-import re
-from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Literal
 
 import typer
 
 from ..files.demo_files import PREFIX, demo_file
+from .parts import part_names
 
 
 def path(text: str) -> Path:
-    """A path as given, or behind `demo:` a file that comes with the package.
-
-    It is the parser of every path that is read or that goes to `launch`: Typer's own conversion would leave text in
-    `context.params` (before 0.29).
-    """
+    """A path as given, or behind `demo:` a file that comes with the package; the parser of every path that is read."""
     return demo_file(text.removeprefix(PREFIX)) if text.startswith(PREFIX) else Path(text)
 
 
@@ -28,141 +25,235 @@ def side(text: str) -> int:
     return int(text)
 
 
+Mode = Literal["fixed", "radius", "target", "slices", "enumerate"]
+Bound = Literal["one-sided", "two-sided"]
+Guarantee = Literal["exact", "path"]
+ErrorRule = Literal["tight", "paper"]
+Border = Literal["black", "wrap", "reflect101", "replicate"]
+Interpolation = Literal["nearest", "bilinear", "bicubic", "area", "lanczos"]
+Layout = Literal["auto", "nchw", "nhwc", "flat"]
+Provider = Literal["cpu", "cuda", "tensorrt"]
+
+to_certify = partial(typer.Option, rich_help_panel="What to certify")
+statistic = partial(typer.Option, rich_help_panel="Statistics")
+ahead = partial(typer.Option, rich_help_panel="Preprocessing")
+on_machine = partial(typer.Option, rich_help_panel="Machine")
+of_run = partial(typer.Option, rich_help_panel="Run")
+to_show = partial(typer.Option, rich_help_panel="What to show")
+
 Model = Annotated[
     Path,
     typer.Argument(
         parser=path,
-        help="ONNX classifier: one input, scores or integer labels as output. demo:digits.onnx comes with smoothcert.",
+        help="ONNX classifier: one input; scores or integer labels as output. demo:digits.onnx comes with smoothcert.",
     ),
 ]
 Data = Annotated[
     Path,
     typer.Argument(
         parser=path,
-        help=".npz (x, optional y), image folder (class subfolders) or .csv (path,label). demo:digits.npz comes with "
-        "smoothcert.",
+        help=".npz file (x, and y where there are labels), image folder (a subfolder for each class) or .csv file "
+        "(path,label). demo:digits.npz comes with smoothcert.",
     ),
 ]
-MovedModel = Annotated[Path | None, typer.Option("--model", parser=path, help="The model, if it has moved.")]
-MovedData = Annotated[Path | None, typer.Option("--data", parser=path, help="The data, if they have moved.")]
-Run = Annotated[Path, typer.Argument(help="Run folder.")]
+RunFolder = Annotated[Path, typer.Argument(help="Run folder.")]
+MovedModel = Annotated[Path | None, of_run("--model", parser=path, metavar="FILE", help="The model, if it has moved.")]
+MovedData = Annotated[Path | None, of_run("--data", parser=path, metavar="FILE", help="The data, if they have moved.")]
+
 Smooth = Annotated[
     list[str],
-    typer.Option(
-        "--smooth",
-        metavar="NAME=SCALE[,KEY=VALUE]",
-        help="Part of the smoothing; repeats, in the order of application. Scales: noise, brightness: standard "
-        "deviation in [0,1] intensities (float data: their units). contrast (about=0|mid), gamma "
-        "(law=lognormal|rayleigh): of the log factor. blur: kernel variance in pixels^2 (law=exponential|uniform|"
-        "folded-normal|rayleigh, border=reflect101|reflect|wrap). translation: whole pixels, cyclic. "
-        "With --calibration also rotation: degrees, scaling: of the log factor, translation: fractions of pixels "
-        "(border=, interpolation=bilinear|nearest|bicubic).",
+    to_certify(
+        metavar="NAME=SCALE",
+        autocompletion=part_names,
+        help="How each input is changed at random, and how strongly: the answer certified is what the model says to "
+        "most of the changed inputs. NAME is one of the parts below; its own options follow it: blur=2,law=uniform. "
+        "Repeat --smooth for several parts, in the order in which they act.",
     ),
 ]
-AttackOption = Annotated[
-    list[str],
-    typer.Option(
-        "--attack",
-        metavar="NAME=LOW:HIGH",
-        help="Certify this set: repeats; all combinations. NAME=VALUE a point (a ball for noise and translation), "
-        "NAME=LOW:HIGH an interval, NAME=LOW:HIGH:POINTS a grid with nothing between. noise: l2 norm; brightness: "
-        "[0,1] intensities; contrast, scaling: factor; gamma: exponent; blur: variance, pixels^2; translation: pixels; "
-        "rotation: degrees (with --calibration, or modes slices and enumerate).",
-    ),
-]
-GuaranteeName = Annotated[
-    Literal["exact", "path"],
-    typer.Option("--guarantee", help="exact (Neyman and Pearson), or path (General Lipschitz, put right): never more."),
-]
-CalibrationOption = Annotated[
+Calibration = Annotated[
     Path | None,
-    typer.Option(
-        "--calibration", parser=path, help="File of smoothcert calibrate, for parts that compose up to an error."
+    to_certify(
+        parser=path,
+        metavar="FILE",
+        help="File of smoothcert calibrate; rotation, scaling and shifts by fractions of a pixel need one.",
     ),
 ]
-ErrorRuleName = Annotated[
-    Literal["tight", "paper"],
-    typer.Option("--error-rule", help="How the calibrated error enters: tight, or paper (p_lower - e): never more."),
+Output = Annotated[
+    str | None, to_certify(metavar="NAME", help="The model's output with scores or labels, where it has several.")
 ]
-Border = Annotated[
-    str,
-    typer.Option(
-        help="Of attacks to enumerate or to slice: black, wrap, reflect101 or replicate. (default: black)",
-        show_default=False,
-    ),
-]
-N = Annotated[int, typer.Option("--n", help="Samples an input: exactly (fixed, predict), at most (radius, target).")]
-N0 = Annotated[int | None, typer.Option("--n0", help="Samples that choose the class. (default: 100; radius mode 1000)")]
-Alpha = Annotated[float, typer.Option(help="Probability that a certificate may be wrong.")]
-Mode = Annotated[
-    str,
-    typer.Option(
-        help="fixed: n samples. radius: pilot, then as few as needed. target: --radii or --attack, sequential. "
-        "slices: --attack rotation=LOW:HIGH or scaling=LOW:HIGH by pixel noise alone. "
-        "enumerate: every member of a finite --attack, exact."
-    ),
-]
-BoundName = Annotated[
-    Literal["one-sided", "two-sided"],
-    typer.Option("--bound", help="one-sided (Cohen et al.) or two-sided (bounds the runner-up too)."),
-]
-Radii = Annotated[
-    str, typer.Option(help="Target radii for --mode target, ascending: 0.25,0.5,1; of the log for contrast, gamma.")
-]
-Limit = Annotated[int | None, typer.Option(help="Take at most this many inputs.")]
-Skip = Annotated[int, typer.Option(help="Pass over the first inputs.")]
-Shard = Annotated[
-    str, typer.Option(metavar="I/K", help="Take every K-th input from the I-th on; give each shard the same --nonce.")
-]
-Nonce = Annotated[str, typer.Option(help="Text mixed into the run key. (default: drawn afresh, kept in the recipe)")]
-RunOption = Annotated[
-    Path | None,
-    typer.Option("--run", parser=path, help="Run folder; the same command again continues it. (default: runs/...)"),
-]
-Provider = Annotated[str, typer.Option(help="cpu, cuda or tensorrt; the session is asked what it runs on.")]
-Threads = Annotated[int | None, typer.Option(help="Host threads. (default: all cores)")]
-Batch = Annotated[int | None, typer.Option("--batch-size", help="Samples a batch. (default: by input size)")]
-Output = Annotated[str | None, typer.Option(help="Name of the scores or labels of a model with several outputs.")]
-Scale = Annotated[float | None, typer.Option(help="Factor on the values. (default: 1/255 for 8-bit inputs, else 1)")]
-Mean = Annotated[str, typer.Option(help="Subtracted after scaling, one value or one a channel: 0.485,0.456,0.406.")]
-Std = Annotated[str, typer.Option(help="Divided by after that, likewise.")]
-Resize = Annotated[
-    int | None,
-    typer.Option(parser=side, metavar="PIXELS", help="Resize images so that the shorter side has as many pixels."),
-]
-InterpolationName = Annotated[
-    str | None,
-    typer.Option("--interpolation", help="Of --resize: bilinear (default), nearest, bicubic, area or lanczos."),
-]
-Antialias = Annotated[bool, typer.Option("--antialias", help="Average areas where --resize shrinks.")]
-Crop = Annotated[int | None, typer.Option(help="Then cut out the central square of this side.")]
-Mask = Annotated[
-    str,
-    typer.Option(
-        metavar="NAME[=SHARE]",
-        help="Then black out all but a circle or rectangle, of this share of the sides: circle=1.",
-    ),
-]
-LayoutName = Annotated[str, typer.Option("--layout", help="Of the model's input: auto, nchw, nhwc or flat.")]
-Tf32 = Annotated[
-    bool, typer.Option("--tf32", help="Allow TF32 on CUDA: faster, another function, named in the certificate.")
-]
-Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="No line or bar for each input.")]
+Samples = Annotated[int, statistic(help="Samples for each input.")]
+Alpha = Annotated[float, statistic(help="Probability that a certificate may be wrong.")]
+Threads = Annotated[int | None, on_machine(help="Threads on this machine. (default: all cores)")]
+ProviderName = Annotated[Provider, on_machine(metavar="NAME", help="What runs the model: cpu, cuda or tensorrt.")]
+Skip = Annotated[int, of_run(help="Leave out that many inputs at the start.")]
+Quiet = Annotated[bool, of_run("--quiet", "-q", help="Print no line or bar for each input.")]
 
 
-def as_options(message: str, options: Mapping[str, str], *, named: bool = True) -> str:
-    """A message of the library, which names arguments, with the options of the command line in their place.
+@dataclass(frozen=True, kw_only=True)
+class ToCertify:
+    """What is to be certified."""
 
-    Arguments are the name before the first colon (unless not `named`), and those in backticks.
+    smooth: Smooth = field(default_factory=list)
+    attack: Annotated[
+        list[str],
+        to_certify(
+            metavar="NAME=LOW:HIGH",
+            autocompletion=part_names,
+            help="Certify that no change of this set alters the answer; repeat --attack for several parts: all "
+            "combinations. Without it, each input gets the largest radius that can be certified."
+            "\n\nNAME=LOW:HIGH: all values between."
+            "\n\nNAME=VALUE: one value; of noise and translation, all up to it."
+            "\n\nNAME=LOW:HIGH:POINTS: as many values, and nothing promised between them.",
+        ),
+    ] = field(default_factory=list)
+    guarantee: Annotated[
+        Guarantee,
+        to_certify(
+            metavar="NAME",
+            help="exact: the best bound there is (Neyman and Pearson). path: that of General Lipschitz, corrected; "
+            "never better.",
+        ),
+    ] = "exact"
+    calibration: Calibration = None
+    error_rule: Annotated[
+        ErrorRule,
+        to_certify(
+            metavar="NAME",
+            help="How the error that a calibration measured enters: tight, or paper, which takes it off p_lower and is "
+            "never better.",
+        ),
+    ] = "tight"
+    border: Annotated[
+        Border | None,
+        to_certify(
+            metavar="NAME",
+            help="With modes slices and enumerate: what fills the places that an attack leaves open: black, wrap, "
+            "reflect101 or replicate. (default: black)",
+        ),
+    ] = None
+    output: Output = None
 
-    >>> as_options("n0: expected 1, got 0; see `batch_size=1`", {"n0": "--n0", "batch_size": "--batch-size"})
-    '--n0: expected 1, got 0; see --batch-size 1'
-    """
 
-    def option(found: re.Match[str]) -> str:
-        name, value = found.group(1), found.group(2) or ""
-        return f"{options[name]} {value}".rstrip() if name in options else found.group(0)
+@dataclass(frozen=True, kw_only=True)
+class Statistics:
+    """How many samples, and what is concluded from them."""
 
-    name, colon, rest = message.partition(":")
-    head = options.get(name, name) if named else name
-    return re.sub(r"`(\w+)(?:=([^`]*))?`", option, head + colon + rest)
+    mode: Annotated[
+        Mode,
+        statistic(
+            metavar="NAME",
+            help="fixed: --n samples for each input."
+            "\n\nradius: a few samples first, then as few as the radius they promise needs."
+            "\n\ntarget: samples until --radii or --attack is certified or out of reach."
+            "\n\nslices: --attack on rotation or scaling is cut into small steps, each covered by noise."
+            "\n\nenumerate: the model is asked about every member of a finite --attack, without samples.",
+        ),
+    ] = "fixed"
+    n: Annotated[
+        int, statistic(help="Samples for each input: exactly (mode fixed) or at most (radius, target, slices).")
+    ] = 100_000
+    n0: Annotated[
+        int | None,
+        statistic(help="Samples that choose the class, ahead of those. (default: 100; mode radius: 1000)"),
+    ] = None
+    alpha: Alpha = 0.001
+    bound: Annotated[
+        Bound,
+        statistic(
+            metavar="NAME",
+            help="one-sided: bound the probability of the first class alone. two-sided: that of the second as well.",
+        ),
+    ] = "one-sided"
+    radii: Annotated[
+        str,
+        statistic(
+            metavar="R,R,...",
+            help="With mode target: the radii to certify, ascending, such as 0.25,0.5,1; for contrast, gamma and "
+            "scaling they are those of the logarithm.",
+        ),
+    ] = ""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Normalisation:
+    """From the data's values to those that the model takes."""
+
+    scale: Annotated[float | None, ahead(help="Factor on the values. (default: 1/255 for 8-bit inputs, else 1)")] = None
+    mean: Annotated[
+        str,
+        ahead(metavar="M,M,M", help="Subtracted after that, one value or one a channel: 0.485,0.456,0.406."),
+    ] = ""
+    std: Annotated[str, ahead(metavar="S,S,S", help="Divided by after that, likewise.")] = ""
+    layout: Annotated[
+        Layout,
+        ahead(metavar="NAME", help="Order of the axes of the model's input: auto, nchw, nhwc or flat."),
+    ] = "auto"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Spatial:
+    """From images of any size to the model's pixels."""
+
+    resize: Annotated[
+        int | None,
+        ahead(parser=side, metavar="PIXELS", help="Resize images so that the shorter side has that length."),
+    ] = None
+    interpolation: Annotated[
+        Interpolation | None,
+        ahead(metavar="NAME", help="Of --resize: bilinear (default), nearest, bicubic, area or lanczos."),
+    ] = None
+    antialias: Annotated[bool, ahead("--antialias", help="Average areas where --resize shrinks.")] = False
+    crop: Annotated[int | None, ahead(metavar="PIXELS", help="Then cut out the central square of this side.")] = None
+    mask: Annotated[
+        str,
+        ahead(
+            metavar="NAME[=SHARE]",
+            help="Then black out all but a circle or rectangle, of this share of the sides: circle=1.",
+        ),
+    ] = ""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Machine:
+    """What the model runs on."""
+
+    provider: ProviderName = "cpu"
+    threads: Threads = None
+    batch_size: Annotated[int | None, on_machine(help="Samples in a batch. (default: by the input's size)")] = None
+    tf32: Annotated[
+        bool, on_machine("--tf32", help="Allow TF32 on CUDA: faster, another function, named in the certificate.")
+    ] = False
+
+
+@dataclass(frozen=True, kw_only=True)
+class Run:
+    """Which inputs, and where the results go."""
+
+    folder: Annotated[
+        Path | None,
+        of_run(
+            "--run",
+            parser=path,
+            metavar="FOLDER",
+            help="Where results go; the same command again continues it. (default: runs/...)",
+        ),
+    ] = None
+    limit: Annotated[int | None, of_run(help="Take at most this many inputs.")] = None
+    skip: Skip = 0
+    shard: Annotated[
+        str, of_run(metavar="I/K", help="Take every K-th input from the I-th on; give each shard the same --nonce.")
+    ] = "1/1"
+    nonce: Annotated[
+        str, of_run(help="Text that the draws depend on. (default: drawn afresh, kept in the run folder)")
+    ] = ""
+    quiet: Quiet = False
+
+
+@dataclass(frozen=True, kw_only=True)
+class Setting:
+    """How and where a run is made."""
+
+    normalisation: Normalisation = field(default_factory=Normalisation)
+    spatial: Spatial = field(default_factory=Spatial)
+    machine: Machine = field(default_factory=Machine)
+    run: Run = field(default_factory=Run)

@@ -6,12 +6,14 @@ import platform
 import sys
 import time
 from collections.abc import Sequence
+from dataclasses import fields
 from pathlib import Path
 
 from ..certificate import ABSTAIN
 from ..certification import LEVELS
 from ..errors import SmoothcertError
 from ..files.demo_files import demo_file
+from ..model.classifier import Classifier, OrtClassifier
 from ..report import evaluation, floor_text, summarise, table
 from ..report.answers import Answers
 from ..report.terminal import console, counted, duration, watched
@@ -22,6 +24,9 @@ from ..runs.opening import OpenRun
 from ..runs.preflight import Preflight, preflight
 from ..runs.question import Question
 from ..runs.recipe import Recipe
+from ..smoothing import Range
+from . import options as opt
+from .messages import as_options
 
 _HINT = (
     "\nhint: the inputs look like 8-bit images divided by 255; as uint8 they would get integer noise, which is exact"
@@ -37,6 +42,16 @@ _TOKENS = (
 )
 
 
+def print_notes(classifier: Classifier | None) -> None:
+    """A line where a model's file was adapted in memory, and one on stderr for what could not be changed."""
+    if not isinstance(classifier, OrtClassifier):
+        return
+    if classifier.adapted:
+        print(f"adapted in memory: {'; '.join(classifier.adapted)}")
+    if classifier.warning:
+        print(f"warning: {classifier.warning}", file=sys.stderr)
+
+
 def print_report(recipe: Recipe, entries: Sequence[Entry], radii: Sequence[float] = ()) -> None:
     """The table and the lines under it."""
     terminal = console()
@@ -47,7 +62,8 @@ def print_report(recipe: Recipe, entries: Sequence[Entry], radii: Sequence[float
 def print_warning(entries: Sequence[Entry]) -> None:
     """On stderr, where it is so: what makes the numbers of a run mean less than they seem to."""
     if line := Answers.of(entries).warning:
-        print(f"warning: {line}", file=sys.stderr)
+        options = {field.name: f"--{field.name}" for field in fields(opt.Normalisation)}
+        print(f"warning: {as_options(line, options, named=False)}", file=sys.stderr)
 
 
 def print_evaluation(recipe: Recipe, entries: Sequence[Entry]) -> None:
@@ -69,11 +85,17 @@ def print_ends(recipe: Recipe, entries: Sequence[Entry], index: int, run: Path, 
     print(f"{found.text}; picture: {picture}")
 
 
-def print_region(recipe: Recipe, entries: Sequence[Entry], text: str, run: Path, picture: Path | None) -> None:
+def print_region(
+    recipe: Recipe,
+    entries: Sequence[Entry],
+    axes: Sequence[tuple[str, Range | None]],
+    run: Path,
+    picture: Path | None,
+) -> None:
     """The table of a region, and its picture, in the run's folder unless another path is given."""
     from ..report.region import draw, region, region_table
 
-    found = region(recipe, entries, text)
+    found = region(recipe, entries, axes)
     terminal = console()
     terminal.print(region_table(found))
     picture = picture or run / f"region-{'-'.join(found.names)}.png"
@@ -175,8 +197,6 @@ def print_doctor() -> bool:
 
 
 def _starts(provider: str) -> bool:
-    from ..model.classifier import OrtClassifier
-
     try:
         OrtClassifier(demo_file("digits.onnx"), providers=provider)
     except SmoothcertError as error:
@@ -188,7 +208,6 @@ def _starts(provider: str) -> bool:
 
 def _throughput(provider: str) -> float:
     from ..inputs.datasets import open_dataset
-    from ..model.classifier import OrtClassifier
     from ..sampling import ESTIMATION, Sampler
     from ..smoothing import Noise, compose
 

@@ -17,7 +17,7 @@ from ..runs.decisions import attack_models
 from ..runs.folder import Entry
 from ..runs.question import Question
 from ..runs.recipe import Recipe
-from ..smoothing import Attack, Part, Range, Smoothing
+from ..smoothing import Part, Range, Smoothing
 from .answers import smoothed_answer
 
 POINTS = 21  # an axis, unless asked otherwise
@@ -40,17 +40,16 @@ class Region:
     attack_model: str
 
 
-def region(recipe: Recipe, entries: Sequence[Entry], text: str) -> Region:
-    """The region over the two parameters of `text`: each a NAME, NAME=LOW:HIGH or NAME=LOW:HIGH:POINTS.
+def region(recipe: Recipe, entries: Sequence[Entry], axes: Sequence[tuple[str, Range | None]]) -> Region:
+    """The region over two parameters, named with their ranges.
 
     Without a range, an axis spans what the run's attack names, or all that its largest p_lower can certify.
     """
     question = Question.of(recipe)
     smoothing = question.smoothing
     bounds = [_p_lower(entry) for entry in entries]
-    axes = [_axis(word, question, max(bounds, default=0.0)) for word in text.split(",")]
-    require(len(axes) == 2, f"region: expected two parameters, such as contrast,brightness, got {text!r}")
-    (first, rows), (second, columns) = axes
+    require(len(axes) == 2, f"region: expected two parameters, got {len(axes)}")
+    (first, rows), (second, columns) = (_axis(name, asked, question, max(bounds, default=0.0)) for name, asked in axes)
     require(first.name != second.name, f"region: expected two different parameters, got {first.name} twice")
     needed = np.array([[smoothing.p_star({first.name: a, second.name: b}) for b in columns] for a in rows])
     reached = np.array([p for p, entry in zip(bounds, entries, strict=True) if _right(entry)])
@@ -59,14 +58,12 @@ def region(recipe: Recipe, entries: Sequence[Entry], text: str) -> Region:
     return Region(names, units, rows, columns, needed, accuracy, attack_models(recipe, entries))
 
 
-def _axis(word: str, question: Question, p_lower: float) -> tuple[Part, tuple[float, ...]]:
-    name, _, text = word.strip().partition("=")
+def _axis(name: str, given: Range | None, question: Question, p_lower: float) -> tuple[Part, tuple[float, ...]]:
     smoothing = question.smoothing
     by = {part.name: part for part in smoothing.parts}
     require(name in by, f"region: expected parameters that are smoothed ({', '.join(by)}), got {name!r}")
-    given = dict((Attack.parse([word.strip()], "region") if text else question.attack) or ())
-    asked = given.get(name)
-    if asked is None or (asked.low == asked.high and not text):
+    asked = given or dict(question.attack or ()).get(name)
+    if asked is None or (asked.low == asked.high and not given):
         asked = Range(*extent(smoothing, by[name], p_lower))
     require(asked.low < asked.high, f"region: expected an interval of {name}, got {asked}")
     return by[name], tuple(np.linspace(asked.low, asked.high, asked.points or POINTS).tolist())

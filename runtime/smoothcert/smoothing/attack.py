@@ -33,25 +33,6 @@ class Attack:
         require(isinstance(values, Mapping), f"{expected}, got {values!r:.99}")
         return Attack(tuple((name, _range(name, value)) for name, value in values.items()))
 
-    @staticmethod
-    def parse(texts: list[str], option: str = "--attack") -> Attack | None:
-        """From the command line's `NAME=VALUE`, `NAME=LOW:HIGH` or `NAME=LOW:HIGH:POINTS`; None where there is none."""
-        ranges: dict[str, Range] = {}
-        for text in texts:
-            name, _, value = text.partition("=")
-            try:
-                numbers = [float(part) for part in value.split(":")]
-                low, high, *points = numbers * 2 if len(numbers) == 1 else numbers
-                if not name or len(points) > 1 or any(p != int(p) for p in points):
-                    raise ValueError
-            except (ValueError, OverflowError):
-                raise ArgumentError(
-                    f"{option}: expected NAME=VALUE, NAME=LOW:HIGH or NAME=LOW:HIGH:POINTS, got {text!r}"
-                ) from None
-            require(name not in ranges, f"{option}: expected each parameter once, got {name} again in {text!r}")
-            ranges[name] = Range(low, high, *map(int, points))
-        return Attack(tuple(ranges.items())) if ranges else None
-
     def __iter__(self) -> Iterator[tuple[str, Range]]:
         return iter(self.ranges)
 

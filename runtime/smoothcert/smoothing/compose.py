@@ -49,15 +49,15 @@ def parse_part(text: str) -> Part:
     (name, _, scale), *options = (word.strip().partition("=") for word in text.split(","))
     require(
         name in PARTS,
-        f"--smooth: expected NAME=SCALE with NAME one of {', '.join(PARTS)}, got {text!r}",
+        f"smoothing: expected NAME=SCALE with NAME one of {', '.join(PARTS)}, got {text!r}",
     )
     try:
         value = float(scale)
     except ValueError:
-        raise ArgumentError(f"--smooth {name}: expected {name}=SCALE with a number, got {text!r}") from None
+        raise ArgumentError(f"`smoothing` {name}: expected {name}=SCALE with a number, got {text!r}") from None
     given = {key: option for key, _, option in options}
-    require(len(given) == len(options), f"--smooth {name}: expected each option once, got {text!r}")
-    return part_of(name, value, given, f"--smooth {name}")
+    require(len(given) == len(options), f"`smoothing` {name}: expected each option once, got {text!r}")
+    return part_of(name, value, given, f"`smoothing` {name}")
 
 
 def smoothing_of(recipe: Mapping[str, Any]) -> Smoothing:
