@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from functools import cached_property
 from typing import Any
 
@@ -56,5 +56,7 @@ def _algorithm_of(recipe: Recipe) -> Algorithm:
     if "attack" in numbers:
         order = numbers.pop("order", [*numbers["attack"]])  # a table's keys may have lost theirs
         numbers["attack"] = Attack.of({name: numbers["attack"][name] for name in order})
+    if "alpha" not in {field.name for field in fields(mode)}:
+        numbers.pop("alpha", None)  # of an algorithm that leaves nothing to chance
     found: Algorithm = built(numbers, mode, "recipe: [algorithm]")
     return found
