@@ -38,6 +38,12 @@ class CompressJpeg(Transform):
 
     def members(self, r: Range) -> tuple[Any, ...]:
         """Every whole quality of the range."""
-        whole = r.points is None and r.low.is_integer() and r.high.is_integer() and r.low >= 1 and r.high <= 100
+        whole = (
+            r.points is None
+            and float(r.low).is_integer()
+            and float(r.high).is_integer()
+            and r.low >= 1
+            and r.high <= 100
+        )
         require(whole, f"attack: expected whole qualities from 1 to 100, such as jpeg=50:95, got jpeg={r}")
         return tuple(range(int(r.low), int(r.high) + 1))
