@@ -32,9 +32,9 @@ from smoothcert.model.preprocess import LAYOUTS
 from smoothcert.model.providers import PROVIDERS
 from smoothcert.smoothing import PARTS, parse_part
 from smoothcert.smoothing.calibration import STRATEGIES
-from smoothcert.transforms.geometry import WARP_BORDERS
-from smoothcert_exporters.parity import TOLERANCE
-from smoothcert_exporters.precision import PRECISIONS
+from smoothcert.transforms.warps import WARP_BORDERS
+from smoothcert_exporters.adapt.precision import PRECISIONS
+from smoothcert_exporters.proof.parity import TOLERANCE
 
 
 def tree(command: Any, *names: str) -> Iterator[tuple[str, Any]]:

@@ -38,12 +38,7 @@ class CompressJpeg(Transform):
 
     def members(self, r: Range) -> tuple[Any, ...]:
         """Every whole quality of the range."""
-        whole = (
-            r.points is None
-            and float(r.low).is_integer()
-            and float(r.high).is_integer()
-            and r.low >= 1
-            and r.high <= 100
-        )
+        ends = float(r.low), float(r.high)
+        whole = r.points is None and all(end.is_integer() and 1 <= end <= 100 for end in ends)
         require(whole, f"attack: expected whole qualities from 1 to 100, such as jpeg=50:95, got jpeg={r}")
         return tuple(range(int(r.low), int(r.high) + 1))
