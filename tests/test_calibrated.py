@@ -446,7 +446,7 @@ def test_recipes_come_back(strategy: str, rule: str) -> None:
     smoothing = smoothed(
         ROTATION, attack=WIDE, bounds=(), rule=rule, strategy=strategy, inputs={"a": PAIRS, "b": PAIRS[:1]}
     )
-    assert smoothing.errors == ()
+    assert smoothing.measured.errors == ()
     assert smoothing.p_star({"rotation": 3.0}) == 1
     for name, pairs in (("a", PAIRS), ("b", PAIRS[:1])):
         its = smoothing.of_input(name)

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from smoothcert.inputs.levels import EIGHT_BIT
 from smoothcert.inputs.spatial import Raw
 from smoothcert.smoothing import Part
-from smoothcert.smoothing.calibrated import steps
+from smoothcert.smoothing.perturbation import steps
 from smoothcert.smoothing.transform import attacked
 
 Value = tuple[Any, ...]  # one of each part

@@ -20,8 +20,9 @@ from smoothcert.inputs.datasets import Dataset, Example, selection
 from smoothcert.inputs.spatial import PLAIN, Raw, Spatial
 from smoothcert.model.preprocess import Preprocess, raw_image
 from smoothcert.smoothing import Attack, Calibration, Noise, Part
-from smoothcert.smoothing.calibrated import Calibrated, drawn
+from smoothcert.smoothing.calibrated import Calibrated
 from smoothcert.smoothing.calibration import STRATEGIES
+from smoothcert.smoothing.perturbation import drawn
 
 from .attacks import drawn_attack, ordered
 

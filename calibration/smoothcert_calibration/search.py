@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from smoothcert.calibration_file import SEARCHED
 from smoothcert.inputs.spatial import Raw
 from smoothcert.smoothing import Attack, Part
-from smoothcert.smoothing.calibrated import steps
+from smoothcert.smoothing.perturbation import steps
 from smoothcert.smoothing.transform import attacked
 
 from .attacks import axes, value_at

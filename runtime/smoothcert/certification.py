@@ -190,7 +190,8 @@ def sampler_of(
     algorithm: Algorithm, classifier: Classifier, smoothing: Smoothing, x: Input, *, key: int, index: int
 ) -> Sampler:
     """The votes that the algorithm asks for."""
-    return Sampler(classifier, algorithm.perturbation(smoothing), x, key, index, smoothing.errors)
+    errors = smoothing.measured.errors if smoothing.measured else ()
+    return Sampler(classifier, algorithm.perturbation(smoothing), x, key, index, errors)
 
 
 _tried: WeakKeyDictionary[Any, set[tuple[Any, ...]]] = WeakKeyDictionary()

@@ -154,7 +154,7 @@ def conclude(
         radius=radius,
         p_lower=p_lower,
         p_upper=p_upper,
-        alpha=recipe["alpha"] + smoothing.rho,
+        alpha=recipe["alpha"] + (smoothing.measured.rho if smoothing.measured else 0.0),
         smoothing=smoothing.recipe,
         algorithm=recipe,
         evidence=evidence,

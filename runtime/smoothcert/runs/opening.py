@@ -38,8 +38,8 @@ class OpenRun:
         of its own and the calibration file, which alone holds them, was not found.
         """
         require(0 <= index < len(self.data), f"index: expected 0 to {len(self.data) - 1}, got {index}")
-        if self.question.algorithm.certifies:
-            self.question.smoothing.require_bounds()
+        if self.question.algorithm.certifies and (measured := self.question.smoothing.measured):
+            measured.require_bounds()
         start = time.perf_counter()
         entry: Entry = {"index": index, "name": self.data.name(index), "label": self.data.label(index)}
         try:
@@ -133,16 +133,16 @@ def _with_bounds(question: Question, given: Path | None) -> Question:
 
     Only new entries need them: a file that has gone since then is asked for by `OpenRun.entry`.
     """
-    smoothing = question.smoothing
-    if not smoothing.per_input:
+    smoothing, measured = question.smoothing, question.smoothing.measured
+    if measured is None or not measured.per_input:
         return question
-    path, expected = given or Path(question.recipe.get("calibration", {}).get("path", "")), smoothing.measured
+    path = given or Path(question.recipe.get("calibration", {}).get("path", ""))
     try:
         found = read_calibration(path)
-        if found.sha256 != expected:
-            raise CalibrationError(f"calibration: expected SHA-256 {expected}, got {found.sha256} for {path}")
+        if found.sha256 != measured.sha256:
+            raise CalibrationError(f"calibration: expected SHA-256 {measured.sha256}, got {found.sha256} for {path}")
     except CalibrationError:
         if given is not None:
             raise
         return question
-    return replace(question, smoothing=smoothing.with_inputs(found.inputs))
+    return replace(question, smoothing=smoothing.with_measured(replace(measured, inputs=found.inputs)))

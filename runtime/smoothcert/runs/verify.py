@@ -140,9 +140,9 @@ def _check_calibration(
 ) -> Mapping[str, ErrorBounds]:
     """The bounds of each input, where each has its own and certificates need them."""
     smoothing, recipe = question.smoothing, question.recipe
-    if not smoothing.measured:
+    if smoothing.measured is None:
         return {}
-    if smoothing.spatial != question.preprocess.spatial:
+    if smoothing.measured.spatial != question.preprocess.spatial:
         wrong.append("calibration: made for another preprocessing than the model's")
     written = recipe["smoothing"]["calibration"]
     path = path or Path(recipe.get("calibration", {}).get("path", "calibration file"))

@@ -7,28 +7,21 @@ themselves, and the tighter one's proof: `error_rule`.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, ClassVar
 
-import numpy as np
-from numpy.typing import NDArray
-
 from ..bounds.error_rule import DOWN, ERROR_RULES, ErrorBounds, ErrorRule, least_sigma, most, needed
 from ..bounds.laws import Normal
-from ..draws import Stream
-from ..errors import CalibrationError, DataError, require
+from ..errors import require
 from ..evidence import Evidence
 from ..inputs.input import Input
-from ..inputs.spatial import Raw, Spatial
 from .attack import Attack
 from .calibration import Calibration
 from .noise import Noise
 from .part import Part
-from .perturbation import eight_bit
+from .perturbation import OnRaw
 from .ranges import Range
 from .smoothing import AnyAttack, Guarantee, Smoothing
-from .transform import Transform, attacked
 
 
 @dataclass(frozen=True)
@@ -88,59 +81,22 @@ class Calibrated(Smoothing):
         return {"guarantee": self.guarantee, "parts": parts} | {"calibration": calibration}
 
     @property
-    def per_input(self) -> bool:
-        return self.calibration.per_input
+    def measured(self) -> Calibration:
+        return self.calibration
 
-    @property
-    def spatial(self) -> Spatial:
-        return self.calibration.spatial
+    def with_measured(self, measured: Calibration) -> Calibrated:
+        return replace(self, calibration=measured)
 
-    @property
-    def measured(self) -> str:
-        return self.calibration.sha256
+    def of_input(self, x: Input) -> Calibrated:
+        return self.with_measured(self.calibration.of_input(x.sha256))
 
-    def require_bounds(self) -> None:
-        held = self.calibration.bounds or self.calibration.inputs
-        if self.per_input and not held:
-            raise CalibrationError(
-                f"calibration: expected the file with SHA-256 {self.measured}, for each input has error bounds of its "
-                "own there, got none; pass `calibration`"
-            )
-
-    def with_inputs(self, inputs: Mapping[str, ErrorBounds]) -> Calibrated:
-        return replace(self, calibration=replace(self.calibration, inputs=inputs))
-
-    @property
-    def rho(self) -> float:
-        return 1 - self.calibration.confidence
-
-    @property
-    def errors(self) -> ErrorBounds:
-        return self.calibration.bounds if self.calibration.per_input else ()
-
-    def of_input(self, x: Input) -> Smoothing:
-        """The smoothing with the input's own bounds, where each has its own; `DataError` for an input without."""
-        if not self.calibration.per_input or self.calibration.bounds:
-            return self
-        if x.sha256 not in self.calibration.inputs:
-            raise DataError(
-                "calibration: expected an input that was calibrated, for the strategy is "
-                f"{self.calibration.strategy}, got another; calibrate these data, or use a dataset strategy"
-            )
-        return self._with(self.calibration.inputs[x.sha256])
-
-    def of_evidence(self, evidence: Evidence) -> Smoothing:
-        return self._with(evidence.errors) if self.calibration.per_input else self
+    def of_evidence(self, evidence: Evidence) -> Calibrated:
+        own = self.calibration.per_input
+        return self.with_measured(replace(self.calibration, bounds=evidence.errors)) if own else self
 
     @property
     def favourable(self) -> Calibrated:
-        """The smoothing with the bounds of the input that it suits best: what a run can reach at most."""
-        if not self.calibration.per_input or self.calibration.bounds or not self.calibration.inputs:
-            return self
-        return self._with(tuple({pair for bounds in self.calibration.inputs.values() for pair in bounds}))
-
-    def _with(self, bounds: ErrorBounds) -> Calibrated:
-        return replace(self, calibration=replace(self.calibration, bounds=bounds))
+        return self.with_measured(self.calibration.favourable)
 
     @property
     def _sigma(self) -> float:
@@ -221,57 +177,3 @@ class Calibrated(Smoothing):
         self.calibration.require_measured(self.moved, attack)
         ends = {name: [by[name].coordinate(value) / by[name].scale for value in (r.low, r.high)] for name, r in attack}
         return math.hypot(*(max(map(abs, both)) for both in ends.values()))
-
-
-@dataclass(frozen=True)
-class OnRaw:
-    """Parts on the raw 8-bit image, as attackers compute them; then the way to the model's pixels, then noise."""
-
-    moved: tuple[Part, ...]
-    noise: Part
-    calibration: Calibration
-
-    def samples(self, x: Input) -> RawSamples:
-        """int16 levels. `CalibrationError` where the image goes another way to the model than the calibration's."""
-        pixels = eight_bit(x, "calibrated").pixels
-        self.noise.require_data(x)
-        raw = x.raw or x.image()
-        self.calibration.require_way(raw)
-        slack = self.noise.total_variation(x)
-        return RawSamples(self.moved, self.noise, raw, x.values.shape, pixels.shape, x.unit, slack)
-
-
-@dataclass(frozen=True, eq=False)
-class RawSamples:
-    """Samples of `OnRaw`."""
-
-    moved: tuple[Part, ...]
-    noise: Part
-    raw: Raw
-    shape: tuple[int, ...]
-    layout: tuple[int, ...]
-    unit: float
-    slack: float
-    dtype: ClassVar[np.dtype[Any]] = np.dtype(np.int16)
-    attack_model: ClassVar[str] = "integer"  # what an attacker's pipeline rounds and cuts off is in the error
-
-    def fill(self, stream: Stream, first: int, out: NDArray[Any]) -> None:
-        """Image by image, then the noise."""
-        pixels = out.reshape(len(out), *self.layout)
-        for values, target in zip(drawn(self.moved, stream, first, len(out)), pixels, strict=True):
-            self.raw.place(attacked(self.raw.image, steps(self.moved, values)), target)
-        self.noise.proceed(self.noise.address(stream, 0), first, pixels, self.unit)
-
-
-def drawn(parts: tuple[Part, ...], stream: Stream, first: int, batch: int) -> list[tuple[Any, ...]]:
-    """The parts' own values for samples first..first + batch - 1: numbers, or (down, right)."""
-    columns = (
-        part.draw(part.address(stream, place), first, batch).tolist() for place, part in enumerate(parts, start=1)
-    )
-    values = ([tuple(v) if isinstance(v, list) else v for v in column] for column in columns)
-    return list(zip(*values, strict=True))
-
-
-def steps(parts: tuple[Part, ...], values: tuple[Any, ...]) -> list[tuple[Transform, Any]]:
-    """Values of the parts as attacks in the parts' order."""
-    return [(part.transform, value) for part, value in zip(parts, values, strict=True)]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import cv2
@@ -73,6 +73,42 @@ class Calibration:
     def per_input(self) -> bool:
         """Whether each input has bounds of its own."""
         return self.strategy.startswith("input")
+
+    @property
+    def rho(self) -> float:
+        """Probability that the bounds are wrong."""
+        return 1 - self.confidence
+
+    @property
+    def errors(self) -> ErrorBounds:
+        """The bounds where they belong to the evidence of one input; none where all inputs share them."""
+        return self.bounds if self.per_input else ()
+
+    def require_bounds(self) -> None:
+        """`CalibrationError` where each input has bounds of its own and the file that holds them is missing."""
+        if self.per_input and not self.bounds and not self.inputs:
+            raise CalibrationError(
+                f"calibration: expected the file with SHA-256 {self.sha256}, for each input has error bounds of its "
+                "own there, got none; pass `calibration`"
+            )
+
+    def of_input(self, sha256: str) -> Calibration:
+        """With the bounds of that input, where each has its own; `DataError` for an input that has none."""
+        if not self.per_input or self.bounds:
+            return self
+        if sha256 not in self.inputs:
+            raise DataError(
+                "calibration: expected an input that was calibrated, for the strategy is "
+                f"{self.strategy}, got another; calibrate these data, or use a dataset strategy"
+            )
+        return replace(self, bounds=self.inputs[sha256])
+
+    @property
+    def favourable(self) -> Calibration:
+        """With the bounds of the input that it suits best: what a run can reach at most."""
+        if not self.per_input or self.bounds:
+            return self
+        return replace(self, bounds=tuple({pair for bounds in self.inputs.values() for pair in bounds}))
 
     @property
     def claim(self) -> str:

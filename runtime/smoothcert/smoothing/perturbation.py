@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, ClassVar, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,7 +11,10 @@ from numpy.typing import NDArray
 from ..draws import Stream
 from ..errors import DataError
 from ..inputs.input import Input
+from ..inputs.spatial import Raw
+from .calibration import Calibration
 from .part import Part
+from .transform import Transform, attacked
 
 
 class Samples(Protocol):
@@ -103,3 +106,57 @@ def eight_bit(x: Input, what: str) -> Input:
             f"{what}: expected 8-bit images, got {x.values.dtype} values of shape {x.pixels.shape}; convert the data"
         )
     return x
+
+
+@dataclass(frozen=True)
+class OnRaw:
+    """Parts on the raw 8-bit image, as attackers compute them; then the way to the model's pixels, then noise."""
+
+    moved: tuple[Part, ...]
+    noise: Part
+    calibration: Calibration
+
+    def samples(self, x: Input) -> RawSamples:
+        """int16 levels. `CalibrationError` where the image goes another way to the model than the calibration's."""
+        pixels = eight_bit(x, "calibrated").pixels
+        self.noise.require_data(x)
+        raw = x.raw or x.image()
+        self.calibration.require_way(raw)
+        slack = self.noise.total_variation(x)
+        return RawSamples(self.moved, self.noise, raw, x.values.shape, pixels.shape, x.unit, slack)
+
+
+@dataclass(frozen=True, eq=False)
+class RawSamples:
+    """Samples of `OnRaw`."""
+
+    moved: tuple[Part, ...]
+    noise: Part
+    raw: Raw
+    shape: tuple[int, ...]
+    layout: tuple[int, ...]
+    unit: float
+    slack: float
+    dtype: ClassVar[np.dtype[Any]] = np.dtype(np.int16)
+    attack_model: ClassVar[str] = "integer"  # what an attacker's pipeline rounds and cuts off is in the error
+
+    def fill(self, stream: Stream, first: int, out: NDArray[Any]) -> None:
+        """Image by image, then the noise."""
+        pixels = out.reshape(len(out), *self.layout)
+        for values, target in zip(drawn(self.moved, stream, first, len(out)), pixels, strict=True):
+            self.raw.place(attacked(self.raw.image, steps(self.moved, values)), target)
+        self.noise.proceed(self.noise.address(stream, 0), first, pixels, self.unit)
+
+
+def drawn(parts: tuple[Part, ...], stream: Stream, first: int, batch: int) -> list[tuple[Any, ...]]:
+    """The parts' own values for samples first..first + batch - 1: numbers, or (down, right)."""
+    columns = (
+        part.draw(part.address(stream, place), first, batch).tolist() for place, part in enumerate(parts, start=1)
+    )
+    values = ([tuple(v) if isinstance(v, list) else v for v in column] for column in columns)
+    return list(zip(*values, strict=True))
+
+
+def steps(parts: tuple[Part, ...], values: tuple[Any, ...]) -> list[tuple[Transform, Any]]:
+    """Values of the parts as attacks in the parts' order."""
+    return [(part.transform, value) for part, value in zip(parts, values, strict=True)]

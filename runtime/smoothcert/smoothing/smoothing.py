@@ -6,12 +6,11 @@ from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from typing import Any, Literal
 
-from ..bounds.error_rule import ErrorBounds
 from ..errors import ArgumentError
 from ..evidence import Evidence
 from ..inputs.input import Input
-from ..inputs.spatial import Spatial
 from .attack import Attack
+from .calibration import Calibration
 from .part import Part
 from .perturbation import Perturbation
 
@@ -86,36 +85,13 @@ class Smoothing(ABC):
         return self.parts[0] if len(self.parts) == 1 else None
 
     @property
-    def rho(self) -> float:
-        """Probability that what was measured ahead of sampling is wrong; 0 where nothing was."""
-        return 0.0
-
-    @property
-    def per_input(self) -> bool:
-        """Whether what was measured holds for each input alone."""
-        return False
-
-    @property
-    def spatial(self) -> Spatial | None:
-        """The preprocessing that was measured ahead; None where any will do."""
+    def measured(self) -> Calibration | None:
+        """The error that was measured ahead; None where none was."""
         return None
 
-    @property
-    def measured(self) -> str:
-        """The SHA-256 of the file that holds what was measured ahead; empty where nothing was."""
-        return ""
-
-    def require_bounds(self) -> None:  # noqa: B027 - most have none to require
-        """`CalibrationError` where each input has error bounds of its own and the file that holds them is missing."""
-
-    def with_inputs(self, inputs: Mapping[str, ErrorBounds]) -> Smoothing:
-        """The smoothing with the error bounds of each input, by its SHA-256."""
+    def with_measured(self, measured: Calibration) -> Smoothing:
+        """The smoothing with other bounds on the error that was measured."""
         return self
-
-    @property
-    def errors(self) -> ErrorBounds:
-        """Bounds measured for one input alone, which belong to its evidence; none for most smoothings."""
-        return ()
 
     @property
     def favourable(self) -> Smoothing:
