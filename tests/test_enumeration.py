@@ -302,7 +302,7 @@ def test_recipes_come_back_through_toml(algorithm: Enumerate) -> None:
     ("changed", "message"),
     [
         ({"attack": {"blur": {"low": 1.0, "high": 2.0}}, "order": ["blur"]}, "no end of members"),
-        ({"attack": None}, "expected"),
+        ({"attack": None}, "required field `attack`"),
         ({"border": "mirror"}, "expected one of black"),
         ({"mode": "enumerated"}, "expected a mode of"),
     ],
