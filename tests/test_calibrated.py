@@ -417,7 +417,8 @@ LISTED = r"calibrated: expected parts of a normal or lognormal law, each once, t
 UNHELPED: dict[str, tuple[tuple[Part, ...], str]] = {
     "blur": ((Blur(2.0), Noise(0.3)), LISTED),
     "exact translation": (
-        (Translation(2.0), Noise(0.3)), "calibration: expected translation with interpolation=bilinear, got translation2$"
+        (Translation(2.0), Noise(0.3)),
+        "calibration: expected translation with interpolation=bilinear, got translation2$",
     ),
     "no Gaussian": ((Gamma(0.3, "rayleigh"), Noise(0.3)), LISTED),
     "no noise": ((ROTATION, Brightness(0.1)), LISTED),

@@ -339,10 +339,8 @@ def truth_of(name: str) -> Truth:
     changed = case.made(case.values)
     mass, here, there, error = [], [], [], []
     for p, values in case.cells():
-        both = tuple(
-            part.transforms.combined(value, shift)
-            for part, value, shift in zip(case.parts, values, case.values, strict=True)
-        )
+        steps = zip(case.parts, values, case.values, strict=True)
+        both = tuple(part.transforms.combined(value, shift) for part, value, shift in steps)
         own, other, sum_ = (
             case.spatial.apply(image).astype(float).ravel() / 255
             for image in (case.made(values), case.made(values, changed), case.made(both))
