@@ -43,7 +43,7 @@ DATA = {"name": "x", "sha256": "", "inputs": 9}
 def random_range(name: str, rng: np.random.Generator, points: int | None) -> Range:
     """Around the identity, its middle or not; of round numbers, or of any."""
     digits = int(rng.choice([1, 2, 12]))
-    if name == "translation":
+    if PARTS[name].transforms.is_planar():
         return Range(0.0, round(float(rng.uniform(0.5, 3)), digits), points)
     width = {"rotation": 10.0, "brightness": 0.2}.get(name, 0.3)
     low, high = (round(float(rng.uniform(0.3, 1)) * width, digits) or 0.1 for _ in "ab")
@@ -106,7 +106,7 @@ def accepts(smoothing: Calibrated, attack: dict[str, Any]) -> bool:
 def candidates(name: str, r: Range, rng: np.random.Generator) -> Iterator[tuple[Any, list[Any]]]:
     """Attacks on a parameter, with the points that they are made of; no points: all between two ends."""
     step, points = Grid(name, r, IDENTITY[name]).spacing, r.points or 2
-    if name == "translation":
+    if PARTS[name].transforms.is_planar():
         yield 0.0, [(0.0, 0.0)]
         yield r.high / 2, []
         yield (0.0, r.high), []
@@ -180,7 +180,7 @@ def test_attacks_drawn_from_a_range_are_intervals_of_every_part() -> None:
             rest = {n: r for n, r in attack if n != name}
             assert not rest or not accepts(smoothing, rest)
             r = dict(attack)[name]
-            still = 0.0 if name == "translation" else float(IDENTITY[name])
+            still = 0.0 if PARTS[name].transforms.is_planar() else float(IDENTITY[name])
             assert not accepts(smoothing, {**dict(attack), name: still})
             assert not accepts(smoothing, {**dict(attack), name: (r.low, r.high, 5)})
             assert accepts(smoothing, {**dict(attack), name: (r.low, (still + r.high) / 2)})
@@ -237,8 +237,8 @@ def test_rounding_does_not_take_the_identity_off_a_grid() -> None:
         name = str(rng.choice(list(PARTS)))
         half = float(rng.uniform(1e-3, 0.7)) * (10 if name == "rotation" else 1)
         still = IDENTITY[name]
-        middle = 0.0 if name == "translation" else float(still)
-        low = 0.0 if name == "translation" else middle - half
+        middle = 0.0 if PARTS[name].transforms.is_planar() else float(still)
+        low = 0.0 if PARTS[name].transforms.is_planar() else middle - half
         grid = TRANSFORMS[name].grid(Range(low, middle + half, 2 * int(rng.integers(1, 30)) + 1))
         assert still in grid.points
         assert not grid.lacks([still])
