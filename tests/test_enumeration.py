@@ -17,14 +17,17 @@ from numpy.typing import NDArray
 from smoothcert import (
     ABSTAIN,
     Attack,
+    Noise,
     OrtClassifier,
     certify,
     certify_enumerated,
     certify_targets,
+    compose,
     predict,
     transforms,
 )
 from smoothcert.algorithms import Enumerate
+from smoothcert.certification import run
 from smoothcert.errors import DataError, RunError
 from smoothcert.inputs.levels import EIGHT_BIT
 from smoothcert.runs.folder import differences, run_key
@@ -266,7 +269,7 @@ def test_four_axes_are_no_image() -> None:
 
 
 def test_members_are_no_sample(digits: OrtClassifier) -> None:
-    """Nothing is random in an enumeration: without a smoothing, what speaks of probabilities is refused."""
+    """Nothing is random in an enumeration: what speaks of probabilities is refused, and the other way round."""
     x = np.zeros((32, 32), np.uint8)
     for ask in (
         lambda: certify(digits, UNSMOOTHED, x, n=1000, key=1),
@@ -275,6 +278,11 @@ def test_members_are_no_sample(digits: OrtClassifier) -> None:
         lambda: predict(digits, UNSMOOTHED, x, key=1),
     ):
         with pytest.raises(ValueError, match="without any, attacks are enumerated"):
+            ask()
+    algorithm, noise = Enumerate(Attack.of({"brightness": 0.1})), compose(Noise(0.5))
+    evidence = run(algorithm, digits, UNSMOOTHED, x).evidence
+    for ask in (lambda: run(algorithm, digits, noise, x), lambda: algorithm.decide(evidence, noise)):
+        with pytest.raises(ValueError, match=r"^enumerate: expected no smoothing, .*, got noise0\.5; leave it out$"):
             ask()
 
 

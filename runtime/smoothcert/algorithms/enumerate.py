@@ -80,6 +80,7 @@ class Enumerate(Algorithm):
 
     def decide(self, evidence: Evidence, smoothing: Smoothing) -> Certificate:
         """The one answer there is, or abstain where some member changes it."""
+        _require_unsmoothed(smoothing)
         prediction, members = top(evidence.selection), sum(evidence.estimation.values())
         if evidence.estimation.get(prediction) == members:
             return conclude(self, smoothing, evidence, prediction, 0.0, 1.0, 0.0)
@@ -106,7 +107,15 @@ class Enumerate(Algorithm):
 
     def largest(self, smoothing: Smoothing) -> float:
         """Infinite: always within reach."""
+        _require_unsmoothed(smoothing)
         return math.inf
+
+
+def _require_unsmoothed(smoothing: Smoothing) -> None:
+    got = ", ".join(part.label for part in smoothing.parts)
+    require(
+        smoothing == UNSMOOTHED, f"enumerate: expected no smoothing, for nothing is sampled, got {got}; leave it out"
+    )
 
 
 @functools.lru_cache(maxsize=8)
