@@ -13,7 +13,7 @@ import argparse
 
 import numpy as np
 
-from smoothcert import Certificate, Noise, OrtClassifier
+from smoothcert import Certificate, Noise, OrtClassifier, compose
 from smoothcert.algorithms import Algorithm, Fixed, Radius, Target
 from smoothcert.certification import run as certify
 
@@ -44,7 +44,7 @@ def radius_share(run: Run, reference: Run) -> float:
 def algorithms(n: int) -> list[Algorithm]:
     """The fixed run first, then what is measured against it; targets out of reach of n votes left out."""
     fixed = Fixed(n=n, alpha=ALPHA)
-    within = [r for r in RADII if r < fixed.reachable(Noise(SIGMA))]
+    within = [r for r in RADII if r < fixed.largest(compose(Noise(SIGMA)))]
     lists = [*((r,) for r in within), *(tuple(r for r in within if r <= last) for last in LAST if last in within)]
     return [fixed, Radius(n=n, alpha=ALPHA), *(Target(radii, n, ALPHA) for radii in lists)]
 

@@ -19,7 +19,7 @@ import numpy as np
 import onnxruntime
 import torch
 
-from smoothcert import Noise, OrtClassifier
+from smoothcert import Noise, OrtClassifier, compose
 from smoothcert.sampling import ESTIMATION, Sampler
 
 from .measure import Contender, alternate, cores, environment, ratio, say, table, verdict
@@ -65,8 +65,9 @@ def pytorch_loop(
 def smoothcert_loop(network: Network, threads: int, provider: str = "cpu") -> tuple[Contender, int]:
     """Votes of our sampler, and its batch size."""
     classifier = OrtClassifier(network.onnx, threads=threads, providers=provider)
-    sampler = Sampler(classifier, Noise(SIGMA), classifier.fit(image(network)), key=SEED, index=0)
-    batch = classifier.batch_size(sampler.x)
+    x = classifier.prepare(image(network))
+    sampler = Sampler(classifier, compose(Noise(SIGMA)).perturbation, x, key=SEED, index=0)
+    batch = classifier.batch_size(x.values.size)
     return Contender(lambda count: sampler.counts(ESTIMATION, 0, count), batch * threads), batch
 
 

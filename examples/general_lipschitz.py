@@ -203,7 +203,7 @@ _STEP = 1e-30  # of a complex step: nothing is subtracted, hence nothing cancels
 
 def scores(row: Row, beta: Array, direction: Array, samples: int, rng: np.random.Generator) -> Array:
     """Draws of the log-density's derivative along the direction, at the attack beta."""
-    theta = np.stack([np.asarray(law.quantile(rng.uniform(size=samples))) for law in row.laws])
+    theta = np.stack([np.asarray(law.ppf(rng.uniform(size=samples))) for law in row.laws])
     score = np.stack([law.score(draws) for law, draws in zip(row.laws, theta, strict=True)])  # -d log tau / d theta
     at, along = beta[:, None], direction[:, None]
     moved = row.resolve(theta, at + 1j * _STEP * along).imag / _STEP

@@ -33,7 +33,7 @@ from smoothcert import (
 )
 from smoothcert.bounds.confidence import lower_confidence_bound
 from smoothcert.model.classifier import CallableClassifier, Classifier
-from smoothcert.smoothing import Smoothing
+from smoothcert.smoothing import Part, Smoothing
 
 from .known_models import affine_scores
 from .models import slabs
@@ -114,7 +114,7 @@ def pixel(place: int, size: int, sign: int = 1) -> Array:
 
 
 def line(
-    smoothing: Smoothing,
+    part: Part,
     x: NDArray[Any],
     attack: Mapping[str, float],
     attacked: NDArray[Any],
@@ -143,7 +143,7 @@ def line(
         return float(cdf(y)), float(cdf_attacked(y))
 
     span = options.pop("span", (-20.0, 20.0))
-    return Case(smoothing, x, attack, attacked, score, below, span, p_star, onnx, **options)
+    return Case(compose(part), x, attack, attacked, score, below, span, p_star, onnx, **options)
 
 
 GREY = np.array([[[60, 200], [10, 255]]], np.uint8)  # 8-bit: float32 levels once smoothed

@@ -118,16 +118,16 @@ REFUSED: dict[str, tuple[Smoothing, dict[str, Any], str]] = {
     "nothing": (AFFINE, {}, "a value for at least one of 'contrast', 'brightness', 'noise', got nothing"),
     "not smoothed": (AFFINE, {"gamma": 1.1}, "smoothed ('contrast', 'brightness', 'noise'), got gamma"),
     "one of two not smoothed": (AFFINE, {"contrast": 1.1, "blur": 1}, "got blur"),
-    "unknown": (Noise(0.5), {"fog": 1}, "smoothed ('noise'), got fog"),
+    "unknown": (compose(Noise(0.5)), {"fog": 1}, "smoothed ('noise'), got fog"),
     "contrast of 0": (AFFINE, {"contrast": 0}, "expected a factor > 0 for contrast, got 0"),
     "contrast down to 0": (AFFINE, {"contrast": (0, 1)}, "expected a factor > 0 for contrast, got 0"),
     "contrast below 0": (AFFINE, {"contrast": (-1, 1)}, "expected a factor > 0 for contrast, got -1"),
-    "gamma of 0": (Gamma(0.3), {"gamma": 0}, "expected a factor > 0 for gamma, got 0"),
+    "gamma of 0": (compose(Gamma(0.3)), {"gamma": 0}, "expected a factor > 0 for gamma, got 0"),
     "noise below 0": (AFFINE, {"noise": -0.1}, "expected an l2 norm >= 0 for noise, got -0.1"),
     "noise from below 0": (AFFINE, {"noise": (-0.1, 0.1)}, "expected an l2 norm >= 0 for noise, got -0.1"),
-    "translation below 0": (Translation(2.0), {"translation": -1}, "expected an l2 norm >= 0 for translation"),
-    "blur below 0": (Blur(2.0), {"blur": (-1, 2)}, "expected a variance >= 0 for blur, got -1"),
-    "a grid from below 0": (Blur(2.0), {"blur": (-1, 2, 4)}, "expected a variance >= 0 for blur, got -1"),
+    "translation below 0": (compose(Translation(2.0)), {"translation": -1}, "expected an l2 norm >= 0 for translation"),
+    "blur below 0": (compose(Blur(2.0)), {"blur": (-1, 2)}, "expected a variance >= 0 for blur, got -1"),
+    "a grid from below 0": (compose(Blur(2.0)), {"blur": (-1, 2, 4)}, "expected a variance >= 0 for blur, got -1"),
     "a large grid": (AFFINE, {"contrast": (0.5, 2, 20_001)}, "expected a grid of at most 20,000 points, got contrast"),
     "two large grids": (
         AFFINE,
@@ -148,8 +148,8 @@ def test_attacks_that_a_smoothing_refuses(smoothing: Smoothing, attack: dict[str
 @pytest.mark.parametrize(
     ("smoothing", "attack"),
     [
-        (Blur(4.0, "uniform"), {"blur": 2.5}),
-        (Brightness(0.1), {"brightness": 1e300}),
+        (compose(Blur(4.0, "uniform")), {"blur": 2.5}),
+        (compose(Brightness(0.1)), {"brightness": 1e300}),
         (compose(Contrast(0.1), Brightness(0.1)), {"contrast": (1e-300, 1e300), "brightness": (-1e300, 1e300)}),
     ],
     ids=["past a uniform law's middle", "far", "both far"],
@@ -161,19 +161,18 @@ def test_nothing_survives_an_attack_past_all_reach(smoothing: Smoothing, attack:
 
 
 def test_a_number_for_a_norm_is_a_ball_and_an_interval_the_ball_of_its_end() -> None:
-    assert Noise(0.5).p_star({"noise": 0.4}) == Noise(0.5).p_star({"noise": (0, 0.4)}) == Noise(0.5).p_star(
-        {"noise": (0, 0.4, 5)}
-    )  # fmt: skip
-    assert Translation(2.0).p_star({"translation": (1, 3)}) == Translation(2.0).p_star({"translation": 3})
+    noise, translation = compose(Noise(0.5)), compose(Translation(2.0))
+    assert noise.p_star({"noise": 0.4}) == noise.p_star({"noise": (0, 0.4)}) == noise.p_star({"noise": (0, 0.4, 5)})
+    assert translation.p_star({"translation": (1, 3)}) == translation.p_star({"translation": 3})
 
 
 def test_a_set_is_as_strong_as_its_worst_member() -> None:
     """An interval needs what its ends need, alone; a grid what its points need, and what lies between is not asked."""
-    part = Contrast(0.5)
-    ends = [part.p_star({"contrast": c}) for c in (0.7, 1.6)]
-    assert part.p_star({"contrast": (0.7, 1.6)}) == max(ends)
-    assert part.p_star({"contrast": (0.7, 1.6, 3)}) == max(ends)
-    assert part.p_star({"contrast": (1.2, 1.6)}) == ends[1]
+    alone = compose(Contrast(0.5))
+    ends = [alone.p_star({"contrast": c}) for c in (0.7, 1.6)]
+    assert alone.p_star({"contrast": (0.7, 1.6)}) == max(ends)
+    assert alone.p_star({"contrast": (0.7, 1.6, 3)}) == max(ends)
+    assert alone.p_star({"contrast": (1.2, 1.6)}) == ends[1]
     smoothing = compose(Contrast(0.5), Brightness(0.3))
     grid = smoothing.p_star({"contrast": (0.7, 1.6, 2), "brightness": (-0.2, 0.2, 2)})
     points = [smoothing.p_star({"contrast": c, "brightness": b}) for c in (0.7, 1.6) for b in (-0.2, 0.2)]
@@ -184,4 +183,6 @@ def test_a_set_is_as_strong_as_its_worst_member() -> None:
 def test_what_an_attack_leaves_out_stays_at_the_identity() -> None:
     smoothing = compose(Contrast(0.5), Brightness(0.3))
     assert smoothing.p_star({"contrast": 1.3}) == pytest.approx(smoothing.p_star({"contrast": 1.3, "brightness": 0}))
-    assert smoothing.p_star({"contrast": 1.3}) == pytest.approx(Contrast(0.5).p_star({"contrast": 1.3}), rel=1e-9)
+    assert smoothing.p_star({"contrast": 1.3}) == pytest.approx(
+        compose(Contrast(0.5)).p_star({"contrast": 1.3}), rel=1e-9
+    )

@@ -11,8 +11,9 @@ import pytest
 from numpy.typing import NDArray
 
 from smoothcert import transforms
-from smoothcert.smoothing import PARTS
-from smoothcert.transforms.attacks import ATTACKS, IDENTITY, Manner, attacked
+from smoothcert.smoothing import PARTS, TRANSFORMS, Transform
+from smoothcert.smoothing.color import MIDDLE
+from smoothcert.smoothing.transform import attacked, transform_of
 
 Image = NDArray[np.uint8]
 RNG = np.random.default_rng(2)
@@ -21,29 +22,67 @@ IMAGES = {
     "colour": RNG.integers(0, 256, (18, 13, 3), dtype=np.uint8),
     "one colour": RNG.integers(0, 256, (9, 9, 1), dtype=np.uint8),
 }
-MANNERS = [
-    Manner(border, interpolation, about)
+MANNERS = [  # options of all transformations: each takes those that it has
+    {"border": border, "interpolation": interpolation, "about": about}
     for border, interpolation, about in itertools.product(
-        ("black", "wrap", "reflect101", "replicate"), ("bilinear", "nearest", "bicubic"), (0.0, 0.5)
+        ("black", "wrap", "reflect101", "replicate"), ("bilinear", "nearest", "bicubic"), ("0", "mid")
     )
 ]
-SINGLE: dict[str, tuple[list[Any], Callable[[Image, Any, Manner], Image]]] = {
+SINGLE: dict[str, tuple[list[Any], Callable[[Image, Any, dict[str, str]], Image]]] = {
     "brightness": ([-0.3, 0.001, 0.7, 3.0], lambda x, b, how: transforms.brightness(x, b)),
-    "contrast": ([0.0, 0.4, 1.001, 2.5], lambda x, c, how: transforms.contrast(x, c, how.about)),
+    "contrast": ([0.0, 0.4, 1.001, 2.5], lambda x, c, how: transforms.contrast(x, c, MIDDLE[how["about"]])),
     "gamma": ([0.3, 0.99, 2.0], lambda x, g, how: transforms.gamma(x, g)),
     "blur": ([0.01, 1.0, 6.0], lambda x, v, how: transforms.gaussian_blur(x, v)),
     "translation": (
         [(1, 0), (0.0, 0.5), (-2.25, 1.5), (30.0, 0.0)],
-        lambda x, d, how: transforms.translate(x, d[1], d[0], how.border, how.interpolation),
+        lambda x, d, how: transforms.translate(x, d[1], d[0], how["border"], how["interpolation"]),
     ),
-    "rotation": ([0.01, -15.0, 90.0, 360.0], lambda x, a, how: transforms.rotate(x, a, how.border, how.interpolation)),
-    "scaling": ([0.5, 0.999, 1.3], lambda x, f, how: transforms.scale(x, f, how.border, how.interpolation)),
+    "rotation": (
+        [0.01, -15.0, 90.0, 360.0],
+        lambda x, a, how: transforms.rotate(x, a, how["border"], how["interpolation"]),
+    ),
+    "scaling": (
+        [0.5, 0.999, 1.3],
+        lambda x, f, how: transforms.scale(x, f, how["border"], how["interpolation"]),
+    ),
 }
+IDENTITY = {
+    "brightness": 0.0, "contrast": 1.0, "gamma": 1.0, "blur": 0.0, "translation": (0.0, 0.0), "rotation": 0.0,
+    "scaling": 1.0,
+}  # fmt: skip
 
 
-def test_every_attack_is_here_and_has_an_identity() -> None:
-    assert ATTACKS.keys() == IDENTITY.keys() == SINGLE.keys()
-    assert PARTS.keys() - {"noise"} == ATTACKS.keys()
+def usual(name: str) -> Transform:
+    """The transformation of that name, every option at its default."""
+    return transform_of(name, {})
+
+
+def test_every_transformation_is_here_and_has_an_identity() -> None:
+    assert TRANSFORMS.keys() == SINGLE.keys() | {"noise"}  # which has no value but an image of its own
+    assert PARTS.keys() == {name for name, its in TRANSFORMS.items() if its.kind != "listed"}  # those have no law
+    assert {name: TRANSFORMS[name].identity for name in SINGLE} == IDENTITY
+    assert all(TRANSFORMS[name].name == name for name in TRANSFORMS)
+
+
+@pytest.mark.parametrize("name", TRANSFORMS)
+def test_options_are_those_of_the_transformation(name: str) -> None:
+    """What a transformation has of the options asked for, and nothing of others'."""
+    for how in MANNERS:
+        made = transform_of(name, how)
+        assert isinstance(made, TRANSFORMS[name])
+        assert made.options.items() <= how.items()
+        assert made.options.keys() == usual(name).options.keys()
+    warp = {"border", "interpolation"}
+    known = {"contrast": {"about"}, "translation": warp, "rotation": warp, "scaling": warp}
+    assert usual(name).options.keys() == known.get(name, set())
+
+
+@pytest.mark.parametrize("name", ["translation", "rotation", "scaling"])
+def test_options_that_there_are_not(name: str) -> None:
+    with pytest.raises(ValueError, match=f"^{name} border: expected one of black, .*, got 'mirror'$"):
+        transform_of(name, {"border": "mirror"})
+    with pytest.raises(ValueError, match=f"^{name} interpolation: expected one of nearest, .*, got 'cubic'$"):
+        transform_of(name, {"interpolation": "cubic"})
 
 
 @pytest.mark.parametrize("image", IMAGES.values(), ids=IMAGES)
@@ -53,28 +92,36 @@ def test_one_attack_is_its_function(name: str, image: Image) -> None:
     values, function = SINGLE[name]
     before = image.copy()
     for value, how in itertools.product(values, MANNERS):
-        out = attacked(image, [(name, value, how)])
+        out = attacked(image, [(transform_of(name, how), value)])
         np.testing.assert_array_equal(out, function(image, value, how))
         assert (out.dtype, out.shape) == (np.uint8, image.shape)
     np.testing.assert_array_equal(image, before)
 
 
+@pytest.mark.parametrize("image", IMAGES.values(), ids=IMAGES)
+def test_noise_is_added_rounded_and_saturated(image: Image) -> None:
+    shift = RNG.normal(0, 90, image.shape)
+    expected = np.rint(image + shift).clip(0, 255).astype(np.uint8)
+    np.testing.assert_array_equal(TRANSFORMS["noise"]().apply(image, shift), expected)
+
+
 def test_down_comes_first_in_translations() -> None:
     image = np.zeros((5, 7), np.uint8)
     image[1, 1] = 255
-    assert np.argwhere(attacked(image, [("translation", (2, 3), Manner())])).tolist() == [[3, 4]]
+    assert np.argwhere(attacked(image, [(usual("translation"), (2, 3))])).tolist() == [[3, 4]]
 
 
 def test_several_are_applied_in_order() -> None:
-    """Each rounded and saturated before the next: of every two, in either order, with a manner of its own."""
+    """Each rounded and saturated before the next: of every two, in either order, with options of its own."""
     image = IMAGES["colour"]
     for (first, second), (one, two) in itertools.product(
         itertools.permutations(SINGLE, 2), itertools.islice(itertools.permutations(MANNERS, 2), 0, 200, 37)
     ):
         a, b = SINGLE[first][0][1], SINGLE[second][0][-1]
         expected = SINGLE[second][1](SINGLE[first][1](image, a, one), b, two)
-        np.testing.assert_array_equal(attacked(image, [(first, a, one), (second, b, two)]), expected)
-    assert (attacked(image, [("brightness", 0.9, Manner()), ("brightness", -0.9, Manner())]) <= 26).all()
+        steps = [(transform_of(first, one), a), (transform_of(second, two), b)]
+        np.testing.assert_array_equal(attacked(image, steps), expected)
+    assert (attacked(image, [(usual("brightness"), 0.9), (usual("brightness"), -0.9)]) <= 26).all()
 
 
 @pytest.mark.parametrize("image", IMAGES.values(), ids=IMAGES)
@@ -85,18 +132,19 @@ def test_the_identity_changes_nothing(name: str, image: Image) -> None:
     for how in MANNERS:
         np.testing.assert_array_equal(SINGLE[name][1](image, identity, how), image)
         for value in {identity, tuple(map(int, identity)) if isinstance(identity, tuple) else int(identity)}:
-            np.testing.assert_array_equal(attacked(image, [(name, value, how)]), image)
-    np.testing.assert_array_equal(attacked(image, [(name, value, Manner()) for name, value in IDENTITY.items()]), image)
+            np.testing.assert_array_equal(attacked(image, [(transform_of(name, how), value)]), image)
+            np.testing.assert_array_equal(transform_of(name, how).apply(image, value), image)
+    np.testing.assert_array_equal(attacked(image, [(usual(name), value) for name, value in IDENTITY.items()]), image)
     np.testing.assert_array_equal(attacked(image, []), image)
 
 
 def test_identities_between_attacks_change_nothing() -> None:
-    image, how = IMAGES["grey"], Manner("wrap")
-    plain = [(name, SINGLE[name][0][1], how) for name in SINGLE]
-    mixed = [step for name, value, manner in plain for step in ((name, IDENTITY[name], manner), (name, value, manner))]
+    image = IMAGES["grey"]
+    plain = [(transform_of(name, {"border": "wrap"}), SINGLE[name][0][1]) for name in SINGLE]
+    mixed = [step for transform, value in plain for step in ((transform, transform.identity), (transform, value))]
     np.testing.assert_array_equal(attacked(image, mixed), attacked(image, plain))
 
 
 def test_names_that_there_are_not() -> None:
-    with pytest.raises(KeyError):
-        attacked(IMAGES["grey"], [("fog", 1.0, Manner())])
+    with pytest.raises(ValueError, match=r"^attack: expected a parameter of noise, brightness, .*, got fog$"):
+        transform_of("fog", {})

@@ -33,10 +33,12 @@ from smoothcert import (
     certify,
 )
 from smoothcert.inputs.spatial import PLAIN
-from smoothcert.sampling import ESTIMATION, Sampler
+from smoothcert.sampling import ESTIMATION
 from smoothcert.smoothing import Calibrated, Part
+from smoothcert.smoothing.transform import attacked
 
 from . import models
+from .samples import sampler
 from .test_calibrated import smoothed
 
 Array = NDArray[np.float64]
@@ -254,7 +256,7 @@ class Case:
 
     def made(self, values: tuple[Any, ...], image: NDArray[np.uint8] | None = None) -> NDArray[np.uint8]:
         """What the attackers' functions make of the image."""
-        steps = [(part.name, value, part.manner) for part, value in zip(self.parts, values, strict=True)]
+        steps = [(part.transform, value) for part, value in zip(self.parts, values, strict=True)]
         return attacked(self.image if image is None else image, steps)
 
     def cells(self) -> Iterator[tuple[float, tuple[Any, ...]]]:
@@ -338,9 +340,8 @@ def truth_of(name: str) -> Truth:
     changed = case.made(case.values)
     mass, here, there, error = [], [], [], []
     for p, values in case.cells():
-        both = tuple(
-            part.combined(value, shift) for part, value, shift in zip(case.parts, values, case.values, strict=True)
-        )
+        steps = zip(case.parts, values, case.values, strict=True)
+        both = tuple(part.transforms.combined(value, shift) for part, value, shift in steps)
         own, other, sum_ = (
             case.spatial.apply(image).astype(float).ravel() / 255
             for image in (case.made(values), case.made(values, changed), case.made(both))
@@ -390,7 +391,7 @@ def test_votes_agree_with_the_truth(name: str) -> None:
         model = model_of(case, w, threshold)
         for image, images in ((case.image, found.here), (case.made(case.values), found.there)):
             p = found.probability(images, w, threshold, case.sigma)
-            votes = Sampler.of(model, smoothing, image, 9, 0).counts(ESTIMATION, 0, 8000)
+            votes = sampler(model, smoothing, image, key=9).counts(ESTIMATION, 0, 8000)
             assert abs(votes.get(0, 0) - 8000 * p) < 4.5 * math.sqrt(8000 * p * (1 - p)) + 20
 
 

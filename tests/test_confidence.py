@@ -22,7 +22,7 @@ from smoothcert.bounds.confidence import (
     Bound,
     SequentialTest,
     binomial_p_value,
-    binomial_quantile,
+    binomial_ppf,
     boundary,
     crossing_probability,
     geometric_looks,
@@ -244,7 +244,7 @@ def test_p_value_rejects_a_tie_no_more_often_than_alpha(alpha: float) -> None:
 def test_quantile_agrees_with_scipy() -> None:
     """Oracle: scipy.stats.binom.ppf."""
     for m, p, level in itertools.product((1, 10, 360, 10_000), (0.001, 0.05), (0.5, 0.95, 0.999)):
-        assert binomial_quantile(level, m, p) == stats.binom.ppf(level, m, p)
+        assert binomial_ppf(level, m, p) == stats.binom.ppf(level, m, p)
 
 
 # --- Looks ------------------------------------------------------------------------------------------------------------

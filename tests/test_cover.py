@@ -9,10 +9,11 @@ import numpy as np
 import pytest
 
 from smoothcert import Blur, Brightness, Contrast, Gamma, Noise, Translation, compose
-from smoothcert.bounds import joint_laws as theorem_module
 from smoothcert.bounds.cover import box_margin, box_threshold, line_threshold, line_worst, point_threshold, point_worst
+from smoothcert.bounds.joint_laws import JointLaws
 from smoothcert.bounds.laws import Exponential, FoldedNormal, LogRayleigh, Normal, Rayleigh, Uniform
 from smoothcert.smoothing import Part, Smoothing
+from smoothcert.smoothing.pairs import joint_laws
 
 Box = dict[str, tuple[float, float]]
 ROUNDING = 2e-6  # what quadrature adds to one point and not to another
@@ -39,7 +40,7 @@ def largest(smoothing: Smoothing, attack: dict[str, Any], points: int, seed: int
     sides = [np.linspace(*ends, 41) if name == scale else sorted(set(ends)) for name, ends in box.items()]
     lines = [dict(zip(box, map(float, values), strict=True)) for values in itertools.product(*sides)]
     inside = [{name: float(rng.uniform(*ends)) for name, ends in box.items()} for _ in range(points)]
-    return max(point_threshold(smoothing.theorem, at) for at in lines + inside)
+    return max(point_threshold(joint_laws(smoothing.parts), at) for at in lines + inside)
 
 
 CB, BC = (Contrast(0.5), Brightness(0.4)), (Brightness(0.4), Contrast(0.5))
@@ -93,13 +94,13 @@ def test_a_box_holds_its_points_and_little_more(name: str) -> None:
 def test_two_sided_boxes_hold_their_points(name: str) -> None:
     """The least probability over the box is below that at random points."""
     parts, attack = BOXES[name]
-    theorem = compose(*parts).theorem
+    joint = joint_laws(parts)
     box, rng = coordinates(compose(*parts), attack), np.random.default_rng(1)
     for p in (0.4, 0.9):
-        least = (box_margin(theorem, box, p, 1 - p) + 1) / 2
+        least = (box_margin(joint, box, p, 1 - p) + 1) / 2
         points = [{n: float(rng.uniform(*ends)) for n, ends in box.items()} for _ in range(15)]
         points += [dict(zip(box, ends, strict=True)) for ends in itertools.product(*box.values())]
-        reached = min(point_worst(theorem, at, p) for at in points)
+        reached = min(point_worst(joint, at, p) for at in points)
         assert least <= reached + ROUNDING
         if reached > 0.5:  # below, the sign alone is of interest, and the search ends there
             assert least >= reached - 0.01 - 0.1 * (1 - reached)
@@ -126,11 +127,11 @@ def test_random_boxes(names: str) -> None:
                 parts.append(Translation(10 * scale) if name == "translation" else kinds[name](scale))
         smoothing, attack = compose(*parts), {}
         for part in parts:
-            size = 1.0 if part.line.name == "rayleigh" else 0.3 * part.scale if part.name == "blur" else part.scale
+            size = 1.0 if part.line.name == "rayleigh" else 0.3 * part.scale if isinstance(part, Blur) else part.scale
             a, b = sorted(rng.normal(size=2) * size)
-            if part.kind == "norm":
+            if part.transforms.kind == "norm":
                 a, b = 0.0, abs(b)
-            elif part.kind == "variance":
+            elif part.transforms.kind == "variance":
                 a, b = sorted((abs(a), abs(b)))
             attack[part.name] = (part.value(float(a)), part.value(float(b)))
         box, worst_point = smoothing.p_star(attack), largest(smoothing, attack, 20, seed)
@@ -167,25 +168,25 @@ def test_p_star_grows_with_the_shift(name: str) -> None:
     by = {part.name: part for part in parts}
     shift = {n: by[n].coordinate(v) for n, v in rest.items()}
     sizes = np.concatenate([[0], np.geomspace(1e-3, 2.5, 9)]) * by[moved].scale
-    values = [point_threshold(smoothing.theorem, shift | {moved: float(size)}) for size in sizes]
+    values = [point_threshold(joint_laws(smoothing.parts), shift | {moved: float(size)}) for size in sizes]
     assert all(b >= a - 3e-5 for a, b in itertools.pairwise(values))
-    if by[moved].kind == "additive" or (moved == "contrast" and "gamma" in by):
-        mirrored = point_threshold(smoothing.theorem, shift | {moved: -float(sizes[6])})
+    if by[moved].transforms.kind == "additive" or (moved == "contrast" and "gamma" in by):
+        mirrored = point_threshold(joint_laws(smoothing.parts), shift | {moved: -float(sizes[6])})
         assert mirrored == pytest.approx(values[6], abs=3e-5)
 
 
 def test_scale_alone_before_the_shift_grows_both_ways() -> None:
-    theorem = compose(*BC).theorem
+    joint = joint_laws(BC)
     for sign in (-1, 1):
-        values = [point_threshold(theorem, {"contrast": sign * float(k)}) for k in np.linspace(0, 1.5, 16)]
+        values = [point_threshold(joint, {"contrast": sign * float(k)}) for k in np.linspace(0, 1.5, 16)]
         assert all(b >= a - ROUNDING for a, b in itertools.pairwise(values))
 
 
 def test_scale_beside_a_shift_need_not_grow() -> None:
     """Why the scale of an affine group is covered: its worst value lies inside the interval."""
-    theorem = compose(Contrast(2.0), Brightness(0.1)).theorem
+    joint = joint_laws((Contrast(2.0), Brightness(0.1)))
     ks = np.linspace(-2, 1.2, 33)
-    values = [point_threshold(theorem, {"contrast": float(k), "brightness": 0.1}) for k in ks]
+    values = [point_threshold(joint, {"contrast": float(k), "brightness": 0.1}) for k in ks]
     assert not (np.diff(values) >= 0).all()
     assert not (np.diff(values) <= 0).all()
 
@@ -197,8 +198,8 @@ def test_scale_beside_a_shift_need_not_grow() -> None:
 )
 def test_a_small_change_then_the_centre_bounds_the_cell(parts: tuple[Part, ...], half: float, level: float) -> None:
     """The cell argument by itself, at more levels than 1/2: points of a cell against the bound that it rests on."""
-    theorem = compose(*parts).theorem
-    affine = theorem.affine
+    joint = joint_laws(parts)
+    affine = joint.affine
     assert affine is not None
     other = affine.shift or affine.noise
     assert other is not None
@@ -207,12 +208,12 @@ def test_a_small_change_then_the_centre_bounds_the_cell(parts: tuple[Part, ...],
             at = {affine.scale: centre, other: size}
             if affine.shift and not affine.scale_first:
                 at[other] *= float(np.exp(half))
-            between = point_threshold(theorem, at, level)
+            between = point_threshold(joint, at, level)
             if between == 1:
                 continue
-            bound = max(point_threshold(theorem, {affine.scale: s * half}, between) for s in (-1, 1))
+            bound = max(point_threshold(joint, {affine.scale: s * half}, between) for s in (-1, 1))
             for k in np.linspace(centre - half, centre + half, 5):
-                assert point_threshold(theorem, {affine.scale: float(k), other: size}, level) <= bound + ROUNDING
+                assert point_threshold(joint, {affine.scale: float(k), other: size}, level) <= bound + ROUNDING
 
 
 # --- Lines, grids, balls ----------------------------------------------------------------------------------------------
@@ -241,7 +242,7 @@ def test_grids_are_their_points_and_nothing_between() -> None:
 
 
 def test_balls_and_points_of_norms_are_one() -> None:
-    for smoothing, name in ((Noise(0.4), "noise"), (Translation(3.0), "translation")):
+    for smoothing, name in ((compose(Noise(0.4)), "noise"), (compose(Translation(3.0)), "translation")):
         assert smoothing.p_star({name: 0.7}) == smoothing.p_star({name: (0.0, 0.7)})
     smoothing = compose(*CB, Noise(0.3))
     attack = {"contrast": 1.3, "brightness": 0.1}
@@ -256,7 +257,9 @@ def test_a_larger_box_needs_no_less(name: str) -> None:
     box, last = coordinates(smoothing, attack), 0.0
     for share in (0.0, 0.3, 0.6, 1.0):
         inner = {n: (share * low, share * high) for n, (low, high) in box.items()}
-        value = box_threshold(smoothing.theorem, inner, lambda at: point_threshold(smoothing.theorem, at))
+        value = box_threshold(
+            joint_laws(smoothing.parts), inner, lambda at: point_threshold(joint_laws(smoothing.parts), at)
+        )
         assert value >= last - 0.0052 * (1 - last)
         last = value
 
@@ -266,7 +269,7 @@ def test_a_larger_box_needs_no_less(name: str) -> None:
 def test_effort_for_one_box(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """Nodes in all, at most thirty million: seconds on one core, not minutes."""
     nodes = 0
-    pair = theorem_module.Theorem.pair
+    pair = JointLaws.pair
 
     def counted(self: Any, *args: Any, **kwargs: Any) -> Any:
         nonlocal nodes
@@ -275,7 +278,7 @@ def test_effort_for_one_box(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
         assert nodes < 40_000_000
         return made
 
-    monkeypatch.setattr(theorem_module.Theorem, "pair", counted)
+    monkeypatch.setattr(JointLaws, "pair", counted)
     if name == "bcn":
         attack = {"contrast": (0.8, 1.3), "brightness": (-0.1, 0.1), "noise": 0.1}
         compose(Brightness(0.31), Contrast(0.41), Noise(0.5)).p_star(attack)

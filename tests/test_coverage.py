@@ -30,7 +30,7 @@ from smoothcert import (
 )
 from smoothcert.algorithms import Fixed
 from smoothcert.model.classifier import CallableClassifier, Classifier
-from smoothcert.smoothing import Part, Smoothing
+from smoothcert.smoothing import Composition, Part
 
 from .known_cases import (
     ALPHA,
@@ -334,7 +334,7 @@ def test_wrong_theory_is_found_out(name: str, monkeypatch: pytest.MonkeyPatch) -
     case = build()
     claimed = float(wrong(case))
     assert claimed < case.p_star
-    monkeypatch.setattr(Smoothing, "p_star", lambda self, attack: claimed)
+    monkeypatch.setattr(Composition, "p_star", lambda self, attack: claimed)
     false = len(false_certificates(case, case.classifier(), Attack.of(case.attack)))
     assert not consistent(false, RUNS, ALPHA), false
 
@@ -356,5 +356,5 @@ def test_the_counter_example_to_the_published_general_lipschitz_bound(monkeypatc
         return sum(c.prediction != ABSTAIN for c in outcomes)
 
     assert claims() == 0
-    monkeypatch.setattr(Smoothing, "p_star", lambda self, attack: float(ndtr(0.4 / 0.3 / 2)))
+    monkeypatch.setattr(Composition, "p_star", lambda self, attack: float(ndtr(0.4 / 0.3 / 2)))
     assert claims() > 50

@@ -13,13 +13,13 @@ import pytest
 from numpy.typing import NDArray
 from scipy import ndimage
 
-from smoothcert.transforms import enclosure, geometry
+from smoothcert.transforms import enclosure, warps
 
 Image = NDArray[np.uint8]
 KINDS = pytest.mark.parametrize("kind", ["rotation", "scaling"])
-BORDERS = pytest.mark.parametrize("border", geometry.WARP_BORDERS)
+BORDERS = pytest.mark.parametrize("border", warps.WARP_BORDERS)
 INTERPOLATIONS = pytest.mark.parametrize("interpolation", ["bilinear", "nearest"])
-WARPS: dict[str, Callable[..., Image]] = {"rotation": geometry.rotate, "scaling": geometry.scale}
+WARPS: dict[str, Callable[..., Image]] = {"rotation": warps.rotate, "scaling": warps.scale}
 SHAPES = [(17, 23), (28, 28), (1, 9), (9, 1), (1, 1), (2, 2), (3, 40), (13, 18, 3), (16, 33, 4), (11, 12, 2), (9, 7, 1)]
 ANGLES = [
     (0, 0),
@@ -143,7 +143,7 @@ def test_random_cases() -> None:
         image = (noise, extremes, smooth)[random.integers(3)](*shape, seed=int(random.integers(1000)))
         width = 10 ** random.uniform(-6, 1)
         low = random.uniform(-400, 400) if kind == "rotation" else math.exp(random.uniform(-2, 2))
-        border, interpolation = str(random.choice(geometry.WARP_BORDERS)), str(random.choice(["bilinear", "nearest"]))
+        border, interpolation = str(random.choice(warps.WARP_BORDERS)), str(random.choice(["bilinear", "nearest"]))
         high = low + (width if kind == "rotation" else width * low / 10)
         found = escapes(kind, image, low, high, count=20, border=border, interpolation=interpolation)
         assert not found, (kind, shape, low, high, border, interpolation)

@@ -4,30 +4,35 @@ from __future__ import annotations
 
 import itertools
 import math
+import tomllib
 from collections import Counter
 from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 import pytest
+import tomli_w
 from numpy.typing import NDArray
 
 from smoothcert import (
     ABSTAIN,
     Attack,
-    Enumeration,
     Noise,
     OrtClassifier,
     certify,
     certify_enumerated,
     certify_targets,
+    compose,
     predict,
     transforms,
 )
 from smoothcert.algorithms import Enumerate
 from smoothcert.certification import run
-from smoothcert.errors import DataError
+from smoothcert.errors import DataError, RunError
+from smoothcert.inputs.levels import EIGHT_BIT
+from smoothcert.runs.question import _algorithm_of
 from smoothcert.runs.recipe import differences, run_key
+from smoothcert.smoothing import UNSMOOTHED
 
 from . import models
 from .conftest import IMAGES, MODEL
@@ -86,7 +91,7 @@ def digits() -> OrtClassifier:
 
 @pytest.mark.parametrize(("attack", "values"), SETS.values(), ids=SETS)
 def test_members_are_complete_distinct_and_begin_with_the_identity(attack: Any, values: list[list[Any]]) -> None:
-    members = Enumeration(Attack.of(attack)).members
+    members = Enumerate(Attack.of(attack)).members()
     identity = tuple(IDENTITY[name] for name in attack)
     expected = {identity, *itertools.product(*values)}
     assert members[0] == identity
@@ -108,8 +113,8 @@ def test_votes_are_those_of_a_loop(digits: OrtClassifier, attack: Any, values: l
         changed = image
         for name, value in zip(attack, member, strict=True):
             changed = BY_HAND[name](changed, value)
-        votes[int(one.labels(changed[None, None].astype(np.int16), 1, True)[0])] += 1
-    own = int(one.labels(image[None, None].astype(np.int16), 1, True)[0])
+        votes[int(one.labels(changed[None, None].astype(np.int16), 1, EIGHT_BIT)[0])] += 1
+    own = int(one.labels(image[None, None].astype(np.int16), 1, EIGHT_BIT)[0])
     certificate = certify_enumerated(digits, image, attack)
     assert certificate.evidence.estimation == votes
     assert certificate.evidence.selection == {own: 1}
@@ -182,7 +187,7 @@ def test_colours_first_and_last(attack: dict[str, Any], border: str) -> None:
     x = RNG.integers(0, 256, (9, 8, 3), dtype=np.uint8)
     last, first = spied(x, attack, border), spied(np.moveaxis(x, 2, 0), attack, border)
     np.testing.assert_array_equal(np.moveaxis(last, 3, 1), first)
-    members = Enumeration(Attack.of(attack), border).members
+    members = Enumerate(Attack.of(attack), border).members()
     assert len(last) == len(members)
     for image, member in zip(last, members, strict=True):
         expected = x
@@ -213,8 +218,9 @@ def test_votes_do_not_depend_on_batch_or_threads() -> None:
 REFUSED: dict[str, tuple[dict[str, Any], str, str]] = {
     "endless": ({"contrast": (0.5, 2)}, "black", "contrast 0.5:2 has no end of members; give a grid, contrast=0.5:2:"),
     "endless rotation": ({"rotation": (-8, 8)}, "black", "give a grid, rotation=-8:8:POINTS"),
-    "noise": ({"noise": 0.1}, "black", "expected parameters of brightness, contrast, .* to enumerate, got noise"),
-    "no name": ({"": 1.0}, "black", "expected parameters of brightness"),
+    "noise": ({"noise": 0.1}, "black", "expected a parameter to enumerate, got noise; certify it by smoothing"),
+    "a grid of noise": ({"noise": (0, 0.1, 3)}, "black", "expected a parameter to enumerate, got noise"),
+    "no name": ({"": 1.0}, "black", "expected a parameter of noise, brightness, .*, got $"),
     "grid of translations": ({"translation": (0, 3, 4)}, "black", "translation=RADIUS to enumerate, got 0:3:4"),
     "ring of translations": ({"translation": (1, 3)}, "black", "expected translation=RADIUS to enumerate, got 1:3"),
     "translation below 0": ({"translation": -1}, "black", "a radius of 0 to 500 pixels, got -1"),
@@ -228,7 +234,7 @@ REFUSED: dict[str, tuple[dict[str, Any], str, str]] = {
 @pytest.mark.parametrize(("attack", "border", "message"), REFUSED.values(), ids=REFUSED)
 def test_sets_that_cannot_be_enumerated(attack: dict[str, Any], border: str, message: str) -> None:
     with pytest.raises(ValueError, match=message) as error:
-        Enumeration(Attack.of(attack), border)
+        Enumerate(Attack.of(attack), border)
     assert "\n" not in str(error.value)
 
 
@@ -264,16 +270,58 @@ def test_four_axes_are_no_image() -> None:
 
 def test_members_are_no_sample(digits: OrtClassifier) -> None:
     """Nothing is random in an enumeration: what speaks of probabilities is refused, and the other way round."""
-    x, members = np.zeros((32, 32), np.uint8), Enumeration(Attack.of({"brightness": (0, 0.1)}))
+    x = np.zeros((32, 32), np.uint8)
     for ask in (
-        lambda: certify(digits, members, x, n=1000, key=1),
-        lambda: certify(digits, members, x, n=1000, key=1, attack={"brightness": 0.1}),
-        lambda: certify_targets(digits, members, x, attack={"brightness": 0.1}),
-        lambda: predict(digits, members, x, key=1),
-        lambda: run(Enumerate(), digits, Noise(0.5), x),
+        lambda: certify(digits, UNSMOOTHED, x, n=1000, key=1),
+        lambda: certify(digits, UNSMOOTHED, x, n=1000, key=1, attack={"brightness": 0.1}),
+        lambda: certify_targets(digits, UNSMOOTHED, x, attack={"brightness": 0.1}),
+        lambda: predict(digits, UNSMOOTHED, x, key=1),
     ):
-        with pytest.raises(ValueError, match="numerat"):
+        with pytest.raises(ValueError, match="without any, attacks are enumerated"):
             ask()
+    algorithm, noise = Enumerate(Attack.of({"brightness": 0.1})), compose(Noise(0.5))
+    evidence = run(algorithm, digits, UNSMOOTHED, x).evidence
+    for ask in (lambda: run(algorithm, digits, noise, x), lambda: algorithm.decide(evidence, noise)):
+        with pytest.raises(ValueError, match=r"^enumerate: expected no smoothing, .*, got noise0\.5; leave it out$"):
+            ask()
+
+
+RECIPES = {
+    "two": Enumerate(Attack.of({"brightness": (-0.1, 0.1), "rotation": (-5, 5, 11)}), "reflect101"),
+    "two, the other way": Enumerate(Attack.of({"rotation": (-5, 5, 11), "brightness": (-0.1, 0.1)})),
+}
+
+
+@pytest.mark.parametrize("algorithm", RECIPES.values(), ids=RECIPES)
+def test_recipes_come_back_through_toml(algorithm: Enumerate) -> None:
+    """In whatever order a file has the keys of its tables."""
+    recipe = {"algorithm": algorithm.recipe, "smoothing": UNSMOOTHED.recipe}
+    written = tomllib.loads(tomli_w.dumps(recipe))
+    assert written == recipe
+    turned = dict(reversed(written["algorithm"]["attack"].items()))
+    for attack in (written["algorithm"]["attack"], turned):
+        back = _algorithm_of(written | {"algorithm": written["algorithm"] | {"attack": attack}})
+        assert back == algorithm
+        assert isinstance(back, Enumerate)
+        assert back.members() == algorithm.members()
+
+
+@pytest.mark.parametrize(
+    ("changed", "message"),
+    [
+        ({"attack": {"blur": {"low": 1.0, "high": 2.0}}, "order": ["blur"]}, "no end of members"),
+        ({"attack": None}, "required field `attack`"),
+        ({"border": "mirror"}, "expected one of black"),
+        ({"mode": "enumerated"}, "expected a mode of"),
+    ],
+    ids=["endless attack", "no attack", "border", "mode"],
+)
+def test_recipes_of_no_enumeration(changed: dict[str, Any], message: str) -> None:
+    recipe = {k: v for k, v in (RECIPES["two"].recipe | changed).items() if v is not None}
+    if "attack" not in recipe:
+        del recipe["order"]
+    with pytest.raises((ValueError, RunError), match=message):
+        _algorithm_of({"algorithm": recipe})
 
 
 def test_the_order_belongs_to_the_question() -> None:
@@ -281,13 +329,13 @@ def test_the_order_belongs_to_the_question() -> None:
     attack = {"rotation": (-30, 30, 5), "translation": 2}
     recipes = []
     for names in (("rotation", "translation"), ("translation", "rotation")):
-        smoothing = Enumeration(Attack.of({name: attack[name] for name in names}))
+        algorithm = Enumerate(Attack.of({name: attack[name] for name in names}))
         recipes.append(
             {
                 "model": {"sha256": "m", "output": "y", "preprocess": {}},
                 "data": {"sha256": "d"},
-                "smoothing": smoothing.recipe,
-                "algorithm": Enumerate().recipe,
+                "smoothing": UNSMOOTHED.recipe,
+                "algorithm": algorithm.recipe,
                 "nonce": "n",
             }
         )
@@ -295,8 +343,9 @@ def test_the_order_belongs_to_the_question() -> None:
     assert differences(recipes[0], recipes[1])
 
 
-def test_samples_and_reach() -> None:
-    members = Enumeration(Attack.of({"translation": 2}))
-    assert Enumerate().samples(members) == (14, 14)
-    assert math.isinf(Enumerate().reachable(members))
-    assert Enumerate().recipe == {"mode": "enumerate", "alpha": 0.0}
+def test_samples_and_largest_claim() -> None:
+    algorithm = Enumerate(Attack.of({"translation": 2}))
+    assert algorithm.samples(UNSMOOTHED) == (14, 14)
+    assert math.isinf(algorithm.largest(UNSMOOTHED))
+    asked = {"attack": {"translation": {"low": 2.0, "high": 2.0}}, "order": ["translation"], "border": "black"}
+    assert algorithm.recipe == {"mode": "enumerate", "alpha": 0.0, **asked}

@@ -91,7 +91,7 @@ def test_far_end_of_the_blur_stands_for_its_interval() -> None:
 )
 def test_additive_gaussians_are_asked_for_half_the_distance(parts: Any, ends: Any, distance: float) -> None:
     """Algorithms 1 and 2 in closed form: Phi(d / 2); with the chain rule Phi(d), as `exact`."""
-    size = sum(2 if part.name == "translation" else 1 for part in parts)
+    size = sum(2 if part.transforms.is_planar() else 1 for part in parts)
     additive = example.Row("additive", parts, ends, ((example.additive, size),))
     published, chain_rule = example.required_by_sampling(additive, samples=50_000, steps=4)
     assert published == pytest.approx(norm.cdf(distance / 2), abs=0.003)
@@ -106,12 +106,12 @@ def test_scores_are_derivatives_of_the_log_density(row: Any) -> None:
     way = corner - row.identity
     near, n, step = row.identity + 0.9 * way, 200_000, 1e-4
     eta = example.scores(row, near, way, n, np.random.default_rng(5))
-    theta = np.stack([law.quantile(u) for law, u in zip(row.laws, uniforms(row, n), strict=True)])
+    theta = np.stack([law.ppf(u) for law, u in zip(row.laws, uniforms(row, n), strict=True)])
 
     def smooth(beta: Any) -> Any:
         """A bounded statistic of the smoothed input."""
         y = row.resolve(theta, beta[:, None])
-        scale = np.array([law.quantile(0.75) - law.quantile(0.25) for law in row.laws])[:, None]
+        scale = np.array([law.ppf(0.75) - law.ppf(0.25) for law in row.laws])[:, None]
         return np.tanh((y - np.median(y0, axis=1, keepdims=True)) / scale).sum(axis=0)
 
     y0 = row.resolve(theta, near[:, None])

@@ -14,13 +14,12 @@ from typing import Any
 import numpy as np
 import pytest
 from scipy.special import ndtr
-from smoothcert.transforms.attacks import IDENTITY
 
 from smoothcert import Attack, Brightness, Contrast, Gamma, Noise, Range, Rotation, Scaling, Translation, compose
+from smoothcert.algorithms import Enumerate
 from smoothcert.audit.members import members
 from smoothcert.errors import ArgumentError
-from smoothcert.smoothing import Calibrated, Calibration, Enumeration, Grid, Part
-from smoothcert.smoothing.grid import listed
+from smoothcert.smoothing import TRANSFORMS, Calibrated, Calibration, Grid, Part
 from smoothcert_calibration.plan import Plan
 
 from .test_calibrated import measured
@@ -33,6 +32,9 @@ PARTS: dict[str, Part] = {
     "contrast": Contrast(0.3),
     "gamma": Gamma(0.4),
 }
+IDENTITY: dict[str, Any] = {
+    "rotation": 0.0, "scaling": 1.0, "translation": (0.0, 0.0), "brightness": 0.0, "contrast": 1.0, "gamma": 1.0,
+}  # fmt: skip
 WORST = ("dataset-worst", "input-sampling")
 PIXELS = np.zeros((1, 4, 4, 1), np.uint8)
 DATA = {"name": "x", "sha256": "", "inputs": 9}
@@ -41,7 +43,7 @@ DATA = {"name": "x", "sha256": "", "inputs": 9}
 def random_range(name: str, rng: np.random.Generator, points: int | None) -> Range:
     """Around the identity, its middle or not; of round numbers, or of any."""
     digits = int(rng.choice([1, 2, 12]))
-    if name == "translation":
+    if PARTS[name].transforms.is_planar():
         return Range(0.0, round(float(rng.uniform(0.5, 3)), digits), points)
     width = {"rotation": 10.0, "brightness": 0.2}.get(name, 0.3)
     low, high = (round(float(rng.uniform(0.3, 1)) * width, digits) or 0.1 for _ in "ab")
@@ -84,6 +86,12 @@ def calibrated(parts: tuple[Part, ...], attack: Attack, strategy: str) -> Calibr
     return made
 
 
+def chosen(parts: tuple[Part, ...], attack: Attack, m: int) -> list[Any]:
+    """What an audit tries of the attack."""
+    by = {part.name: part for part in parts}
+    return members(attack, {n: p.transform for n, p in by.items()}, by, m, seed=(1,), pixels=PIXELS)
+
+
 def accepts(smoothing: Calibrated, attack: dict[str, Any]) -> bool:
     """Whether there is a p_star; a refusal is one line that names the attack."""
     try:
@@ -97,8 +105,8 @@ def accepts(smoothing: Calibrated, attack: dict[str, Any]) -> bool:
 
 def candidates(name: str, r: Range, rng: np.random.Generator) -> Iterator[tuple[Any, list[Any]]]:
     """Attacks on a parameter, with the points that they are made of; no points: all between two ends."""
-    step, points = Grid(name, r).spacing, r.points or 2
-    if name == "translation":
+    step, points = Grid(name, r, IDENTITY[name]).spacing, r.points or 2
+    if PARTS[name].transforms.is_planar():
         yield 0.0, [(0.0, 0.0)]
         yield r.high / 2, []
         yield (0.0, r.high), []
@@ -141,7 +149,7 @@ def test_measured_claimed_accepted_and_audited_are_the_same_points() -> None:
         assert all(len(axes[name]) == len(points[name]) for name in names)
         smoothing = calibrated(parts, attack, strategy)
         assert smoothing.calibration.claim == plan.head["claim"]
-        found = members(attack, smoothing, 10, seed=(1,), pixels=PIXELS)
+        found = chosen(smoothing.parts, attack, 10)
         assert all(member[name] in axes[name] for member in found for name in names)
         assert len(found) == min(10, len(plan.grid))
         assert accepts(smoothing, dict(attack))
@@ -172,7 +180,7 @@ def test_attacks_drawn_from_a_range_are_intervals_of_every_part() -> None:
             rest = {n: r for n, r in attack if n != name}
             assert not rest or not accepts(smoothing, rest)
             r = dict(attack)[name]
-            still = 0.0 if name == "translation" else float(IDENTITY[name])
+            still = 0.0 if PARTS[name].transforms.is_planar() else float(IDENTITY[name])
             assert not accepts(smoothing, {**dict(attack), name: still})
             assert not accepts(smoothing, {**dict(attack), name: (r.low, r.high, 5)})
             assert accepts(smoothing, {**dict(attack), name: (r.low, (still + r.high) / 2)})
@@ -202,7 +210,7 @@ def test_a_lattice_needs_a_point_and_is_no_larger_than_can_be_held() -> None:
         with pytest.raises(ArgumentError, match=f"{message}|at most a million attacks"):
             Plan(parts=(part,), attack=Attack.of(attack), colours=1, data=DATA, strategy="dataset-worst")
         with pytest.raises(ArgumentError, match=message):
-            Translation(2.0).p_star(attack)
+            compose(Translation(2.0)).p_star(attack)
 
 
 @pytest.mark.parametrize("points", range(3, 12))
@@ -213,13 +221,13 @@ def test_whole_translations_of_a_lattice(points: int) -> None:
         inside = [d for d in itertools.product(line, line) if math.hypot(*d) <= radius]
         attack = Attack.of({"translation": (0, radius, points)})
         if all(v == int(v) for d in inside for v in d):
-            found = [m["translation"] for m in members(attack, Translation(2.0), 120, seed=(1,), pixels=PIXELS)]
+            found = [m["translation"] for m in chosen((Translation(2.0),), attack, 120)]
             assert set(found) == set(inside)
             longest = max(math.hypot(*d) for d in inside)
-            assert Translation(2.0).p_star(attack) == pytest.approx(float(ndtr(longest / 2.0)), rel=1e-12)
+            assert compose(Translation(2.0)).p_star(attack) == pytest.approx(float(ndtr(longest / 2.0)), rel=1e-12)
         else:
             with pytest.raises(ArgumentError, match=f"a grid of whole pixels, .*give translation={radius:g}"):
-                Translation(2.0).p_star(attack)
+                compose(Translation(2.0)).p_star(attack)
 
 
 def test_rounding_does_not_take_the_identity_off_a_grid() -> None:
@@ -229,9 +237,9 @@ def test_rounding_does_not_take_the_identity_off_a_grid() -> None:
         name = str(rng.choice(list(PARTS)))
         half = float(rng.uniform(1e-3, 0.7)) * (10 if name == "rotation" else 1)
         still = IDENTITY[name]
-        middle = 0.0 if name == "translation" else float(still)
-        low = 0.0 if name == "translation" else middle - half
-        grid = Grid(name, Range(low, middle + half, 2 * int(rng.integers(1, 30)) + 1))
+        middle = 0.0 if PARTS[name].transforms.is_planar() else float(still)
+        low = 0.0 if PARTS[name].transforms.is_planar() else middle - half
+        grid = TRANSFORMS[name].grid(Range(low, middle + half, 2 * int(rng.integers(1, 30)) + 1))
         assert still in grid.points
         assert not grid.lacks([still])
 
@@ -244,11 +252,18 @@ def test_small_grids_are_not_blurred_into_one_point() -> None:
 
 
 def test_what_a_range_lists() -> None:
-    assert listed("rotation", Range(5.0, 5.0)) == (5.0,)
-    assert listed("rotation", Range(-5.0, 5.0)) is None
-    assert listed("translation", Range(0.0, 0.0)) == ((0.0, 0.0),)
-    assert listed("translation", Range(2.0, 2.0)) is None  # a ball
-    assert listed("translation", Range(0.0, 1.0, 3)) == ((-1.0, 0.0), (0.0, -1.0), (0.0, 0.0), (0.0, 1.0), (1.0, 0.0))
+    assert TRANSFORMS["rotation"].listed(Range(5.0, 5.0)) == (5.0,)
+    assert TRANSFORMS["rotation"].listed(Range(-5.0, 5.0)) is None
+    translation = TRANSFORMS["translation"]
+    assert translation.listed(Range(0.0, 0.0)) == ((0.0, 0.0),)
+    assert translation.listed(Range(2.0, 2.0)) is None  # a ball
+    assert translation.listed(Range(0.0, 1.0, 3)) == (
+        (-1.0, 0.0),
+        (0.0, -1.0),
+        (0.0, 0.0),
+        (0.0, 1.0),
+        (1.0, 0.0),
+    )
 
 
 def test_the_members_of_an_enumeration_begin_with_the_image_itself() -> None:
@@ -258,8 +273,8 @@ def test_the_members_of_an_enumeration_begin_with_the_image_itself() -> None:
         {"gamma": (0.8, 1.2, 4)},
         {"translation": 1.0, "contrast": (0.5, 0.9, 2)},
     ):
-        smoothing = Enumeration(Attack.of(attack))
-        assert smoothing.members[0] == tuple(IDENTITY[name] for name in attack)
+        algorithm = Enumerate(Attack.of(attack))
+        assert algorithm.members()[0] == tuple(IDENTITY[name] for name in attack)
 
 
 @pytest.mark.parametrize(

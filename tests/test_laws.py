@@ -13,21 +13,14 @@ from numpy.typing import NDArray
 from scipy import stats
 
 from smoothcert import Blur, Brightness, Contrast, Gamma, Noise, Translation, compose
-from smoothcert.draws import Stream
 from smoothcert.sampling import ESTIMATION, SELECTION
 from smoothcert.smoothing import Part, Smoothing
 
-KEY = 0x0123456789ABCDEF
+from .samples import perturbed
+
 P_MIN = 1e-4
 SIZE, N = 16, 4000
 ANGLES = 2 * np.pi * np.arange(SIZE) / SIZE
-
-
-def perturbed(smoothing: Smoothing, x: NDArray[Any], n: int, stage: int = 0, index: int = 0) -> NDArray[Any]:
-    """The first n samples."""
-    out = np.empty((n, *x.shape), smoothing.dtype(x))
-    smoothing.perturb(smoothing.encode(x), Stream(KEY, index, stage), 0, out)
-    return out
 
 
 def waves() -> NDArray[np.float32]:
@@ -55,12 +48,12 @@ def parameters(images: NDArray[Any]) -> dict[str, NDArray[np.float64]]:
 
 PARAMETRIC = compose(Blur(0.8, border="wrap"), Translation(1.2), Contrast(0.3), Brightness(0.2))
 LAWS = {
-    "blur, exponential": (Blur(0.8, border="wrap"), "blur", stats.expon(scale=0.8)),
-    "blur, uniform": (Blur(2.0, "uniform", "wrap"), "blur", stats.uniform(0, 2.0)),
-    "blur, folded-normal": (Blur(0.9, "folded-normal", "wrap"), "blur", stats.halfnorm(scale=0.9)),
-    "blur, rayleigh": (Blur(0.7, "rayleigh", "wrap"), "blur", stats.rayleigh(scale=0.7)),
-    "contrast": (Contrast(0.3), "contrast", stats.lognorm(0.3)),
-    "brightness": (Brightness(0.2), "brightness", stats.norm(0, 0.2)),
+    "blur, exponential": (compose(Blur(0.8, border="wrap")), "blur", stats.expon(scale=0.8)),
+    "blur, uniform": (compose(Blur(2.0, "uniform", "wrap")), "blur", stats.uniform(0, 2.0)),
+    "blur, folded-normal": (compose(Blur(0.9, "folded-normal", "wrap")), "blur", stats.halfnorm(scale=0.9)),
+    "blur, rayleigh": (compose(Blur(0.7, "rayleigh", "wrap")), "blur", stats.rayleigh(scale=0.7)),
+    "contrast": (compose(Contrast(0.3)), "contrast", stats.lognorm(0.3)),
+    "brightness": (compose(Brightness(0.2)), "brightness", stats.norm(0, 0.2)),
     "blur in a composition": (PARAMETRIC, "blur", stats.expon(scale=0.8)),
     "contrast in a composition": (PARAMETRIC, "contrast", stats.lognorm(0.3)),
     "brightness in a composition": (PARAMETRIC, "brightness", stats.norm(0, 0.2)),
@@ -84,12 +77,12 @@ def test_the_law_of_a_parameter(smoothing: Smoothing, name: str, law: Any, stage
 def test_the_law_of_gamma(part: Part, law: Any, dtype: str) -> None:
     x = np.full((1, 1, 1, 1), 64, np.uint8) if dtype == "uint8" else np.full((1, 1, 1, 1), 0.25, np.float32)
     unit = 255.0 if dtype == "uint8" else 1.0
-    values = np.log(perturbed(part, x, N).ravel() / unit) / np.log(x.ravel() / unit)
+    values = np.log(perturbed(compose(part), x, N).ravel() / unit) / np.log(x.ravel() / unit)
     assert stats.kstest(values, law.cdf).pvalue > P_MIN
 
 
 @pytest.mark.parametrize("axis", ["down", "across"])
-@pytest.mark.parametrize("smoothing", [Translation(1.2), PARAMETRIC], ids=["alone", "composed"])
+@pytest.mark.parametrize("smoothing", [compose(Translation(1.2)), PARAMETRIC], ids=["alone", "composed"])
 def test_the_law_of_translation(smoothing: Smoothing, axis: str) -> None:
     """Chi-squared against the normal law of whole pixels, both tails pooled."""
     values = parameters(perturbed(smoothing, waves(), N))[axis]

@@ -1,7 +1,7 @@
 """The closed table of pairs: every list of parts is refused, or composes on the code that runs and has its price.
 
 Oracles: the rules of theory.md by hand; the exchange of attack and draw in double precision; log ratios of the composed
-parameters by scipy.stats and the determinant of the composition, without the package's theorems.
+parameters by scipy.stats and the determinant of the composition, without the package's joint laws.
 """
 
 from __future__ import annotations
@@ -18,12 +18,13 @@ from numpy.typing import NDArray
 from scipy import stats
 
 from smoothcert import Attack, Blur, Brightness, Contrast, Gamma, Noise, Rotation, Scaling, Translation, compose
-from smoothcert.bounds.laws import LogNormal, Normal
-from smoothcert.bounds.neyman_pearson import sampled_threshold
+from smoothcert.bounds.laws import LogNormal, LogRayleigh, Normal
 from smoothcert.errors import ArgumentError
-from smoothcert.smoothing import Calibrated, Part, pairs
-from smoothcert.smoothing.part import Kind
+from smoothcert.smoothing import TRANSFORMS, Calibrated, Part, Transform, pairs
+from smoothcert.smoothing.color import Brighten
+from smoothcert.smoothing.transform import Image, Kind
 
+from .sampled import sampled_threshold
 from .test_calibrated import measured
 from .test_resolvability import attacked_then_smoothed
 
@@ -48,12 +49,34 @@ ROUGH: dict[str, Part] = {
 
 
 @dataclass(frozen=True)
-class Hue(Part):
-    """A part that no table has heard of: it turns colours, says that it composes alone, and commutes with little."""
+class Turn(Transform):
+    """What the attackers of `Hue` do: their form is in no table either."""
 
     name: ClassVar[str] = "hue"
     unit: ClassVar[str] = "degrees"
     kind: ClassVar[Kind] = "additive"
+    identity: ClassVar[Any] = 0.0
+    help: ClassVar[str] = "colours turned"
+
+    def apply(self, image: Image, value: Any) -> Image:
+        return image.copy()
+
+
+@dataclass(frozen=True)
+class Amplify(Turn):
+    """What the attackers of `Amplification` do."""
+
+    name: ClassVar[str] = "amplification"
+    unit: ClassVar[str] = "factor"
+    kind: ClassVar[Kind] = "factor"
+    identity: ClassVar[Any] = 1.0
+
+
+@dataclass(frozen=True)
+class Hue(Part):
+    """A part that no table has heard of: it turns colours, says that it composes alone, and commutes with little."""
+
+    transforms: ClassVar[type[Transform]] = Turn
     laws: ClassVar[Any] = {"normal": Normal}
     composes: ClassVar[bool] = True
     scale: float
@@ -64,9 +87,7 @@ class Hue(Part):
 class Amplification(Part):
     """A part that makes vectors longer, and has no word on it."""
 
-    name: ClassVar[str] = "amplification"
-    unit: ClassVar[str] = "factor"
-    kind: ClassVar[Kind] = "factor"
+    transforms: ClassVar[type[Transform]] = Amplify
     laws: ClassVar[Any] = {"lognormal": LogNormal}
     composes: ClassVar[bool] = True
     scale: float
@@ -81,7 +102,7 @@ class PerColour(Contrast):
 class Washed(Brightness):
     """A brightness with an option that the table does not know."""
 
-    name: ClassVar[str] = "brightness"
+    transforms: ClassVar[type[Transform]] = Brighten
     scale: float
     law: str = "normal"
     dark: str = "no"
@@ -122,11 +143,11 @@ def test_every_list_is_in_the_table_or_refused() -> None:
     for names in LISTS:
         parts = tuple(EVERY[name] for name in names)
         try:
-            theorem = pairs.find_theorem.__wrapped__(parts)
+            joint = pairs.joint_laws.__wrapped__(parts)
         except ArgumentError as error:
             assert "\n" not in str(error)  # noqa: PT017
             continue
-        assert set(theorem.laws) == {part.name for part in parts}
+        assert set(joint.laws) == {part.name for part in parts}
         found.append(names)
     alone = [(name,) for name in ("hue", "amplification", "an heir", "an option")]
     assert [names for names in found if names not in alone] == COMPOSING
@@ -162,7 +183,7 @@ def test_an_unknown_part_ahead_of_attacked_noise_has_no_theorem(monkeypatch: pyt
     assert smoothing.p_star({"amplification": 1.2}) < 1
     with pytest.raises(ArgumentError, match="no theorem for an attack on noise behind amplification"):
         smoothing.p_star({"noise": 0.1})
-    pairs.find_theorem.cache_clear()
+    pairs.joint_laws.cache_clear()
 
 
 def test_two_groups_have_no_theorem(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -172,14 +193,14 @@ def test_two_groups_have_no_theorem(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(pairs, "TABLE", {**pairs.TABLE, **more, ("amplification", "brightness"): "commute"})
     with pytest.raises(ArgumentError, match="more than one pair of a scale and a shift"):
         compose(STRANGE["hue"], STRANGE["amplification"], Contrast(0.5), Brightness(0.3))
-    pairs.find_theorem.cache_clear()
+    pairs.joint_laws.cache_clear()
 
 
 @pytest.mark.parametrize("strange", STRANGE)
-def test_no_calibration_helps_a_part_without_an_attackers_form(strange: str) -> None:
+def test_no_calibration_helps_a_part_that_the_table_of_parts_lacks(strange: str) -> None:
     part = STRANGE[strange]
-    if part.name not in ("brightness", "contrast"):  # those act as their names say, and are measured as they act
-        with pytest.raises(ArgumentError, match="calibrated: expected brightness, contrast"):
+    if part.name not in TRANSFORMS:  # those act as their names say, and are measured as they act
+        with pytest.raises(ArgumentError, match=f"attack: expected a parameter of noise, .*, got {part.name}$"):
             Calibrated((part, Noise(0.3)), calibration=measured((part,), {part.name: 1.0}, ()))
 
 
@@ -209,14 +230,14 @@ LAWS: dict[tuple[str, str], Callable[[float], Any]] = {  # in the coordinate whe
 
 def log_density(part: Part, y: Array) -> Array:
     """Of the part's coordinate, by scipy.stats."""
-    if part.law == "rayleigh" and part.name == "gamma":  # of the logarithm of a Rayleigh exponent
+    if isinstance(part.line, LogRayleigh):  # of the logarithm of a Rayleigh exponent
         return np.asarray(stats.rayleigh(scale=part.scale).logpdf(np.exp(y)) + y)
     law = LAWS.get((part.name, part.law), lambda s: stats.norm(0, s))
     return np.asarray(law(part.scale).logpdf(y))
 
 
 def draws(part: Part, rng: np.random.Generator, n: int) -> Array:
-    if part.law == "rayleigh" and part.name == "gamma":
+    if isinstance(part.line, LogRayleigh):
         return np.log(rng.rayleigh(part.scale, n))
     law = LAWS.get((part.name, part.law), lambda s: stats.norm(0, s))
     return np.asarray(law(part.scale).rvs(n, random_state=rng))
@@ -231,7 +252,7 @@ def log_ratio(parts: Sequence[Part], attack: dict[str, float], rng: np.random.Ge
     """n draws of log dP1/dP0 of the composed parameters, under P1 or P0, by the change of variables."""
     names = [part.name for part in parts]
     a = {part.name: attack.get(part.name, 0.0) for part in parts}
-    group, mixed = group_of(names), [part for part in parts if part.name != "noise"]
+    group, mixed = group_of(names), [part for part in parts if not isinstance(part, Noise)]
     drawn = {part.name: draws(part, rng, n) for part in mixed}
     z, log_p1 = dict(drawn), np.zeros(n)
     own = dict(drawn)  # the draws that would lead to z under the attack
@@ -258,7 +279,7 @@ def log_ratio(parts: Sequence[Part], attack: dict[str, float], rng: np.random.Ge
         length = (
             a["noise"]
             / parts[-1].scale
-            * (1.13 if "reflect101" in [part.description.get("border") for part in parts] else 1.0)
+            * (1.13 if any(isinstance(part, Blur) and part.border == "reflect101" for part in parts) else 1.0)
         )
         distance = length * (np.exp(own["contrast"]) if "contrast" in names else 1.0)
         w = rng.standard_normal(n) + (distance if there else 0.0)
@@ -271,8 +292,8 @@ def attack_on(parts: Sequence[Part], rng: np.random.Generator) -> dict[str, floa
     bent = "gamma" in {part.name for part in parts}
     found = {}
     for part in parts:
-        if rng.random() < 0.8 and not (bent and part.name == "noise"):
-            size = rng.uniform(0.2, 0.9) * (1.0 if part.law == "rayleigh" and part.name == "gamma" else part.scale)
+        if rng.random() < 0.8 and not (bent and isinstance(part, Noise)):
+            size = rng.uniform(0.2, 0.9) * (1.0 if isinstance(part.line, LogRayleigh) else part.scale)
             found[part.name] = size * (rng.choice([-1, 1]) if part.signed else 1)
     return found or {parts[0].name: 0.3 * parts[0].scale}
 

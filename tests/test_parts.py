@@ -21,19 +21,19 @@ from smoothcert.sampling import ESTIMATION, SELECTION, Sampler
 from smoothcert.smoothing import Part, Smoothing
 
 from . import models
+from .samples import KEY, made, perturbed, sampler
 
-KEY = 0x0123456789ABCDEF
 RNG = np.random.default_rng(8)
 SMOOTHINGS: dict[str, Smoothing] = {
-    "noise": Noise(0.3),
-    "brightness": Brightness(0.2),
-    "contrast": Contrast(0.4),
-    "contrast about mid": Contrast(0.4, about="mid"),
-    "gamma": Gamma(0.3),
-    "gamma, rayleigh": Gamma(0.8, "rayleigh"),
-    "blur": Blur(3.0),
-    "blur, folded-normal, reflect": Blur(3.0, "folded-normal", "reflect"),
-    "translation": Translation(2.0),
+    "noise": compose(Noise(0.3)),
+    "brightness": compose(Brightness(0.2)),
+    "contrast": compose(Contrast(0.4)),
+    "contrast about mid": compose(Contrast(0.4, about="mid")),
+    "gamma": compose(Gamma(0.3)),
+    "gamma, rayleigh": compose(Gamma(0.8, "rayleigh")),
+    "blur": compose(Blur(3.0)),
+    "blur, folded-normal, reflect": compose(Blur(3.0, "folded-normal", "reflect")),
+    "translation": compose(Translation(2.0)),
     "contrast, brightness": compose(Contrast(0.4), Brightness(0.2)),
     "brightness, contrast about mid": compose(Brightness(0.2), Contrast(0.4, about="mid")),
     "gamma, contrast": compose(Gamma(0.3), Contrast(0.4)),
@@ -53,15 +53,6 @@ def image(shape: tuple[int, ...], dtype: str) -> NDArray[Any]:
     """A random image, of levels or of [0,1] values."""
     levels = np.random.default_rng(3).integers(0, 256, shape).astype(np.uint8)
     return levels if dtype == "uint8" else levels / np.float32(255)
-
-
-def perturbed(
-    smoothing: Smoothing, x: NDArray[Any], n: int, *, first: int = 0, stage: int = 0, index: int = 0, key: int = KEY
-) -> NDArray[Any]:
-    """Samples first..first + n - 1."""
-    out = np.full((n, *x.shape), 77, smoothing.dtype(x))
-    smoothing.perturb(smoothing.encode(x), Stream(key, index, stage), first, out)
-    return out
 
 
 # --- Addresses --------------------------------------------------------------------------------------------------------
@@ -87,16 +78,18 @@ def test_a_sample_is_a_function_of_its_address(smoothing: Smoothing, dtype: str,
 def test_what_is_whole_and_what_is_real(name: str) -> None:
     """8-bit levels stay whole under noise and translation alone; slack is the tables', a value at a time."""
     smoothing, levels, real = SMOOTHINGS[name], image((3, 9, 8, 1), "uint8"), image((3, 9, 8, 1), "float32")
-    noise = levels.size * integer_normal(255 * 0.3).total_variation if "noise" in name else 0.0
-    shift = 2 * integer_normal(2.0).total_variation if "translation" in name else 0.0
+    kinds = {type(part) for part in smoothing.parts}
+    noise = levels.size * integer_normal(255 * 0.3).total_variation if Noise in kinds else 0.0
+    shift = 2 * integer_normal(2.0).total_variation if Translation in kinds else 0.0
     whole = name in WHOLE
-    assert smoothing.dtype(levels) == (np.int16 if whole else np.float32)
-    assert smoothing.attack_model(levels) == ("integer" if whole else "float-unclipped")
-    assert smoothing.slack(levels) == pytest.approx(noise + shift if whole else 0.0, rel=1e-12)
-    assert smoothing.slack(levels) > 0 or not whole
-    assert smoothing.dtype(real) == np.float32
-    assert smoothing.attack_model(real) == "float-unclipped"
-    assert smoothing.slack(real) == 0
+    eight, floats = made(smoothing, levels), made(smoothing, real)
+    assert eight.dtype == (np.int16 if whole else np.float32)
+    assert eight.attack_model == ("integer" if whole else "float-unclipped")
+    assert eight.slack == pytest.approx(noise + shift if whole else 0.0, rel=1e-12)
+    assert eight.slack > 0 or not whole
+    assert floats.dtype == np.float32
+    assert floats.attack_model == "float-unclipped"
+    assert floats.slack == 0
 
 
 @pytest.mark.parametrize("name", ["contrast, blur, brightness", "translation, noise", "contrast, noise"])
@@ -106,17 +99,17 @@ def test_counts_do_not_depend_on_batch_or_threads(name: str, dtype: str) -> None
     x = image((9, 8, 3), dtype)
     content = models.linear((3, 9, 8), RNG.standard_normal((216, 4)), np.zeros(4))
 
-    def sampler(batch_size: int, threads: int) -> Sampler:
+    def votes(batch_size: int, threads: int) -> Sampler:
         c = OrtClassifier(content, batch_size=batch_size, threads=threads)
-        return Sampler(c, SMOOTHINGS[name], c.fit(x), KEY, 3, c.image(x))
+        return sampler(c, SMOOTHINGS[name], x, index=3)
 
-    reference = sampler(64, 1).counts(ESTIMATION, 0, 403)
+    reference = votes(64, 1).counts(ESTIMATION, 0, 403)
     assert len(reference) > 1
     for batch_size, threads in ((1, 2), (7, 1), (7, 2), (64, 2)):
-        assert sampler(batch_size, threads).counts(ESTIMATION, 0, 403) == reference
-    halves = (sampler(7, 2).counts(ESTIMATION, *ends) for ends in ((0, 100), (100, 403)))
+        assert votes(batch_size, threads).counts(ESTIMATION, 0, 403) == reference
+    halves = (votes(7, 2).counts(ESTIMATION, *ends) for ends in ((0, 100), (100, 403)))
     assert sum(halves, Counter[int]()) == reference
-    assert sampler(7, 2).counts(SELECTION, 0, 403) != reference
+    assert votes(7, 2).counts(SELECTION, 0, 403) != reference
 
 
 @pytest.mark.parametrize("dtype", ["uint8", "float32"])
@@ -132,7 +125,7 @@ def test_planar_channels_last_and_flat_models_get_the_same_images(dtype: str) ->
     ):
         content = models.linear(shape, w.reshape(216, 4), np.zeros(4))
         c = OrtClassifier(content, threads=1, preprocess=Preprocess(layout=layout))  # type: ignore[arg-type]
-        votes.append(Sampler(c, smoothing, c.fit(x), KEY, 0, c.image(x)).counts(ESTIMATION, 0, 1000))
+        votes.append(sampler(c, smoothing, x).counts(ESTIMATION, 0, 1000))
     assert votes[0] == votes[1] == votes[2]
     assert len(votes[0]) > 1
 
@@ -185,7 +178,7 @@ def drawn(monkeypatch: pytest.MonkeyPatch) -> dict[str, list[Any]]:
 
 @pytest.mark.parametrize("shape", SHAPES.values(), ids=SHAPES)
 @pytest.mark.parametrize("dtype", ["uint8", "float32"])
-@pytest.mark.parametrize("name", [name for name in SMOOTHINGS if "noise" not in name])
+@pytest.mark.parametrize("name", [n for n, s in SMOOTHINGS.items() if not isinstance(s.parts[-1], Noise)])
 def test_images_are_the_transforms_in_the_order_given(
     drawn: dict[str, list[Any]], name: str, dtype: str, shape: tuple[int, ...]
 ) -> None:
@@ -232,17 +225,17 @@ def test_noise_comes_last_and_is_that_of_its_address(head: tuple[Part, ...], dty
 # --- Data that do not suit --------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("part", [Blur(2.0), Translation(2.0), compose(Translation(2.0), Noise(0.3))])
+@pytest.mark.parametrize("parts", [(Blur(2.0),), (Translation(2.0),), (Translation(2.0), Noise(0.3))])
 @pytest.mark.parametrize(
     "x",
     [np.zeros(784, np.uint8), np.zeros((9, 8, 2), np.uint8), np.zeros((2, 3, 9, 8), np.float32)],
     ids=["vector", "two colours", "four axes"],
 )
-def test_spatial_parts_want_images(part: Smoothing, x: NDArray[Any]) -> None:
+def test_spatial_parts_want_images(parts: tuple[Part, ...], x: NDArray[Any]) -> None:
     """Four axes are no image either: which of them would be rows?"""
     classifier = CallableClassifier(lambda batch: np.zeros(len(batch), int))
     with pytest.raises(DataError, match=r"expected images, got values of shape .*1, 3 or 4 colours") as error:
-        Sampler(classifier, part, classifier.fit(x), 1, 0, classifier.image(x)).counts(ESTIMATION, 0, 10)
+        sampler(classifier, compose(*parts), x).counts(ESTIMATION, 0, 10)
     assert "\n" not in str(error.value)
 
 
@@ -250,23 +243,23 @@ def test_spatial_parts_want_images(part: Smoothing, x: NDArray[Any]) -> None:
 def test_other_parts_take_what_there_is(name: str) -> None:
     classifier = CallableClassifier(lambda batch: np.zeros(len(batch), int))
     for shape in ((7,), (9, 8, 2), (2, 3, 9, 8)):
-        x = classifier.fit(np.ones(shape, np.float32))
-        sampler = Sampler(classifier, SMOOTHINGS[name], x, 1, 0, classifier.image(x))
-        assert sampler.counts(ESTIMATION, 0, 10) == {0: 10}
+        votes = sampler(classifier, SMOOTHINGS[name], np.ones(shape, np.float32))
+        assert votes.counts(ESTIMATION, 0, 10) == {0: 10}
 
 
 def test_gamma_of_negative_data_is_refused() -> None:
-    for smoothing in (Gamma(0.3), compose(Contrast(0.3), Gamma(0.3)), compose(Gamma(0.3), Translation(1.0))):
+    for smoothing in (compose(Gamma(0.3)), compose(Contrast(0.3), Gamma(0.3)), compose(Gamma(0.3), Translation(1.0))):
         for value in (-0.5, 200.0):
             with pytest.raises(DataError, match=r"gamma: expected \[0,1\] intensities, perhaps attacked, or 8-bit"):
-                smoothing.dtype(np.full((1, 2, 2, 1), value, np.float32))
+                made(smoothing, np.full((1, 2, 2, 1), value, np.float32))
 
 
 def test_mid_grey_is_known_for_intensities_alone() -> None:
     """Float data of another range have their middle elsewhere; about 0 needs none. Attacked images leave [0,1]."""
     levels = np.linspace(0, 255, 4, dtype=np.float32).reshape(1, 2, 2, 1)
+    black, mid = compose(Contrast(0.3)), compose(Contrast(0.3, about="mid"))
     with pytest.raises(DataError, match=r"contrast about=mid: expected \[0,1\] intensities, .* got 0 to 255"):
-        Contrast(0.3, about="mid").dtype(levels)
-    assert Contrast(0.3).dtype(levels) == Contrast(0.3, about="mid").dtype(levels / 255) == np.float32
-    assert Contrast(0.3, about="mid").dtype(levels.astype(np.uint8)) == np.float32
-    assert Contrast(0.3, about="mid").dtype(2 - levels / 100) == np.float32
+        made(mid, levels)
+    assert made(black, levels).dtype == made(mid, levels / 255).dtype == np.float32
+    assert made(mid, levels.astype(np.uint8)).dtype == np.float32
+    assert made(mid, 2 - levels / 100).dtype == np.float32

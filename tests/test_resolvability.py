@@ -26,11 +26,12 @@ from smoothcert import (
     certify_enumerated,
     compose,
 )
-from smoothcert.draws import Stream
 from smoothcert.smoothing import Part
-from smoothcert.transforms import geometry
+from smoothcert.smoothing.pairs import joint_laws
+from smoothcert.transforms import warps
 
 from .models import linear
+from .samples import made, perturbed
 
 Array = NDArray[np.float64]
 
@@ -143,19 +144,17 @@ def attacked_then_smoothed(
 ) -> None:
     """With the draws fixed, the pipeline on the attacked image is the pipeline on the image with both parameters."""
     smoothing, order = compose(*parts), [part.name for part in parts]
-    border = next((str(part.description["border"]) for part in parts if part.name == "blur"), "wrap")
-    middle = next((0.5 for part in parts if part.description.get("about") == "mid"), 0.0)
+    monkeypatch.setattr(Noise, "begin", Part.begin)  # noise, too, of the values that it is said to draw
+    monkeypatch.setattr(Noise, "proceed", Part.proceed)
+    border = next((part.border for part in parts if isinstance(part, Blur)), "wrap")
+    middle = next((0.5 for part in parts if isinstance(part, Contrast) and part.about == "mid"), 0.0)
 
     def pipeline(x: Array, steps: Parameters) -> Array:
-        """One sample of `Smoothing.perturb`, its draws those of steps; noise is added behind it."""
+        """One sample, its draws those of steps."""
         for part in parts:
             value = np.asarray([steps[part.name]])
             monkeypatch.setattr(type(part), "draw", lambda self, stream, first, batch, value=value: value)
-        monkeypatch.setattr(Noise, "_fill", lambda self, out, stream, first, unit: out.__setitem__(0, steps["noise"]))
-        x32 = x.astype(np.float32)
-        out = np.zeros((1, *x.shape), smoothing.dtype(x32))
-        smoothing.perturb(smoothing.encode(x32), Stream(1, 0, 0), 0, out)
-        return out[0].astype(float)
+        return perturbed(smoothing, x.astype(np.float32), 1)[0].astype(float)
 
     for _ in range(times):
         x = rng.uniform(0.05, 1, (1, 9, 12, 1))
@@ -169,7 +168,7 @@ def attacked_then_smoothed(
             clean = attacked - first["noise"]
             seen = transformed(attacked, border, middle, still) - transformed(clean, border, middle, still)
             both["noise"] = seen + second["noise"]
-            stretches = smoothing.theorem.stretches.values()
+            stretches = joint_laws(smoothing.parts).stretches.values()
             if None not in stretches:
                 most = math.prod(float(s or 0) for s in stretches) * second.get("contrast", 1.0)
                 assert np.linalg.norm(seen) <= most * np.linalg.norm(first["noise"]) * (1 + 1e-9)
@@ -180,20 +179,18 @@ def attacked_then_smoothed(
 def test_translations_of_8_bit_images_are_exact(monkeypatch: pytest.MonkeyPatch) -> None:
     """The attacker's pipeline, then the smoothing's: bit by bit one shift."""
     rng = np.random.default_rng(4)
-    smoothing = Translation(3.0)
+    smoothing = compose(Translation(3.0))
     for _ in range(20):
         x = rng.integers(0, 256, (9, 12), dtype=np.uint8)
         (dy, dx), (sy, sx) = rng.integers(-15, 16, (2, 2)).tolist()
         samples = []
-        attacked = geometry.translate(x, dx, dy, border="wrap")
+        attacked = warps.translate(x, dx, dy, border="wrap")
         np.testing.assert_array_equal(attacked, np.roll(x, (dy, dx), (0, 1)))
         for image, shift in ((attacked, (sy, sx)), (x, (dy + sy, dx + sx))):
             monkeypatch.setattr(Translation, "draw", lambda self, stream, first, batch, s=shift: np.array([s]))
             planes = image[None, :, :, None]
-            out = np.zeros((1, *planes.shape), smoothing.dtype(planes))
-            smoothing.perturb(smoothing.encode(planes), Stream(1, 0, 0), 0, out)
-            assert smoothing.attack_model(planes) == "integer"
-            samples.append(out)
+            assert made(smoothing, planes).attack_model == "integer"
+            samples.append(perturbed(smoothing, planes, 1))
         np.testing.assert_array_equal(samples[0], samples[1])
 
 

@@ -28,6 +28,7 @@ from smoothcert import (
     certify,
     certify_radius,
     certify_targets,
+    compose,
     predict,
 )
 from smoothcert.algorithms import Fixed
@@ -45,9 +46,10 @@ from smoothcert.sampling import ESTIMATION, SELECTION, Sampler
 
 from .marks import slow_but
 from .models import half_space, linear, slabs
+from .samples import sampler
 
 RUNS, ALPHA, SIGMA, KEY, SIZE = 2000, 0.05, 0.5, 20, 8
-NOISE = Noise(SIGMA)
+NOISE = compose(Noise(SIGMA))
 Mode = Callable[[int], Certificate]  # of the run's index
 
 
@@ -398,7 +400,7 @@ def test_integer_truth(case: IntegerCase) -> None:
 def test_certify_integer(name: str, bound: Bound) -> None:
     """Radii beyond sigma Phi^-1(p), p by exact convolution, let alone beyond the integer attacker's: at most alpha."""
     case = {"wide": WIDE, "coarse": COARSE}[name]
-    classifier, truth, smoothing, n = case.classifier, case.truth, Noise(case.sigma), 500
+    classifier, truth, smoothing, n = case.classifier, case.truth, compose(Noise(case.sigma)), 500
     certificates = outcomes(
         lambda i: certify(classifier, smoothing, case.x, n0=50, n=n, alpha=ALPHA, key=KEY, index=i, bound=bound)
     )
@@ -451,7 +453,7 @@ def test_predict_integer_near_a_tie() -> None:
 
 def voters(classifier: OrtClassifier, runs: int = RUNS) -> Iterable[Sampler]:
     """A sampler for each run."""
-    return (Sampler(classifier, NOISE, ZERO, KEY, index) for index in range(runs))
+    return (sampler(classifier, NOISE, ZERO, key=KEY, index=index) for index in range(runs))
 
 
 @pytest.mark.slow
@@ -500,8 +502,10 @@ def test_noise_of_another_sigma_is_caught() -> None:
     """Votes under sigma 0.48, decided as if under 0.5."""
     classifier, truth = float_case(cuts_of(0.1, 0.9))
     algorithm = Fixed(n0=50, n=500, alpha=ALPHA)
-    samplers = (Sampler(classifier, Noise(0.48), ZERO, KEY, index) for index in range(RUNS))
-    assert not consistent(wrong(truth, (algorithm.decide(algorithm.draw(s), NOISE) for s in samplers)), RUNS, ALPHA)
+    other = compose(Noise(0.48))
+    samplers = (sampler(classifier, other, ZERO, key=KEY, index=index) for index in range(RUNS))
+    decided = (algorithm.decide(algorithm.draw(s, NOISE), NOISE) for s in samplers)
+    assert not consistent(wrong(truth, decided), RUNS, ALPHA)
 
 
 @pytest.mark.parametrize("alpha", [2 * ALPHA, 3 * ALPHA])

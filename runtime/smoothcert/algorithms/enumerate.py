@@ -6,7 +6,7 @@ import functools
 import itertools
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
 import numpy as np
@@ -41,9 +41,10 @@ class Enumerate(Algorithm):
 
     attack: Attack
     border: str = "black"
-    alpha: ClassVar[float] = 0.0
+    alpha: float = field(default=0.0, init=False)
 
     def __post_init__(self) -> None:
+        require(self.alpha == 0, f"enumerate: expected alpha = 0, for nothing is estimated, got {self.alpha:g}")
         require_name("border", self.border, WARP_BORDERS)
         transforms = self.transforms(UNSMOOTHED)
         size = math.prod(len(transforms[name].members(r)) for name, r in self.attack)
@@ -79,6 +80,7 @@ class Enumerate(Algorithm):
 
     def decide(self, evidence: Evidence, smoothing: Smoothing) -> Certificate:
         """The one answer there is, or abstain where some member changes it."""
+        _require_unsmoothed(smoothing)
         prediction, members = top(evidence.selection), sum(evidence.estimation.values())
         if evidence.estimation.get(prediction) == members:
             return conclude(self, smoothing, evidence, prediction, 0.0, 1.0, 0.0)
@@ -105,7 +107,15 @@ class Enumerate(Algorithm):
 
     def largest(self, smoothing: Smoothing) -> float:
         """Infinite: always within reach."""
+        _require_unsmoothed(smoothing)
         return math.inf
+
+
+def _require_unsmoothed(smoothing: Smoothing) -> None:
+    got = ", ".join(part.label for part in smoothing.parts)
+    require(
+        smoothing == UNSMOOTHED, f"enumerate: expected no smoothing, for nothing is sampled, got {got}; leave it out"
+    )
 
 
 @functools.lru_cache(maxsize=8)

@@ -247,32 +247,3 @@ def _product(masses: Sequence[Array]) -> Array:
 def _sum(terms: Sequence[Array]) -> Array:
     """Sums, on that grid, of what the nodes of each axis add."""
     return functools.reduce(lambda a, b: np.add.outer(a, b).ravel(), terms, np.zeros(1))
-
-
-def sample_log_ratio(joint: JointLaws, shift: Shift, rng: np.random.Generator, n: int, *, attacked: bool) -> Array:
-    """n draws of log dP1/dP0, under P1 where `attacked`, else under P0: written out parameter by parameter."""
-    total = np.zeros(n)
-
-    def add(law: Law, a: float | Array) -> Array:
-        """Draw a parameter that the attack shifts by a, and count what it tells."""
-        y = np.asarray(law.ppf(rng.uniform(size=n))) + (a if attacked else 0.0)
-        nonlocal total
-        with np.errstate(divide="ignore"):
-            total = total + np.log(law.pdf(y - a)) - np.log(law.pdf(y))
-        return y
-
-    for name, law in joint.laws.items():
-        if name not in joint.grouped and shift.get(name):
-            add(law, shift[name])
-    if joint.affine:
-        k, b, r = _standardised(joint.laws, joint.affine, shift)
-        magnified = np.exp(add(joint.laws[joint.affine.scale], k) - k)
-        add(_STANDARD, r * magnified)
-        if joint.affine.scale_first:
-            add(_STANDARD, b * magnified)
-        else:
-            z = rng.standard_normal(n)
-            v = b + np.exp(-k) * z if attacked else z
-            total += 0.5 * v * v - 0.5 * np.square((v - b) * np.exp(k)) + k
-    # Equal ratios come in random order, as the worst set may take them.
-    return np.round(total, 9) + 1e-12 * rng.uniform(size=n)

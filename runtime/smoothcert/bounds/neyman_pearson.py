@@ -179,23 +179,3 @@ def path_threshold(tilt: Callable[[float, int], Tilt], level: float = 0.5, steps
 
     coarse, fine = solve(steps // 2, 1), solve(steps, 2)
     return min(1.0, fine + abs(fine - coarse))
-
-
-def sampled_threshold(
-    draw: Callable[[int, bool], Array], n: int, delta: float, level: float = 0.5
-) -> tuple[float, float]:
-    """Bounds on p_star from draws of L, both true with probability 1 - delta.
-
-    `draw(n, attacked)` gives n fresh values of log dP1/dP0, under P1 where `attacked`, else under P0. Above: the dual
-    at a t chosen on draws of its own, its mean bounded by Hoeffding. Below: a set {L < t} whose P1 cannot exceed the
-    level, by the band of Dvoretzky, Kiefer and Wolfowitz, is a classifier that the attack brings down.
-    """
-    band = math.sqrt(math.log(4 / delta) / (2 * n))
-    ratios = np.sort(draw(n, True))
-    t = float(ratios[min(n - 1, int(level * n))])
-    safe = math.floor((level - band) * n) - 1
-    under0 = draw(n, False)
-    put = -np.expm1(np.minimum(under0 - t, 0.0))
-    high = math.exp(-t) * level + float(put.mean()) + band
-    low = float((under0 < ratios[safe]).mean()) - band if safe >= 0 else 0.0
-    return max(0.0, low), min(1.0, high)

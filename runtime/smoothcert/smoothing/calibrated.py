@@ -51,6 +51,7 @@ class Calibrated(Smoothing):
             normal = isinstance(part.line, Normal) and not isinstance(part, Noise)
             require(normal, f"{title}; got {part.label}")
             part.require_measurable(Range(part.value(0.0), part.value(0.0)))
+            _ = part.transform  # which refuses parts that the table of parts does not have
         require(self.error_rule in ERROR_RULES, f"error rule: expected tight or paper, got {self.error_rule!r}")
 
     guarantee: ClassVar[Guarantee] = "calibrated"

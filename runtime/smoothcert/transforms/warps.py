@@ -7,12 +7,11 @@ x runs right and y down, in pixels; rotation and scaling are about the middle of
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
 from typing import Any
 
 import cv2
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import NDArray
 
 from ..errors import require
 from .checks import BORDERS, INTERPOLATIONS, eight_bit, require_name
@@ -74,42 +73,6 @@ def cyclic_shift(image: NDArray[Any], shifts: NDArray[np.integer[Any]], out: NDA
         sample[...] = tiled[:, y : y + height, x : x + width]
 
 
-def translate_batch(
-    image: NDArray[Any],
-    shifts: ArrayLike,
-    out: NDArray[np.float32],
-    border: str = "black",
-    interpolation: str = "bilinear",
-) -> None:
-    """Fill out[i] with the image (outer, H, W, inner) moved by shifts[i] = (dy, dx) pixels, as `translate` does."""
-    matrices = (_translation(dx, dy, image[0], border) for dy, dx in np.asarray(shifts, float).tolist())
-    _warp_batch(image, matrices, out, border, interpolation)
-
-
-def rotate_batch(
-    image: NDArray[Any],
-    degrees: ArrayLike,
-    out: NDArray[np.float32],
-    border: str = "black",
-    interpolation: str = "bilinear",
-) -> None:
-    """Fill out[i] with the image (outer, H, W, inner) turned by degrees[i], as `rotate` does, unrounded."""
-    matrices = (_rotation(angle, image.shape[1:]) for angle in np.asarray(degrees, float).tolist())
-    _warp_batch(image, matrices, out, border, interpolation)
-
-
-def scale_batch(
-    image: NDArray[Any],
-    factors: ArrayLike,
-    out: NDArray[np.float32],
-    border: str = "black",
-    interpolation: str = "bilinear",
-) -> None:
-    """Fill out[i] with the image (outer, H, W, inner) scaled by factors[i], as `scale` does, unrounded."""
-    matrices = (_scaling(factor, image.shape[1:]) for factor in np.asarray(factors, float).tolist())
-    _warp_batch(image, matrices, out, border, interpolation)
-
-
 def _translation(dx: float, dy: float, image: NDArray[Any], border: str) -> NDArray[np.float64]:
     """Matrix of the shift, brought to its shortest form: OpenCV's positions overflow far from the image."""
     require(math.isfinite(dx) and math.isfinite(dy), f"translation: expected finite shifts, got ({dx:g}, {dy:g})")
@@ -144,40 +107,22 @@ def _about_the_middle(degrees: float, factor: float, shape: tuple[int, ...]) -> 
 def _warped(
     image: NDArray[np.uint8], matrix: NDArray[np.float64], border: str, interpolation: str
 ) -> NDArray[np.uint8]:
-    """A new 8-bit image, warped."""
-    planes = image.reshape(1, *image.shape[:2], -1)
-    out = np.empty_like(planes)[None]
-    _warp_batch(planes, [matrix], out, border, interpolation)
-    return out.reshape(image.shape)
-
-
-def _warp_batch(
-    image: NDArray[Any],
-    matrices: Iterable[NDArray[np.float64]],
-    out: NDArray[Any],
-    border: str,
-    interpolation: str,
-) -> None:
-    """Fill out[i] with the image (outer, H, W, inner), of out's type, under the i-th map of positions (x, y)."""
+    """A new image under the map of positions (x, y)."""
     require_name("border", border, WARP_BORDERS)
     require_name("interpolation", interpolation, INTERPOLATIONS)
-    require(image.shape[3] <= 4, f"warp: expected at most 4 channels behind the pixels, got {image.shape[3]}")
-    planes = image.astype(out.dtype, copy=False)
+    height, width = image.shape[:2]
+    plane = image.reshape(height, width, -1)
+    require(plane.shape[2] <= 4, f"warp: expected at most 4 channels behind the pixels, got {plane.shape[2]}")
     # OpenCV 5.0 interpolates cubically from wrong pixels where a position is more than one reflection outside.
-    by_hand = interpolation == "bicubic" and border in ("wrap", "reflect101")
-    for sample, matrix in zip(out, matrices, strict=True):
-        for plane, target in zip(planes, sample, strict=True):
-            if by_hand:
-                warped = _warp_folded(plane, matrix, border)
-            else:
-                height, width, _ = plane.shape
-                flags, mode = INTERPOLATIONS[interpolation], BORDERS[border]
-                warped = cv2.warpAffine(plane, matrix, (width, height), dst=target, flags=flags, borderMode=mode)
-            if warped is not target:
-                target[...] = warped.reshape(target.shape)
+    if interpolation == "bicubic" and border in ("wrap", "reflect101"):
+        warped = _warp_folded(plane, matrix, border)
+    else:
+        flags, mode = INTERPOLATIONS[interpolation], BORDERS[border]
+        warped = cv2.warpAffine(plane, matrix, (width, height), flags=flags, borderMode=mode)
+    return np.asarray(warped, np.uint8).reshape(image.shape)
 
 
-def _warp_folded(plane: NDArray[Any], matrix: NDArray[np.float64], border: str) -> NDArray[Any]:
+def _warp_folded(plane: NDArray[np.uint8], matrix: NDArray[np.float64], border: str) -> NDArray[Any]:
     """The plane (H, W, inner) warped bicubically, its positions first brought inside by the border's symmetry."""
     height, width, _ = plane.shape
     inverse = np.asarray(cv2.invertAffineTransform(matrix))
