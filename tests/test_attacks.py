@@ -6,14 +6,18 @@ import itertools
 from collections.abc import Callable
 from typing import Any
 
+import cv2
 import numpy as np
 import pytest
 from numpy.typing import NDArray
 
 from smoothcert import transforms
+from smoothcert.errors import DataError
 from smoothcert.smoothing import PARTS, TRANSFORMS, Transform
 from smoothcert.smoothing.color import MIDDLE
 from smoothcert.smoothing.transform import attacked, transform_of
+
+from .test_resolvability import chroma_turned
 
 Image = NDArray[np.uint8]
 RNG = np.random.default_rng(2)
@@ -23,11 +27,34 @@ IMAGES = {
     "one colour": RNG.integers(0, 256, (9, 9, 1), dtype=np.uint8),
 }
 MANNERS = [  # options of all transformations: each takes those that it has
-    {"border": border, "interpolation": interpolation, "about": about}
+    {"border": border, "interpolation": interpolation, "about": about, "luma": "bt601"}
     for border, interpolation, about in itertools.product(
         ("black", "wrap", "reflect101", "replicate"), ("bilinear", "nearest", "bicubic"), ("0", "mid")
     )
 ]
+
+
+def coloured(image: Image, name: str, value: float) -> Image:
+    """Oracle: the matrix exponential of a turn about grey, in double precision."""
+    matrix = chroma_turned(*((value, 1.0) if name == "hue" else (0.0, value)))
+    return np.asarray(np.rint(image @ matrix.T).clip(0, 255), np.uint8)
+
+
+def compressed(image: Image, quality: int | None) -> Image:
+    """Oracle: OpenCV, whose blue comes first."""
+    if quality is None:
+        return image
+    swapped = image[..., ::-1] if image.shape[-1] == 3 and image.ndim == 3 else image
+    _, content = cv2.imencode(".jpg", swapped, [cv2.IMWRITE_JPEG_QUALITY, quality])
+    found = np.asarray(cv2.imdecode(content, cv2.IMREAD_UNCHANGED), np.uint8).reshape(image.shape)
+    return found[..., ::-1] if swapped is not image else found
+
+
+def takes(name: str, image: Image) -> bool:
+    """Whether the transformation has a meaning for the image: those of colours need three."""
+    return name not in ("hue", "saturation") or (image.ndim == 3 and image.shape[2] == 3)
+
+
 SINGLE: dict[str, tuple[list[Any], Callable[[Image, Any, dict[str, str]], Image]]] = {
     "brightness": ([-0.3, 0.001, 0.7, 3.0], lambda x, b, how: transforms.brightness(x, b)),
     "contrast": ([0.0, 0.4, 1.001, 2.5], lambda x, c, how: transforms.contrast(x, c, MIDDLE[how["about"]])),
@@ -45,10 +72,14 @@ SINGLE: dict[str, tuple[list[Any], Callable[[Image, Any, dict[str, str]], Image]
         [0.5, 0.999, 1.3],
         lambda x, f, how: transforms.scale(x, f, how["border"], how["interpolation"]),
     ),
+    "shear": ([-0.3, 0.01, 2.0], lambda x, k, how: transforms.warps.shear(x, k, how["border"], how["interpolation"])),
+    "hue": ([-30.0, 0.1, 200.0], lambda x, t, how: coloured(x, "hue", t)),
+    "saturation": ([0.2, 1.01, 3.0], lambda x, f, how: coloured(x, "saturation", f)),
+    "jpeg": ([1, 50, 95], lambda x, q, how: compressed(x, q)),
 }
 IDENTITY = {
     "brightness": 0.0, "contrast": 1.0, "gamma": 1.0, "blur": 0.0, "translation": (0.0, 0.0), "rotation": 0.0,
-    "scaling": 1.0,
+    "scaling": 1.0, "shear": 0.0, "hue": 0.0, "saturation": 1.0, "jpeg": None,
 }  # fmt: skip
 
 
@@ -73,7 +104,8 @@ def test_options_are_those_of_the_transformation(name: str) -> None:
         assert made.options.items() <= how.items()
         assert made.options.keys() == usual(name).options.keys()
     warp = {"border", "interpolation"}
-    known = {"contrast": {"about"}, "translation": warp, "rotation": warp, "scaling": warp}
+    known = dict.fromkeys(("translation", "rotation", "scaling", "shear"), warp) | {"contrast": {"about"}}
+    known |= {"hue": {"luma"}, "saturation": {"luma"}}
     assert usual(name).options.keys() == known.get(name, set())
 
 
@@ -90,6 +122,10 @@ def test_options_that_there_are_not(name: str) -> None:
 def test_one_attack_is_its_function(name: str, image: Image) -> None:
     """With the border, interpolation and fixed point asked for; the image itself is left alone."""
     values, function = SINGLE[name]
+    if not takes(name, image):
+        with pytest.raises(DataError, match="3 colours"):
+            attacked(image, [(usual(name), values[0])])
+        return
     before = image.copy()
     for value, how in itertools.product(values, MANNERS):
         out = attacked(image, [(transform_of(name, how), value)])
@@ -129,9 +165,10 @@ def test_several_are_applied_in_order() -> None:
 def test_the_identity_changes_nothing(name: str, image: Image) -> None:
     """Left out, and when the function itself is called with it; whole or not, as (0, 0) or (0.0, 0.0)."""
     identity = IDENTITY[name]
-    for how in MANNERS:
+    whole = tuple(map(int, identity)) if isinstance(identity, tuple) else identity and int(identity)
+    for how in MANNERS if takes(name, image) else ():
         np.testing.assert_array_equal(SINGLE[name][1](image, identity, how), image)
-        for value in {identity, tuple(map(int, identity)) if isinstance(identity, tuple) else int(identity)}:
+        for value in {identity, whole}:
             np.testing.assert_array_equal(attacked(image, [(transform_of(name, how), value)]), image)
             np.testing.assert_array_equal(transform_of(name, how).apply(image, value), image)
     np.testing.assert_array_equal(attacked(image, [(usual(name), value) for name, value in IDENTITY.items()]), image)

@@ -43,7 +43,7 @@ from smoothcert.errors import CalibrationError, DataError
 from smoothcert.inputs.input import Input
 from smoothcert.sampling import ESTIMATION
 from smoothcert.smoothing import Calibrated, Calibration, Part, Smoothing, smoothing_of
-from smoothcert.smoothing.calibrated import drawn
+from smoothcert.smoothing.perturbation import drawn
 
 from . import models
 from .samples import made, perturbed, sampler

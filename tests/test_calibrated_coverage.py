@@ -18,7 +18,6 @@ import pytest
 from numpy.typing import NDArray
 from scipy import stats
 from scipy.special import ndtr, ndtri
-from smoothcert.transforms.attacks import attacked
 
 from smoothcert import (
     Brightness,

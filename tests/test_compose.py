@@ -20,9 +20,12 @@ from smoothcert import (
     Brightness,
     Contrast,
     Gamma,
+    Hue,
     Noise,
     Rotation,
+    Saturation,
     Scaling,
+    Shear,
     Translation,
     certify,
     compose,
@@ -38,15 +41,19 @@ EXAMPLES: dict[str, Part] = {
     "gamma": Gamma(0.4),
     "blur": Blur(3.0),
     "translation": Translation(2.0),
+    "hue": Hue(20.0),
+    "saturation": Saturation(0.5),
 }
 INEXACT: dict[str, Part] = {  # compose only up to an error
     "rotation": Rotation(5.0),
     "scaling": Scaling(0.1),
+    "shear": Shear(0.1),
     "translation, black": Translation(2.0, border="black"),
     "translation, reflect101": Translation(2.0, border="reflect101"),
     "translation, bilinear": Translation(2.0, interpolation="bilinear"),
 }
 SMALL = {"noise": 0.1, "brightness": 0.1, "contrast": 1.1, "gamma": 1.1, "blur": 0.4, "translation": 1.0}
+SMALL |= {"hue": 5.0, "saturation": 1.1}
 LISTS = [names for size in (2, 3) for names in itertools.permutations(EXAMPLES, size)]
 
 
@@ -55,7 +62,7 @@ def in_the_way(names: tuple[str, ...], border: str = "reflect101") -> str:
     have, found = set(names), []
     if "noise" in names[:-1]:
         found.append("noise comes last, for no other part may depend on it")
-    for other in have & {"brightness", "blur"} if "gamma" in have else ():
+    for other in have & {"brightness", "blur", "hue", "saturation"} if "gamma" in have else ():
         found += [f"gamma does not compose with {other}", f"{other} does not compose with gamma"]
     if have >= {"blur", "translation"} and border != "wrap":
         found.append(f"blur border={border}.*but .*blur border=wrap")
@@ -81,7 +88,7 @@ def test_every_list_has_its_theorem_or_says_what_is_in_the_way(names: tuple[str,
     assert smoothing.parts == tuple(parts)
     assert set(joint_laws(smoothing.parts).laws) == set(names)
     for name in names:
-        if name != "noise" or not {"gamma", "blur"} & {*names}:
+        if name != "noise" or not {"gamma", "blur", "saturation"} & {*names}:
             assert 0.5 < smoothing.p_star({name: SMALL[name]}) < 0.8
 
 
@@ -256,9 +263,9 @@ def test_parts_that_can_be_read(text: str) -> None:
 
 
 MISSPELLED = {
-    "": "NAME=SCALE with NAME one of noise, brightness, contrast, gamma, blur, translation, rotation, scaling, got ''",
+    "": "NAME=SCALE with NAME one of noise, brightness, contrast, gamma, hue, saturation, blur, ",
     "=1": "smoothing: expected NAME=SCALE",
-    "fog=1": "NAME one of noise, brightness, contrast, gamma, blur, translation, rotation, scaling, got 'fog=1'",
+    "fog=1": "translation, rotation, scaling, shear, got 'fog=1'",
     "Blur=1": "got 'Blur=1'",
     "rotation=5,border=reflect": "rotation border: expected one of black, wrap, reflect101, replicate, got 'reflect'",
     "rotation=5,interpolation=whole": "rotation interpolation: expected one of nearest, bilinear, bicubic, got 'whole'",

@@ -17,7 +17,21 @@ import pytest
 from numpy.typing import NDArray
 from scipy import stats
 
-from smoothcert import Attack, Blur, Brightness, Contrast, Gamma, Noise, Rotation, Scaling, Translation, compose
+from smoothcert import (
+    Attack,
+    Blur,
+    Brightness,
+    Contrast,
+    Gamma,
+    Hue,
+    Noise,
+    Rotation,
+    Saturation,
+    Scaling,
+    Shear,
+    Translation,
+    compose,
+)
 from smoothcert.bounds.laws import LogNormal, LogRayleigh, Normal
 from smoothcert.errors import ArgumentError
 from smoothcert.smoothing import TRANSFORMS, Calibrated, Part, Transform, pairs
@@ -38,11 +52,15 @@ KNOWN: dict[str, Part] = {
     "gamma rayleigh": Gamma(0.4, law="rayleigh"),
     **{f"blur {border}": Blur(1.5, border=border) for border in BORDERS},
     "translation": Translation(2.0),
+    "hue": Hue(20.0),
+    "saturation": Saturation(0.3),
     "noise": Noise(0.4),
 }
 ROUGH: dict[str, Part] = {
     "rotation": Rotation(5.0),
     "scaling": Scaling(0.1),
+    "shear": Shear(0.1),
+    "saturation mean": Saturation(0.3, luma="mean"),
     "translation black": Translation(2.0, border="black"),
     "translation bilinear": Translation(2.0, interpolation="bilinear"),
 }
@@ -50,9 +68,9 @@ ROUGH: dict[str, Part] = {
 
 @dataclass(frozen=True)
 class Turn(Transform):
-    """What the attackers of `Hue` do: their form is in no table either."""
+    """What the attackers of `Tint` do: their form is in no table either."""
 
-    name: ClassVar[str] = "hue"
+    name: ClassVar[str] = "tint"
     unit: ClassVar[str] = "degrees"
     kind: ClassVar[Kind] = "additive"
     identity: ClassVar[Any] = 0.0
@@ -73,7 +91,7 @@ class Amplify(Turn):
 
 
 @dataclass(frozen=True)
-class Hue(Part):
+class Tint(Part):
     """A part that no table has heard of: it turns colours, says that it composes alone, and commutes with little."""
 
     transforms: ClassVar[type[Transform]] = Turn
@@ -109,7 +127,7 @@ class Washed(Brightness):
 
 
 STRANGE: dict[str, Part] = {
-    "hue": Hue(10.0),
+    "tint": Tint(10.0),
     "amplification": Amplification(0.5),
     "an heir": PerColour(0.5),
     "an option": Washed(0.3),
@@ -123,11 +141,12 @@ def composes(names: Sequence[str]) -> bool:
     words = [name.split()[0] for name in names]
     have = set(words)
     return (
-        have <= {"brightness", "contrast", "gamma", "blur", "translation", "noise"}
+        have <= {"brightness", "contrast", "gamma", "blur", "translation", "hue", "saturation", "noise"}
         and len(have) == len(words)
         and not {"translation black", "translation bilinear"} & {*names}
         and "noise" not in words[:-1]
-        and not ("gamma" in have and have & {"brightness", "blur"})
+        and not ("gamma" in have and have & {"brightness", "blur", "hue", "saturation"})
+        and not {"hue", "saturation mean"} <= {*names}
         and not {"gamma", "contrast mid"} <= {"gamma" if n.startswith("gamma") else n for n in names}
         and not ("translation" in have and {"blur reflect", "blur reflect101"} & {*names})
     )
@@ -137,8 +156,8 @@ COMPOSING = [names for names in LISTS if composes(names)]
 
 
 def test_every_list_is_in_the_table_or_refused() -> None:
-    """All ordered lists of up to four of eighteen parts, with their options: 78,660 of them."""
-    assert len(LISTS) == sum(math.perm(len(EVERY), size) for size in (1, 2, 3, 4)) == 78_660
+    """All ordered lists of up to four of 22 parts, with their options: 185,284 of them."""
+    assert len(LISTS) == sum(math.perm(len(EVERY), size) for size in (1, 2, 3, 4)) == 185_284
     found = []
     for names in LISTS:
         parts = tuple(EVERY[name] for name in names)
@@ -149,7 +168,7 @@ def test_every_list_is_in_the_table_or_refused() -> None:
             continue
         assert set(joint.laws) == {part.name for part in parts}
         found.append(names)
-    alone = [(name,) for name in ("hue", "amplification", "an heir", "an option")]
+    alone = [(name,) for name in ("tint", "amplification", "an heir", "an option")]
     assert [names for names in found if names not in alone] == COMPOSING
     assert len(COMPOSING) == 299
 
@@ -162,7 +181,7 @@ def test_a_part_that_the_table_has_never_heard_of_composes_with_nothing(strange:
             with pytest.raises(ArgumentError, match=r"no theorem for .*(does not compose with|each part once)"):
                 compose(*parts)
     for names in COMPOSING:
-        parts = [KNOWN[name] for name in names]
+        parts = [EVERY[name] for name in names]
         if len(parts) < 4 and STRANGE[strange].name not in {part.name for part in parts}:
             for place in range(len(parts) + 1):
                 with pytest.raises(ArgumentError, match="no theorem"):
@@ -172,7 +191,13 @@ def test_a_part_that_the_table_has_never_heard_of_composes_with_nothing(strange:
 def test_new_parts_compose_with_nothing_until_they_say_so() -> None:
     """A part says that it composes alone; and by how much it lengthens vectors, or no attack on noise passes it."""
     assert not Part.composes
-    assert KNOWN["gamma"].stretch is KNOWN["contrast 0"].stretch is STRANGE["hue"].stretch is None
+    assert (
+        KNOWN["gamma"].stretch
+        is KNOWN["saturation"].stretch
+        is KNOWN["contrast 0"].stretch
+        is STRANGE["tint"].stretch
+        is None
+    )
     assert [KNOWN[f"blur {border}"].stretch for border in BORDERS] == [1.13, 1.0, 1.0]
 
 
@@ -188,11 +213,11 @@ def test_an_unknown_part_ahead_of_attacked_noise_has_no_theorem(monkeypatch: pyt
 
 def test_two_groups_have_no_theorem(monkeypatch: pytest.MonkeyPatch) -> None:
     """Pairs suffice where one at most is a scale and a shift; a table that had more would not be believed."""
-    more = {("hue", "amplification"): "shift first", ("hue", "contrast about=0"): "commute"}
-    more |= {("hue", "brightness"): "commute", ("amplification", "contrast about=0"): "commute"}
+    more = {("tint", "amplification"): "shift first", ("tint", "contrast about=0"): "commute"}
+    more |= {("tint", "brightness"): "commute", ("amplification", "contrast about=0"): "commute"}
     monkeypatch.setattr(pairs, "TABLE", {**pairs.TABLE, **more, ("amplification", "brightness"): "commute"})
     with pytest.raises(ArgumentError, match="more than one pair of a scale and a shift"):
-        compose(STRANGE["hue"], STRANGE["amplification"], Contrast(0.5), Brightness(0.3))
+        compose(STRANGE["tint"], STRANGE["amplification"], Contrast(0.5), Brightness(0.3))
     pairs.joint_laws.cache_clear()
 
 
@@ -206,8 +231,9 @@ def test_no_calibration_helps_a_part_that_the_table_of_parts_lacks(strange: str)
 
 # --- What composes: on the code that runs -----------------------------------------------------------------------------
 
-FORMS = [names for names in COMPOSING if "gamma rayleigh" not in names]
-FORMS += [names for names in itertools.permutations(KNOWN, 5) if composes(names)]
+COLOURED = {"hue", "saturation", "saturation mean"}
+FORMS = [n for n in COMPOSING if "gamma rayleigh" not in n and (len(n) < 4 or not COLOURED & {*n})]
+FORMS += [n for n in itertools.permutations(KNOWN, 5) if composes(n) and not COLOURED & {*n}]
 
 
 def test_attack_then_smoothing_is_one_smoothing_for_every_list(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -215,7 +241,7 @@ def test_attack_then_smoothing_is_one_smoothing_for_every_list(monkeypatch: pyte
     rng = np.random.default_rng(11)
     assert len(FORMS) == 325
     for names in FORMS:
-        attacked_then_smoothed([KNOWN[name] for name in names], rng, 2, monkeypatch)
+        attacked_then_smoothed([EVERY[name] for name in names], rng, 2, monkeypatch)
 
 
 # --- And their price --------------------------------------------------------------------------------------------------
@@ -276,11 +302,9 @@ def log_ratio(parts: Sequence[Part], attack: dict[str, float], rng: np.random.Ge
     with np.errstate(invalid="ignore"):
         total = log_p1 - sum((log_density(part, z[part.name]) for part in mixed), np.zeros(n))
     if "noise" in names:
-        length = (
-            a["noise"]
-            / parts[-1].scale
-            * (1.13 if any(isinstance(part, Blur) and part.border == "reflect101" for part in parts) else 1.0)
-        )
+        stretched = 1.13 if any(isinstance(part, Blur) and part.border == "reflect101" for part in parts) else 1.0
+        stretched *= 1.7428 if "hue" in names else 1.0  # the largest singular value of a turn of BT.601's chroma plane
+        length = a["noise"] / parts[-1].scale * stretched
         distance = length * (np.exp(own["contrast"]) if "contrast" in names else 1.0)
         w = rng.standard_normal(n) + (distance if there else 0.0)
         total = total + distance * w - distance**2 / 2
@@ -289,7 +313,7 @@ def log_ratio(parts: Sequence[Part], attack: dict[str, float], rng: np.random.Ge
 
 def attack_on(parts: Sequence[Part], rng: np.random.Generator) -> dict[str, float]:
     """In coordinates: each parameter, or not, by a fraction of a standard deviation to about one."""
-    bent = "gamma" in {part.name for part in parts}
+    bent = bool({"gamma", "saturation"} & {part.name for part in parts})
     found = {}
     for part in parts:
         if rng.random() < 0.8 and not (bent and isinstance(part, Noise)):
@@ -319,7 +343,7 @@ def test_the_price_check_sees_a_pair_that_is_priced_as_independent() -> None:
 def check(lists: Sequence[Sequence[str]], rng: np.random.Generator, n: int) -> int:
     """The p_star of random attacks on smoothings with random laws, against draws of the log ratio."""
     for names in lists:
-        parts = [KNOWN[name] for name in names]
+        parts = [EVERY[name] for name in names]
         laws = ["exponential", "uniform", "folded-normal", "rayleigh"]
         parts = [Blur(1.5, str(rng.choice(laws)), p.border) if isinstance(p, Blur) else p for p in parts]
         attack = attack_on(parts, rng)

@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 from scipy import fft
+from scipy.linalg import expm
 
 from smoothcert import (
     ABSTAIN,
@@ -20,8 +21,10 @@ from smoothcert import (
     Brightness,
     Contrast,
     Gamma,
+    Hue,
     Noise,
     OrtClassifier,
+    Saturation,
     Translation,
     certify_enumerated,
     compose,
@@ -42,8 +45,8 @@ Parameters = dict[str, Any]
 
 
 def transformed(x: Array, border: str, middle: float, steps: Parameters) -> Array:
-    """Oracle: an image (1, height, width, 1) changed step by step, in the order given, in double precision."""
-    image = x[0, :, :, 0]
+    """Oracle: an image (1, height, width, colours) changed step by step, in the order given, in double precision."""
+    image = x[0]
     for name, value in steps.items():
         if name == "translation":
             image = np.roll(image, value, (0, 1))
@@ -55,9 +58,19 @@ def transformed(x: Array, border: str, middle: float, steps: Parameters) -> Arra
             image = middle + value * (image - middle)
         elif name == "gamma":
             image = image**value
+        elif name in ("hue", "saturation"):
+            image = image @ chroma_turned(*((value, 1.0) if name == "hue" else (0.0, value))).T
         else:
-            image = image + value[0, :, :, 0]
-    return image[None, :, :, None]
+            image = image + value[0]
+    return image[None]
+
+
+def chroma_turned(degrees: float, factor: float) -> Array:
+    """Oracle: grey along BT.601's weights stays, what is left is turned about grey and stretched, by a series."""
+    grey = np.tile([0.299, 0.587, 0.114], (3, 1))
+    w = grey[0] / np.linalg.norm(grey[0])
+    cross = np.array([[0, -w[2], w[1]], [w[2], 0, -w[0]], [-w[1], w[0], 0]])  # a turn in the plane w.c = 0
+    return np.asarray(grey + factor * expm(math.radians(degrees) * cross) @ (np.eye(3) - grey))
 
 
 def heat(image: Array, variance: float, border: str) -> Array:
@@ -71,7 +84,7 @@ def heat(image: Array, variance: float, border: str) -> Array:
             kind = {"reflect": 2, "reflect101": 1}[border]
             w = np.pi * np.arange(size) / (size if kind == 2 else size - 1)
             forward, backward = (functools.partial(f, type=kind, axis=axis) for f in (fft.dct, fft.idct))
-        gain = np.exp(-variance * w**2 / 2).reshape((-1, 1) if axis == 0 else (1, -1))
+        gain = np.exp(-variance * w**2 / 2).reshape((-1, 1, 1) if axis == 0 else (1, -1, 1))
         image = np.real(backward(forward(image) * gain))
     return image
 
@@ -81,7 +94,7 @@ def composed(order: Sequence[str], first: Parameters, second: Parameters) -> Par
     rules = {
         "translation": lambda a, b: (a[0] + b[0], a[1] + b[1]), "blur": lambda a, b: a + b,
         "brightness": lambda a, b: a + b, "contrast": lambda a, b: a * b, "gamma": lambda a, b: a * b,
-        "noise": lambda a, b: a + b,
+        "noise": lambda a, b: a + b, "hue": lambda a, b: a + b, "saturation": lambda a, b: a * b,
     }  # fmt: skip
     both = {name: rules[name](first[name], second[name]) for name in order}
     if {"contrast", "brightness"} <= set(order):
@@ -121,6 +134,10 @@ RESOLVABLE = {
     "brightness, blur reflect101, contrast": [Brightness(0.5), Blur(1.0), Contrast(0.5)],
     "translation, blur, brightness, contrast": [Translation(3.0), WRAP, Brightness(0.5), Contrast(0.5)],
     "contrast, brightness, blur, translation": [MID, Brightness(0.5), WRAP, Translation(3.0)],
+    "hue": [Hue(20.0)],
+    "saturation": [Saturation(0.3)],
+    "hue, contrast, saturation, brightness, noise": [Hue(9.0), MID, Saturation(0.3), Brightness(0.5), Noise(0.5)],
+    "saturation, blur, hue, translation": [Saturation(0.3), WRAP, Hue(20.0), Translation(3.0)],
     "all but gamma": [Translation(3.0), WRAP, Contrast(0.5), Brightness(0.5), Noise(0.5)],
 }
 
@@ -131,7 +148,9 @@ def drawn(part: str, rng: np.random.Generator, shape: tuple[int, ...]) -> Any:
         return tuple(rng.integers(-9, 10, 2).tolist())
     if part == "noise":
         return 0.1 * rng.standard_normal(shape)
-    return {"blur": rng.uniform(0, 2), "brightness": rng.normal(0, 0.4)}.get(part, math.exp(rng.normal(0, 0.4)))
+    return {"blur": rng.uniform(0, 2), "brightness": rng.normal(0, 0.4), "hue": rng.normal(0, 60)}.get(
+        part, math.exp(rng.normal(0, 0.4))
+    )
 
 
 @pytest.mark.parametrize("parts", RESOLVABLE.values(), ids=RESOLVABLE)
@@ -157,7 +176,7 @@ def attacked_then_smoothed(
         return perturbed(smoothing, x.astype(np.float32), 1)[0].astype(float)
 
     for _ in range(times):
-        x = rng.uniform(0.05, 1, (1, 9, 12, 1))
+        x = rng.uniform(0.05, 1, (1, 9, 12, 3 if {"hue", "saturation"} & {*order} else 1))
         first, second = (({name: drawn(name, rng, x.shape) for name in order}) for _ in range(2))
         if "gamma" in order and "noise" in order:
             first["noise"] = np.zeros_like(x)  # no attack on noise has a theorem there

@@ -7,7 +7,7 @@ from functools import cached_property
 from typing import Any
 
 from ..algorithms import ALGORITHMS, Algorithm
-from ..errors import RunError
+from ..errors import RunError, require
 from ..files.documents import built
 from ..model.preprocess import Preprocess
 from ..smoothing import Attack, Smoothing, smoothing_of
@@ -54,8 +54,10 @@ def _algorithm_of(recipe: Recipe) -> Algorithm:
     if mode is None:
         raise RunError(f"recipe: expected a mode of {', '.join(ALGORITHMS)}, got {recipe['algorithm']['mode']!r}")
     if "attack" in numbers:
-        order = numbers.pop("order", [*numbers["attack"]])  # a table's keys may have lost theirs
-        numbers["attack"] = Attack.of({name: numbers["attack"][name] for name in order})
+        attack = numbers["attack"]
+        order = numbers.pop("order", [*attack])  # a table's keys may have lost theirs
+        require(sorted(order) == sorted(attack), f"recipe: expected an order of {', '.join(attack)}, got {order}")
+        numbers["attack"] = Attack.of({name: attack[name] for name in order})
     if "alpha" not in {field.name for field in fields(mode)}:
         numbers.pop("alpha", None)  # of an algorithm that leaves nothing to chance
     found: Algorithm = built(numbers, mode, "recipe: [algorithm]")
