@@ -19,9 +19,8 @@ from smoothcert.inputs.datasets import Dataset, Example
 from smoothcert.machine import cores
 
 from .errors import errors_of
-from .heads import other_plan
 from .partial import Records, opened
-from .plan import Plan
+from .plan import Plan, other_plan
 from .search import search
 from .stream import Work, worked
 
@@ -49,14 +48,13 @@ def _works(plan: Plan, threads: int) -> list[Work[Answer]]:
     def errors(example: Example, part: slice) -> Answer:
         index, raw = example.index, plan.raw(example)
         found = errors_of(raw, plan.parts, plan.attacks(index)[part], plan.drawn(index))
-        about = example.sha256 if plan.per_input and part.start == 0 else ""
+        about = example.sha256 if plan.calibration.per_input and part.start == 0 else ""
         return found, about, [], list(raw.image.shape[:2])
 
     def searched(example: Example) -> Answer:
         raw = plan.raw(example)
-        worst = search(raw, plan.parts, plan.attack, plan.evaluations)
-        place = np.hstack([*worst.g, *worst.b]).tolist()
-        return np.full((1, 1), worst.error, np.float32), example.sha256, place, list(raw.image.shape[:2])
+        error, place = search(raw, plan.parts, plan.attack, plan.evaluations)
+        return np.full((1, 1), error, np.float32), example.sha256, place, list(raw.image.shape[:2])
 
     if plan.strategy == "input-global":
         return [searched]
@@ -78,7 +76,10 @@ def measure(
     `CalibrationError` for one of another plan. `progress` hears how many inputs are done, once at the start too.
     """
     if out.exists():
-        return _finished(out, plan)
+        there = read(out)
+        if wrong := other_plan(there.head, plan.head):
+            raise CalibrationError(f"{out} holds another calibration: {wrong}; choose another file")
+        return there
     part = out.with_name(out.name + ".partial")
     rows = {index: row for row, index in enumerate(plan.indices)}
     errors = np.zeros(plan.shape, np.float32)
@@ -98,27 +99,13 @@ def measure(
             for answer in answers:
                 keep(partial.append(*answer))
         head = plan.head | _ends(plan, [notes[row] for row in range(len(rows))])
-        save(out, encode(head, errors))
+        write_atomically(out, encode(head, errors))
         part.unlink()
     return read(out)
 
 
 def _ends(plan: Plan, notes: list[Note]) -> dict[str, Any]:
     """What the head says of each input: its size, and its SHA-256 where each has its own bounds."""
-    inputs = {"inputs": [sha256 for sha256, _, _ in notes]} if plan.per_input else {}
+    inputs = {"inputs": [sha256 for sha256, _, _ in notes]} if plan.calibration.per_input else {}
     found = {"found": [place for _, place, _ in notes]} if plan.strategy == "input-global" else {}
     return {"sizes": [size for _, _, size in notes], **inputs, **found}
-
-
-def save(out: Path, content: bytes) -> None:
-    """Write the file so that it is whole or not there, and OUT.partial stays what it is until then."""
-    whole = out.with_name(out.name + ".whole")
-    write_atomically(whole, content)
-    whole.replace(out)
-
-
-def _finished(out: Path, plan: Plan) -> CalibrationFile:
-    there = read(out)
-    if wrong := other_plan(there.head, plan.head):
-        raise CalibrationError(f"{out} holds another calibration: {wrong}; choose another file")
-    return there

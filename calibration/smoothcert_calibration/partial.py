@@ -21,8 +21,7 @@ from smoothcert.files.documents import json_value, typed, understood
 from smoothcert.files.writing import named, open_own, write_whole
 
 from .attacks import axes
-from .heads import other_plan
-from .plan import Plan
+from .plan import Plan, other_plan
 
 Records = NDArray[np.void]
 
