@@ -18,7 +18,7 @@ from smoothcert.draws import Stream
 from smoothcert.errors import DataError, require
 from smoothcert.inputs.datasets import Dataset, Example, selection
 from smoothcert.inputs.spatial import PLAIN, Raw, Spatial
-from smoothcert.model.preprocess import Preprocess, raw_image
+from smoothcert.model.preprocess import raw_image
 from smoothcert.runs.recipe import differences
 from smoothcert.smoothing import Attack, Calibration, Noise, Part
 from smoothcert.smoothing.calibrated import Calibrated, drawn
@@ -199,7 +199,7 @@ def plan_of(
 
 
 def _eight_bit(example: Example, spatial: Spatial, colours: int | None = None) -> Raw:
-    raw = raw_image(np.asarray(example.x), preprocess=Preprocess(spatial=spatial))
+    raw = raw_image(np.asarray(example.x), spatial)
     if raw is None:
         x = example.x
         raise DataError(

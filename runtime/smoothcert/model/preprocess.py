@@ -108,10 +108,9 @@ def prepared(x: NDArray[Any], shape: Shape | None = None, preprocess: Preprocess
     return Input.of(values, _layout(view, shape, how.layout, planar), x, _raw(x, planar, how.spatial))
 
 
-def raw_image(x: NDArray[Any], shape: Shape | None = None, preprocess: Preprocess | None = None) -> Raw | None:
-    """A raw input as an attacker's 8-bit image, as `prepared` has it; None for what is none."""
-    how = preprocess or Preprocess()
-    return _raw(x, _planar(x, shape, how.layout), how.spatial)
+def raw_image(x: NDArray[Any], spatial: Spatial = PLAIN) -> Raw | None:
+    """A raw input as an attacker's 8-bit image, as `prepared` has it for no model's shape; None for what is none."""
+    return _raw(x, _planar(x, None, "auto"), spatial)
 
 
 def _raw(x: NDArray[Any], planar: bool | None, spatial: Spatial) -> Raw | None:
