@@ -32,7 +32,7 @@ __all__ = ["CallableClassifier", "Classifier", "Labels", "OrtClassifier", "as_cl
 _COMPARED = 16  # inputs on which an adapted model is held against its file
 
 
-class OrtClassifier:
+class OrtClassifier(Classifier):
     """An ONNX classifier on ONNX Runtime.
 
     `model`: path of an ONNX file, or its bytes, adapted in memory where it is not ready to certify; or one that was
@@ -147,10 +147,6 @@ class OrtClassifier:
         most, share = (64, 100_000) if self.provider == "cpu" else (2048, 16_000_000)
         return self._batch_size or int(np.clip(share // max(1, values), 4, most))
 
-    def buffer(self, shape: tuple[int, ...], dtype: np.dtype[Any]) -> NDArray[Any]:
-        """Host memory."""
-        return np.zeros(shape, dtype)
-
     def labels(self, batch: NDArray[Any], rows: int, levels: Levels | None) -> Labels:
         """Labels of the first rows of a batch of perturbed inputs: levels (int16 or float32), or float32 values."""
         return to_labels(self._sessions.scores(batch, levels is not None), len(batch), rows)
@@ -198,7 +194,7 @@ def _misplaced(names: list[str]) -> str:
     return f"{', '.join(names)}: expected arguments that OrtClassifier has; see help(OrtClassifier)"
 
 
-class CallableClassifier:
+class CallableClassifier(Classifier):
     """A Python callable as a base classifier: batch -> labels (batch,) or scores (batch, classes).
 
     Rows must be classified independently. It gets float32 batches of shape (batch, *x.shape), 8-bit inputs divided by
@@ -219,10 +215,6 @@ class CallableClassifier:
     def batch_size(self, values: int) -> int:
         """The one asked for, or about a million values."""
         return self._batch_size or int(np.clip(1_000_000 // max(1, values), 1, 4096))
-
-    def buffer(self, shape: tuple[int, ...], dtype: np.dtype[Any]) -> NDArray[Any]:
-        """Host memory."""
-        return np.zeros(shape, dtype)
 
     def require_one_function(self, samples: NDArray[Any], levels: Levels | None) -> None:
         """`ModelError` where what the callable makes of these perturbed inputs depends on the batch around them."""

@@ -16,17 +16,15 @@ from .card import ModelCard, damaged, value_of
 from .graph.checks import random_operators, require_one_meaning
 from .graph.functions import inlined
 from .graph.names import CONSTANT, INPUT, STEP, require_free_names
-from .graph.walk import operators, tensors
+from .graph.walk import STANDARD, operators, tensors
 from .preprocess import Preprocess, Shape
 from .source import Readable, read_source
 from .weights import Outside
 
-_NUMERIC = {TensorProto.FLOAT, TensorProto.FLOAT16, TensorProto.DOUBLE, TensorProto.BFLOAT16, TensorProto.UINT8,
-            TensorProto.INT8, TensorProto.INT16, TensorProto.INT32, TensorProto.INT64}  # fmt: skip
 _INTEGERS = {TensorProto.UINT8, TensorProto.INT8, TensorProto.INT16, TensorProto.INT32, TensorProto.INT64}
+_NUMERIC = {TensorProto.FLOAT, TensorProto.FLOAT16, TensorProto.DOUBLE, TensorProto.BFLOAT16, *_INTEGERS}
 FOLDED = "smoothcert_folded"  # prefix of the names of preprocessing that an exporter put into the graph
 METADATA = "smoothcert.preprocess"  # key of the recipe of `Preprocess`, as JSON, in a model's metadata
-_STANDARD = ("", "ai.onnx")
 _OLDEST_OPSET = 8  # all arithmetic broadcasts from there on
 
 
@@ -164,7 +162,7 @@ def checked(proto: onnx.ModelProto, output: str | None = None, where: str = "the
     """A graph, its functions written out, as a classifier, without folder and fingerprint; else `ModelError`."""
     require_free_names(proto, where)
     require_one_meaning(proto, where)
-    opset = max((o.version for o in proto.opset_import if o.domain in _STANDARD), default=0)
+    opset = max((o.version for o in proto.opset_import if o.domain in STANDARD), default=0)
     if 0 < opset < _OLDEST_OPSET:
         raise ModelError(f"{where}: expected ONNX opset {_OLDEST_OPSET} or newer, got {opset}; export the model again")
     if "EPContext" in operators(proto):

@@ -19,10 +19,7 @@ Labels = NDArray[np.int64]
 class Classifier(Protocol):
     """What the sampling loop needs. `labels` may be called from `threads` threads at once."""
 
-    @property
-    def threads(self) -> int:
-        """Host threads that perturb and classify side by side."""
-        ...
+    threads: int  # of the host, that perturb and classify side by side
 
     def prepare(self, x: NDArray[Any]) -> Input:
         """One raw input, arranged as the model wants it; `DataError` where it does not fit."""
@@ -33,8 +30,8 @@ class Classifier(Protocol):
         ...
 
     def buffer(self, shape: tuple[int, ...], dtype: np.dtype[Any]) -> NDArray[Any]:
-        """Memory for perturbed inputs, where the classifier reads them fastest."""
-        ...
+        """Memory for perturbed inputs, where the classifier reads them fastest: the host's."""
+        return np.zeros(shape, dtype)
 
     def require_one_function(self, samples: NDArray[Any], levels: Levels | None) -> None:
         """`ModelError` where the answer to one of these inputs depends on the others in its batch, or on the moment.
