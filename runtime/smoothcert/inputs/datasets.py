@@ -55,19 +55,15 @@ class Dataset(Protocol):
     @property
     def sha256(self) -> str:
         """Fingerprint of the data set: the archive's bytes, or the list of names, labels and file sizes."""
-        ...
 
     def name(self, index: int) -> str:
         """Where the input stands: a path, or an index."""
-        ...
 
     def label(self, index: int) -> int | None:
         """Its label, None where unknown."""
-        ...
 
     def load(self, index: int) -> Example:
         """The input; `DataError` where it cannot be read."""
-        ...
 
 
 @dataclass(frozen=True, eq=False)

@@ -12,7 +12,7 @@ from onnx import TensorProto, helper, numpy_helper
 from ..errors import ModelError
 from ..files.documents import typed
 from ..inputs.levels import EIGHT_BIT
-from .card import ModelCard, damaged, value_of
+from .card import ModelCard, entry
 from .graph.checks import random_operators, require_one_meaning
 from .graph.functions import inlined
 from .graph.names import CONSTANT, INPUT, STEP, require_free_names
@@ -86,15 +86,14 @@ class ModelFile:
     @property
     def preprocess(self) -> Preprocess | None:
         """What the metadata say of preprocessing; None where they say nothing."""
-        written = self._metadata.get(METADATA)
-        if written is None:
+        if METADATA not in self._metadata:
             return None
-        with damaged(METADATA):
-            return Preprocess.of(typed(value_of(written), dict[str, Any]))
+        with entry(self._metadata, METADATA) as recipe:
+            return Preprocess.of(typed(recipe, dict[str, Any]))
 
     @property
     def _metadata(self) -> dict[str, str]:
-        return {entry.key: entry.value for entry in self.proto.metadata_props}
+        return {prop.key: prop.value for prop in self.proto.metadata_props}
 
     def agreed(self, asked: Preprocess | None) -> Preprocess:
         """The preprocessing asked for, or the metadata's; `ModelError` where they differ."""
@@ -115,7 +114,7 @@ class ModelFile:
         model = onnx.ModelProto()
         model.CopyFrom(self.proto)
         graph = model.graph
-        inner = _input(graph)
+        inner = only_input(graph)
         chain: list[tuple[str, Any]] = []
         if levels and preprocess.scale is None and not self.takes_integers:
             chain += [("Div", np.float32(EIGHT_BIT.unit))]
@@ -174,7 +173,7 @@ def checked(proto: onnx.ModelProto, output: str | None = None, where: str = "the
             f"{where}: draws random numbers ({', '.join(random)}); the certified function must be one function: "
             "export it for inference"
         )
-    value = _input(proto.graph, where)
+    value = only_input(proto.graph, where)
     tensor = value.type.tensor_type
     if tensor.elem_type not in _NUMERIC or not tensor.HasField("shape") or not tensor.shape.dim:
         raise ModelError(
@@ -185,7 +184,8 @@ def checked(proto: onnx.ModelProto, output: str | None = None, where: str = "the
     return ModelFile(proto, "", "", batch, tuple(shape), tensor.elem_type, name)
 
 
-def _input(graph: onnx.GraphProto, where: str = "the model") -> onnx.ValueInfoProto:
+def only_input(graph: onnx.GraphProto, where: str = "the model") -> onnx.ValueInfoProto:
+    """The one input that is no constant, or `ModelError`."""
     weights = {tensor.name for tensor in graph.initializer}
     inputs: list[onnx.ValueInfoProto] = [value for value in graph.input if value.name not in weights]
     if len(inputs) != 1:

@@ -23,11 +23,9 @@ class Classifier(Protocol):
 
     def prepare(self, x: NDArray[Any]) -> Input:
         """One raw input, arranged as the model wants it; `DataError` where it does not fit."""
-        ...
 
     def batch_size(self, values: int) -> int:
         """The one batch size that inputs of so many values are classified in."""
-        ...
 
     def buffer(self, shape: tuple[int, ...], dtype: np.dtype[Any]) -> NDArray[Any]:
         """Memory for perturbed inputs, where the classifier reads them fastest: the host's."""
@@ -38,14 +36,12 @@ class Classifier(Protocol):
 
         Or where it is not that of the model's file as it came. An even number of samples. `levels`: as of `labels`.
         """
-        ...
 
     def labels(self, batch: NDArray[Any], rows: int, levels: Levels | None) -> Labels:
         """Labels of the first `rows` rows; all of the batch is computed, so that f is one function.
 
         `levels`: those that the values are in, with what a smoothing did to them, and beyond; None for real numbers.
         """
-        ...
 
 
 def require_moderate(size: int, values: int) -> None:
