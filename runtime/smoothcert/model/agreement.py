@@ -11,8 +11,7 @@ from ..errors import ModelError
 from .file import ModelFile, only_input
 from .labels import to_labels
 from .preprocess import Preprocess
-from .rounding import ADAPTED, is_narrow
-from .scores import difference
+from .scores import ADAPTED, difference, is_narrow
 from .sessions import Sessions
 
 

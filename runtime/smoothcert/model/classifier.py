@@ -25,7 +25,7 @@ from .independence import contrasts, require_independent, require_independent_sa
 from .labels import Classifier, Labels, require_moderate, to_labels
 from .opened import open_model
 from .preprocess import Preprocess, prepared
-from .rounding import NEIGHBOURS
+from .scores import NEIGHBOURS
 from .sessions import Sessions
 
 __all__ = ["CallableClassifier", "Classifier", "Labels", "OrtClassifier", "as_classifier", "to_labels"]
