@@ -29,8 +29,6 @@ from .stream import worked
 if TYPE_CHECKING:
     from rich.table import Table
 
-_NAMES = ("nearest", *(name for name in INTERPOLATIONS if name != "nearest"))
-
 
 def plans(
     data: Dataset,
@@ -48,8 +46,8 @@ def plans(
     """One plan for each transformation and interpolation. `rotation`, `translation`: scale, and range to both sides."""
     degrees = Attack.of({"rotation": (-rotation[1], rotation[1])})
     pixels = Attack.of({"translation": (0.0, translation[1])})
-    asked: list[tuple[Part, Attack]] = [(Rotation(rotation[0], interpolation=i), degrees) for i in _NAMES]
-    asked += [(Translation(translation[0], border="black", interpolation=i), pixels) for i in _NAMES]
+    asked: list[tuple[Part, Attack]] = [(Rotation(rotation[0], interpolation=i), degrees) for i in INTERPOLATIONS]
+    asked += [(Translation(translation[0], border="black", interpolation=i), pixels) for i in INTERPOLATIONS]
     part, attack = asked[0]
     plan = plan_of(
         data,

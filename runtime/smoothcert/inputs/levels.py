@@ -18,11 +18,6 @@ class Levels:
     highest: int
     unit: float
 
-    @property
-    def table(self) -> NDArray[np.float64]:
-        """Every level, ascending."""
-        return np.arange(self.lowest, self.highest + 1, dtype=float)
-
     def rounded(self, values: NDArray[Any]) -> NDArray[Any]:
         """The nearest levels, halves to even, saturated at lowest and highest."""
         return np.asarray(np.rint(values).clip(self.lowest, self.highest).astype(self.dtype))

@@ -12,7 +12,7 @@ from ..errors import require
 from ..inputs.levels import EIGHT_BIT
 from .checks import Image, eight_bit, require_each
 
-_LEVELS, _UNIT = EIGHT_BIT.table, EIGHT_BIT.unit
+_LEVELS, _UNIT = np.arange(EIGHT_BIT.lowest, EIGHT_BIT.highest + 1, dtype=float), EIGHT_BIT.unit
 
 
 def brightness(image: Image, b: float) -> Image:
