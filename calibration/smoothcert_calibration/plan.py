@@ -75,9 +75,7 @@ class Plan:
     def __post_init__(self) -> None:
         require(len(self.parts) > 0, "calibration: expected at least one part, such as rotation=5, got none")
         noise = any(isinstance(part, Noise) for part in self.parts)
-        require(
-            not noise, "calibration: expected parts without noise, which comes behind what is measured; leave it out"
-        )
+        require(not noise, "calibration: expected parts without noise, which follows what is measured; leave it out")
         Calibrated((*self.parts, Noise(1.0)), calibration=self.calibration)
         require(0 <= self.seed < 2**63, f"seed: expected 0 to 2**63, got {self.seed}")
         require(1 <= self.draws <= 10_000_000, f"draws: expected at least 1, got {self.draws}")

@@ -19,14 +19,14 @@ from ..inputs.levels import Levels
 from ..machine import cores
 from . import providers as ort
 from .agreement import AsItCame
-from .file import ModelFile
+from .file import ModelFile, read_model
 from .graph.checks import require_no_shared_scale
 from .independence import contrasts, require_independent, require_independent_samples
 from .labels import Classifier, Labels, require_moderate, to_labels
-from .opened import open_model
 from .preprocess import Preprocess, prepared
 from .scores import NEIGHBOURS
 from .sessions import Sessions
+from .source import Readable, read_source
 
 __all__ = ["CallableClassifier", "Classifier", "Labels", "OrtClassifier", "as_classifier", "to_labels"]
 _COMPARED = 16  # inputs on which an adapted model is held against its file
@@ -183,14 +183,24 @@ class OrtClassifier(Classifier):
         require_independent(partial(self._sessions.scores, levels=levels), quiet, loud, size, self._rounding)
 
 
+def open_model(source: Readable, output: str | None = None) -> ModelFile:
+    """A classifier ready to certify, the one way in from the command line and from Python.
+
+    A file that is not ready is adapted in memory: `adapted` says how, `warning` what could not be changed. Raises
+    `ModelError` as `read_model` does.
+    """
+    from smoothcert_exporters.adapt.ready import made_ready
+
+    read = read_source(source)
+    return made_ready(read, output) or read_model(read, output)
+
+
 def _misplaced(names: list[str]) -> str:
     """What to write in place of arguments that `OrtClassifier` does not take."""
-    pipeline = [name for name in names if name in {field.name for field in fields(Preprocess)}]
-    if pipeline:
-        said = ", ".join(f"{name}=..." for name in pipeline)
-        return (
-            f"{pipeline[0]}: preprocessing is given as preprocess=Preprocess({said}), from smoothcert import Preprocess"
-        )
+    ours = [name for name in names if name in {field.name for field in fields(Preprocess)}]
+    if ours:
+        how = ", ".join(f"{name}=..." for name in ours)
+        return f"{ours[0]}: preprocessing is given as preprocess=Preprocess({how}), from smoothcert import Preprocess"
     return f"{', '.join(names)}: expected arguments that OrtClassifier has; see help(OrtClassifier)"
 
 

@@ -165,9 +165,7 @@ def checked(proto: onnx.ModelProto, output: str | None = None, where: str = "the
     if 0 < opset < _OLDEST_OPSET:
         raise ModelError(f"{where}: expected ONNX opset {_OLDEST_OPSET} or newer, got {opset}; export the model again")
     if "EPContext" in operators(proto):
-        raise ModelError(
-            f"{where}: expected a graph of operators, got a compiled engine (EPContext); take the original"
-        )
+        raise ModelError(f"{where}: expected operators, got a compiled engine (EPContext); take the original model")
     if random := random_operators(proto):
         raise ModelError(
             f"{where}: draws random numbers ({', '.join(random)}); the certified function must be one function: "
@@ -176,9 +174,7 @@ def checked(proto: onnx.ModelProto, output: str | None = None, where: str = "the
     value = only_input(proto.graph, where)
     tensor = value.type.tensor_type
     if tensor.elem_type not in _NUMERIC or not tensor.HasField("shape") or not tensor.shape.dim:
-        raise ModelError(
-            f"{where}: expected a numeric input with a batch axis, got input {value.name!r} of another kind"
-        )
+        raise ModelError(f"{where}: expected a numeric input with a batch axis, got {value.name!r} of another kind")
     batch, *shape = [d.dim_value if d.HasField("dim_value") and d.dim_value > 0 else None for d in tensor.shape.dim]
     name = _output(proto.graph, output, where)
     return ModelFile(proto, "", "", batch, tuple(shape), tensor.elem_type, name)

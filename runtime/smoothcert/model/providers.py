@@ -8,6 +8,7 @@ import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import partial
+from itertools import islice
 from types import ModuleType
 from typing import Any
 
@@ -24,18 +25,12 @@ PROVIDERS = {
 _CRASHING = ["FuseFp16InitializerToFp32NodeTransformer"]
 # Seconds that a model gets to be loaded, and for its first batch; TensorRT builds its engine meanwhile.
 PATIENCE = {"CPUExecutionProvider": 120.0, "CUDAExecutionProvider": 300.0, "TensorrtExecutionProvider": 3600.0}
-_DISTRIBUTIONS = ("onnxruntime", "onnxruntime-gpu")
 
 
 def distributions() -> dict[str, str]:
     """Installed ONNX Runtime distributions and their versions; more than one break each other."""
-    found = {}
-    for name in _DISTRIBUTIONS:
-        try:
-            found[name] = importlib.metadata.version(name)
-        except importlib.metadata.PackageNotFoundError:
-            continue
-    return found
+    found = importlib.metadata.distributions
+    return {name: one.version for name in ("onnxruntime", "onnxruntime-gpu") for one in islice(found(name=name), 1)}
 
 
 def runtime() -> ModuleType:
