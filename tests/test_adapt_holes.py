@@ -15,8 +15,8 @@ from onnx import TensorProto, helper, numpy_helper
 
 from smoothcert import OrtClassifier
 from smoothcert.errors import ModelError
+from smoothcert.model.classifier import open_model
 from smoothcert.model.graph.functions import inlined
-from smoothcert.model.opened import open_model
 from smoothcert.model.source import read_source
 from smoothcert_exporters.adapt.adapted import adapt
 

@@ -30,12 +30,13 @@ def draw(file: CalibrationFile, path: Path, thresholds: Sequence[float] = ()) ->
     head, own = file.head, file.calibration.per_input
     values = file.errors.ravel() if own else file.worst
     widest = max([float(values.max()), *thresholds]) or 1.0
-    step = _step(widest * 1.02, 10)
-    end = step * math.ceil(widest * 1.02 / step)
+    step, end = _ticks(widest * 1.02, 10)
     counts, _ = np.histogram(values, bins=_BARS, range=(0.0, end))
     picture = np.full((_HEIGHT, _WIDTH, 3), 255, np.uint8)
-    _axes(picture, end, step, int(counts.max()), "draws and attacks" if own else "inputs, each by its largest error")
-    _bars(picture, counts, _tall(int(counts.max())))
+    rise, tall = _ticks(int(counts.max()) * 1.05, 6, least=1.0)
+    counted = "draws and attacks" if own else "inputs, each by its largest error"
+    _axes(picture, (step, end), (rise, tall), counted)
+    _bars(picture, counts, tall)
     for threshold in thresholds:
         cv2.line(picture, _at(threshold / end, 1), _at(threshold / end, 0), _MARK, 1)
     for row, threshold in enumerate(thresholds):
@@ -50,16 +51,11 @@ def draw(file: CalibrationFile, path: Path, thresholds: Sequence[float] = ()) ->
     require(cv2.imwrite(str(path), picture), f"png: expected a path that can be written, got {path}")
 
 
-def _step(span: float, most: int) -> float:
-    """The least of 1, 2, 5 times a power of ten that cuts the span into at most so many pieces."""
+def _ticks(span: float, most: int, least: float = 0.0) -> tuple[float, float]:
+    """The step of an axis, the least of 1, 2, 5 times a power of ten that cuts the span into so many, and its end."""
     power = 10.0 ** math.floor(math.log10(span / most))
-    return next(power * m for m in (1, 2, 5, 10) if span <= power * m * most * (1 + 1e-9))
-
-
-def _tall(most: int) -> float:
-    """The count at the top of the axis."""
-    step = max(1.0, _step(most * 1.05, 6))
-    return step * math.ceil(most * 1.05 / step)
+    step = max(least, next(power * m for m in (1, 2, 5, 10) if span <= power * m * most * (1 + 1e-9)))
+    return step, step * math.ceil(span / step)
 
 
 def _at(across: float, up: float) -> tuple[int, int]:
@@ -68,9 +64,9 @@ def _at(across: float, up: float) -> tuple[int, int]:
     return round(_LEFT + across * width), round(_HEIGHT - _BOTTOM - up * height)
 
 
-def _axes(picture: NDArray[np.uint8], end: float, step: float, most: int, counted: str) -> None:
-    tall = _tall(most)
-    rise = max(1.0, _step(most * 1.05, 6))
+def _axes(picture: NDArray[np.uint8], across: tuple[float, float], up: tuple[float, float], counted: str) -> None:
+    """Ticks, lines and words; `across` and `up` are the step and the end of each axis."""
+    (step, end), (rise, tall) = across, up
     for i in range(round(tall / rise) + 1):
         _, y = _at(0, i * rise / tall)
         cv2.line(picture, (_LEFT, y), (_WIDTH - _RIGHT, y), _FAINT, 1)

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import functools
 import itertools
-from collections.abc import Callable, Generator, Sequence
+from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,28 +18,14 @@ from smoothcert.inputs.datasets import Dataset, Example
 from smoothcert.machine import cores
 
 from .errors import errors_of
-from .heads import other_plan
 from .partial import Records, opened
-from .plan import Plan
+from .plan import Plan, other_plan
 from .search import search
 from .stream import Work, worked
 
-# Errors (draws, attacks), the input's SHA-256, where a search found the worst, the raw image's height and width.
-Answer = tuple[NDArray[np.float32], str, list[float], list[int]]
-Note = tuple[str, list[float], list[int]]  # all of that but the errors
-
-
-def measured(
-    plan: Plan, data: Dataset, indices: Sequence[int], threads: int
-) -> Generator[tuple[int, Note, NDArray[np.float32]], None, None]:
-    """For each index in order: the index, what is noted of the input, errors (draws, attacks).
-
-    The SHA-256 is empty where all inputs share their bounds, and so is the place where nothing was searched.
-    """
-    with closing(worked(data, indices, _works(plan, threads), threads)) as answers:
-        for index, answer in zip(indices, answers, strict=True):
-            _, about, found, size = answer[0]
-            yield index, (about, found, size), np.concatenate([errors for errors, *_ in answer], axis=1)
+# The input's SHA-256 or nothing, where a search found the worst, the raw image's height and width.
+Note = tuple[str, list[float], list[int]]
+Answer = tuple[Note, NDArray[np.float32]]  # with errors (draws, attacks)
 
 
 def _works(plan: Plan, threads: int) -> list[Work[Answer]]:
@@ -49,14 +34,13 @@ def _works(plan: Plan, threads: int) -> list[Work[Answer]]:
     def errors(example: Example, part: slice) -> Answer:
         index, raw = example.index, plan.raw(example)
         found = errors_of(raw, plan.parts, plan.attacks(index)[part], plan.drawn(index))
-        about = example.sha256 if plan.per_input and part.start == 0 else ""
-        return found, about, [], list(raw.image.shape[:2])
+        about = example.sha256 if plan.calibration.per_input and part.start == 0 else ""
+        return (about, [], list(raw.image.shape[:2])), found
 
     def searched(example: Example) -> Answer:
         raw = plan.raw(example)
-        worst = search(raw, plan.parts, plan.attack, plan.evaluations)
-        place = np.hstack([*worst.g, *worst.b]).tolist()
-        return np.full((1, 1), worst.error, np.float32), example.sha256, place, list(raw.image.shape[:2])
+        error, place = search(raw, plan.parts, plan.attack, plan.evaluations)
+        return (example.sha256, place, list(raw.image.shape[:2])), np.full((1, 1), error, np.float32)
 
     if plan.strategy == "input-global":
         return [searched]
@@ -78,7 +62,11 @@ def measure(
     `CalibrationError` for one of another plan. `progress` hears how many inputs are done, once at the start too.
     """
     if out.exists():
-        return _finished(out, plan)
+        there = read(out)
+        if wrong := other_plan(there.head, plan.head):
+            raise CalibrationError(f"{out} holds another calibration: {wrong}; choose another file")
+        return there
+    threads = threads or cores()
     part = out.with_name(out.name + ".partial")
     rows = {index: row for row, index in enumerate(plan.indices)}
     errors = np.zeros(plan.shape, np.float32)
@@ -94,31 +82,16 @@ def measure(
     with opened(part, plan) as (partial, records):
         keep(records)
         missing = [index for index, row in rows.items() if row not in notes]
-        with closing(measured(plan, data, missing, threads or cores())) as answers:
-            for answer in answers:
-                keep(partial.append(*answer))
-        head = plan.head | _ends(plan, [notes[row] for row in range(len(rows))])
-        save(out, encode(head, errors))
+        with closing(worked(data, missing, _works(plan, threads), threads)) as answers:
+            for index, answer in zip(missing, answers, strict=True):
+                note, _ = answer[0]
+                keep(partial.append(index, note, np.concatenate([found for _, found in answer], axis=1)))
+        inputs, places, sizes = zip(*(notes[row] for row in range(len(rows))), strict=True)
+        head = plan.head | {"sizes": sizes}
+        if plan.calibration.per_input:
+            head["inputs"] = inputs
+        if plan.strategy == "input-global":
+            head["found"] = places
+        write_atomically(out, encode(head, errors))
         part.unlink()
     return read(out)
-
-
-def _ends(plan: Plan, notes: list[Note]) -> dict[str, Any]:
-    """What the head says of each input: its size, and its SHA-256 where each has its own bounds."""
-    inputs = {"inputs": [sha256 for sha256, _, _ in notes]} if plan.per_input else {}
-    found = {"found": [place for _, place, _ in notes]} if plan.strategy == "input-global" else {}
-    return {"sizes": [size for _, _, size in notes], **inputs, **found}
-
-
-def save(out: Path, content: bytes) -> None:
-    """Write the file so that it is whole or not there, and OUT.partial stays what it is until then."""
-    whole = out.with_name(out.name + ".whole")
-    write_atomically(whole, content)
-    whole.replace(out)
-
-
-def _finished(out: Path, plan: Plan) -> CalibrationFile:
-    there = read(out)
-    if wrong := other_plan(there.head, plan.head):
-        raise CalibrationError(f"{out} holds another calibration: {wrong}; choose another file")
-    return there

@@ -9,10 +9,10 @@ import numpy as np
 
 from smoothcert.calibration_file import CalibrationFile, encode, read
 from smoothcert.errors import CalibrationError
+from smoothcert.files.writing import write_atomically
 from smoothcert.inputs.datasets import selection
 
-from .heads import other_plan, plan_part
-from .measure import save
+from .plan import other_plan, plan_part
 
 
 def merge(out: Path, files: list[Path]) -> CalibrationFile:
@@ -38,7 +38,7 @@ def merge(out: Path, files: list[Path]) -> CalibrationFile:
     if len(files) != count:
         raise CalibrationError(f"merge: expected {count} shards, got {len(files)} files cut in different ways")
     ordered = [shard for _, shard in sorted(zip(places, shards, strict=True), key=lambda pair: pair[0])]
-    save(out, _together(ordered))
+    write_atomically(out, _together(ordered))
     return read(out)
 
 

@@ -21,8 +21,7 @@ from smoothcert.files.documents import json_value, typed, understood
 from smoothcert.files.writing import named, open_own, write_whole
 
 from .attacks import axes
-from .heads import other_plan
-from .plan import Plan
+from .plan import Plan, other_plan
 
 Records = NDArray[np.void]
 
@@ -70,9 +69,7 @@ def opened(path: Path, plan: Plan) -> Iterator[tuple[Partial, Records]]:
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError:
-            raise CalibrationError(
-                f"{path} is in use by another process; wait for it, or choose another file"
-            ) from None
+            raise CalibrationError(f"{path} is in use by another process; wait, or choose another file") from None
         line, end, body = path.read_bytes().partition(b"\n")
         if end:
             _require_same(path, line, plan, bool(body))

@@ -18,7 +18,8 @@ from smoothcert.draws import Stream
 from smoothcert.errors import DataError, require
 from smoothcert.inputs.datasets import Dataset, Example, selection
 from smoothcert.inputs.spatial import PLAIN, Raw, Spatial
-from smoothcert.model.preprocess import Preprocess, raw_image
+from smoothcert.model.preprocess import raw_image
+from smoothcert.runs.recipe import differences
 from smoothcert.smoothing import Attack, Calibration, Noise, Part
 from smoothcert.smoothing.calibrated import Calibrated
 from smoothcert.smoothing.calibration import STRATEGIES
@@ -42,6 +43,10 @@ _MEANINGS = {
     "deviations on each axis; `found`: where, as [g, b]",
 }
 _VALUES = "8 bits: each transformation and each step of P rounds to nearest and saturates at 0 and 255; then /255"
+
+
+_MEASURED = frozenset({"inputs", "found", "sizes", "shape", "sha256"})  # of a head, known when all is measured
+_DERIVED = {"claim", "meaning", "attacks"}  # of a head, follow from the rest
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -69,15 +74,17 @@ class Plan:
     grid: tuple[tuple[Any, ...], ...] = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
-        _require_parts(self.parts)
-        Calibrated((*self.parts, Noise(1.0)), calibration=self._calibration)
+        require(len(self.parts) > 0, "calibration: expected at least one part, such as rotation=5, got none")
+        noise = any(isinstance(part, Noise) for part in self.parts)
+        require(not noise, "calibration: expected parts without noise, which follows what is measured; leave it out")
+        Calibrated((*self.parts, Noise(1.0)), calibration=self.calibration)
         require(0 <= self.seed < 2**63, f"seed: expected 0 to 2**63, got {self.seed}")
         require(1 <= self.draws <= 10_000_000, f"draws: expected at least 1, got {self.draws}")
         alone = self.strategy != "input-global" or self.draws == 1
         require(alone, f"draws: expected none with input-global, which searches, got {self.draws}; leave it out")
         require(self.evaluations >= 100, f"evaluations: expected at least 100, got {self.evaluations}")
-        object.__setattr__(self, "attack", ordered(self.parts, self.attack, self.on_grid))
-        object.__setattr__(self, "grid", self.attack.points if self.on_grid else ())
+        object.__setattr__(self, "attack", ordered(self.parts, self.attack, self.calibration.on_grid))
+        object.__setattr__(self, "grid", self.attack.points if self.calibration.on_grid else ())
         size, wanted = self.data["inputs"], self.skip + (self.limit or 1)
         if size < wanted:
             name = self.data["name"]
@@ -87,18 +94,9 @@ class Plan:
         object.__setattr__(self, "indices", chosen)
 
     @property
-    def _calibration(self) -> Calibration:
+    def calibration(self) -> Calibration:
+        """What certificates will know of it, but for what is measured."""
         return Calibration("", self.strategy, self.confidence, self.attack, self.spatial, self.colours, cv2.__version__)
-
-    @property
-    def on_grid(self) -> bool:
-        """Whether every attack of a grid is measured for each input."""
-        return self._calibration.on_grid
-
-    @property
-    def per_input(self) -> bool:
-        """Whether each input gets bounds of its own."""
-        return self._calibration.per_input
 
     @property
     def shape(self) -> tuple[int, int, int]:
@@ -119,21 +117,20 @@ class Plan:
     @property
     def head(self) -> dict[str, Any]:
         """The file's head but for what is known in the end: the inputs of per-input strategies, shape and checksum."""
-        search = {"evaluations": self.evaluations} if self.strategy == "input-global" else {}
         head = {
             "format": FORMAT,
             "version": VERSION,
             "written_by": f"smoothcert {__version__}",
             "strategy": self.strategy,
-            "claim": self._calibration.claim,
+            "claim": self.calibration.claim,
             "meaning": _MEANING + _MEANINGS[self.strategy],
             "pipeline": self.pipeline,
             "attack": self.attack.recipe,
-            **({"attacks": self.grid} if self.on_grid else {}),
+            **({"attacks": self.grid} if self.calibration.on_grid else {}),
             "seed": self.seed,
             "confidence": self.confidence,
             "draws": self.draws,
-            **search,
+            **({"evaluations": self.evaluations} if self.strategy == "input-global" else {}),
             "data": {name: self.data[name] for name in ("name", "sha256", "inputs")},
             "selection": {"skip": self.skip, "limit": self.limit, "shard": self.shard},
             "dtype": "<f4",
@@ -201,7 +198,7 @@ def plan_of(
 
 
 def _eight_bit(example: Example, spatial: Spatial, colours: int | None = None) -> Raw:
-    raw = raw_image(np.asarray(example.x), preprocess=Preprocess(spatial=spatial))
+    raw = raw_image(np.asarray(example.x), spatial)
     if raw is None:
         x = example.x
         raise DataError(
@@ -216,7 +213,12 @@ def _eight_bit(example: Example, spatial: Spatial, colours: int | None = None) -
     return raw
 
 
-def _require_parts(parts: tuple[Part, ...]) -> None:
-    require(len(parts) > 0, "calibration: expected at least one part, such as rotation=5, got none")
-    noise = any(isinstance(part, Noise) for part in parts)
-    require(not noise, "calibration: expected parts without noise, which comes behind what is measured; leave it out")
+def plan_part(head: Mapping[str, Any]) -> dict[str, Any]:
+    """What the plan says, without what was measured."""
+    return {name: value for name, value in head.items() if name not in _MEASURED}
+
+
+def other_plan(there: Mapping[str, Any], here: Mapping[str, Any], *, shards: bool = False) -> str:
+    """How the plans differ, in words; empty where they are one. `shards` may differ where that is asked for."""
+    free = frozenset(_DERIVED | ({"selection.shard"} if shards else set()))
+    return "; ".join(differences(plan_part(there), plan_part(here), free))

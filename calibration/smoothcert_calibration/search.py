@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -18,17 +17,10 @@ from .attacks import axes, value_at
 from .errors import Value, intensities, squares
 
 
-@dataclass(frozen=True)
-class Worst:
-    """The largest error found, and where: attack g, draw b."""
+def search(raw: Raw, parts: tuple[Part, ...], attack: Attack, evaluations: int) -> tuple[np.float32, list[float]]:
+    """The largest error found over g in the range and b within `SEARCHED` deviations, and the numbers of g and b there.
 
-    error: np.float32
-    g: Value
-    b: Value
-
-
-def search(raw: Raw, parts: tuple[Part, ...], attack: Attack, evaluations: int) -> Worst:
-    """Over g in the range and b within `SEARCHED` deviations, by about so many evaluations; nothing in it is random.
+    By about so many evaluations; nothing in it is random.
 
     Source: Jones, Perttunen, Stuckman 1993 (Lipschitzian optimization without the Lipschitz constant), which keeps
     trisecting boxes everywhere; rounding to 8 bits leaves no slope that others could follow.
@@ -36,18 +28,18 @@ def search(raw: Raw, parts: tuple[Part, ...], attack: Attack, evaluations: int) 
     from scipy.optimize import direct
 
     sides = 2 * sum(axes(part) for part in parts)
-    most: list[tuple[float, Value, Value]] = [(0.0, *_values(parts, attack, np.full(sides, 0.5)))]
+    most, place = 0.0, _values(parts, attack, np.full(sides, 0.5))
 
     def gain(unit: NDArray[np.float64]) -> float:
+        nonlocal most, place
         g, b = _values(parts, attack, unit)
         (square,) = squares(raw, parts, attacked(raw.image, steps(parts, g)), g, [b])
-        if square > most[-1][0]:
-            most.append((square, g, b))
+        if square > most:
+            most, place = square, (g, b)
         return -float(square)
 
     direct(gain, [(0.0, 1.0)] * sides, maxfun=evaluations, maxiter=evaluations, vol_tol=0.0, len_tol=0.0)
-    square, g, b = most[-1]
-    return Worst(intensities(np.array([square]))[0], g, b)
+    return intensities(np.array([most]))[0], np.hstack([*place[0], *place[1]]).tolist()
 
 
 def _values(parts: tuple[Part, ...], attack: Attack, unit: NDArray[np.float64]) -> tuple[Value, Value]:

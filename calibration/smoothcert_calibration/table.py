@@ -8,6 +8,7 @@ from __future__ import annotations
 import functools
 from collections.abc import Callable, Sequence
 from contextlib import closing
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -28,8 +29,6 @@ from .stream import worked
 if TYPE_CHECKING:
     from rich.table import Table
 
-_NAMES = ("nearest", *(name for name in INTERPOLATIONS if name != "nearest"))
-
 
 def plans(
     data: Dataset,
@@ -47,23 +46,22 @@ def plans(
     """One plan for each transformation and interpolation. `rotation`, `translation`: scale, and range to both sides."""
     degrees = Attack.of({"rotation": (-rotation[1], rotation[1])})
     pixels = Attack.of({"translation": (0.0, translation[1])})
-    asked: list[tuple[Part, Attack]] = [(Rotation(rotation[0], interpolation=i), degrees) for i in _NAMES]
-    asked += [(Translation(translation[0], border="black", interpolation=i), pixels) for i in _NAMES]
-    return [
-        plan_of(
-            data,
-            name,
-            (part,),
-            attack,
-            draws=draws,
-            confidence=confidence,
-            seed=seed,
-            spatial=spatial,
-            skip=skip,
-            limit=limit,
-        )
-        for part, attack in asked
-    ]
+    asked: list[tuple[Part, Attack]] = [(Rotation(rotation[0], interpolation=i), degrees) for i in INTERPOLATIONS]
+    asked += [(Translation(translation[0], border="black", interpolation=i), pixels) for i in INTERPOLATIONS]
+    part, attack = asked[0]
+    plan = plan_of(
+        data,
+        name,
+        (part,),
+        attack,
+        draws=draws,
+        confidence=confidence,
+        seed=seed,
+        spatial=spatial,
+        skip=skip,
+        limit=limit,
+    )
+    return [replace(plan, parts=(part,), attack=attack) for part, attack in asked]
 
 
 def worst_errors(

@@ -3,7 +3,7 @@
     from smoothcert import Noise, OrtClassifier, certify
     certificate = certify(OrtClassifier("model.onnx"), Noise(0.5), image)
 
-Names are imported when first used, so that the command line answers at once.
+The public names stand in `api`, which is imported when the first is used: the command line answers at once.
 """
 
 from __future__ import annotations
@@ -12,107 +12,20 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from .bounds.confidence import lower_confidence_bound
-    from .calibration_file import read_calibration
-    from .certificate import ABSTAIN, Certificate
-    from .certification import certify, certify_enumerated, certify_radius, certify_targets, predict
-    from .errors import SmoothcertError
-    from .evidence import Evidence
-    from .files.demo_files import demo_file
-    from .inputs.spatial import Spatial
-    from .model.classifier import OrtClassifier
-    from .model.preprocess import Preprocess
-    from .smoothing import (
-        Attack,
-        Blur,
-        Brightness,
-        Contrast,
-        Gamma,
-        Hue,
-        Noise,
-        Range,
-        Rotation,
-        Saturation,
-        Scaling,
-        Shear,
-        Translation,
-        compose,
-    )
+    from .api import *  # noqa: F403
 
 __version__ = "0.1.0"
 
-_HOME = {
-    "ABSTAIN": "certificate",
-    "Attack": "smoothing",
-    "Blur": "smoothing",
-    "Brightness": "smoothing",
-    "Certificate": "certificate",
-    "Contrast": "smoothing",
-    "Evidence": "evidence",
-    "Gamma": "smoothing",
-    "Hue": "smoothing",
-    "Noise": "smoothing",
-    "OrtClassifier": "model.classifier",
-    "Preprocess": "model.preprocess",
-    "Range": "smoothing",
-    "Rotation": "smoothing",
-    "Saturation": "smoothing",
-    "Scaling": "smoothing",
-    "Shear": "smoothing",
-    "SmoothcertError": "errors",
-    "Spatial": "inputs.spatial",
-    "Translation": "smoothing",
-    "certify": "certification",
-    "certify_enumerated": "certification",
-    "certify_radius": "certification",
-    "certify_targets": "certification",
-    "compose": "smoothing",
-    "demo_file": "files.demo_files",
-    "lower_confidence_bound": "bounds.confidence",
-    "predict": "certification",
-    "read_calibration": "calibration_file",
-}
-
-__all__ = [
-    "ABSTAIN",
-    "Attack",
-    "Blur",
-    "Brightness",
-    "Certificate",
-    "Contrast",
-    "Evidence",
-    "Gamma",
-    "Hue",
-    "Noise",
-    "OrtClassifier",
-    "Preprocess",
-    "Range",
-    "Rotation",
-    "Saturation",
-    "Scaling",
-    "Shear",
-    "SmoothcertError",
-    "Spatial",
-    "Translation",
-    "certify",
-    "certify_enumerated",
-    "certify_radius",
-    "certify_targets",
-    "compose",
-    "demo_file",
-    "lower_confidence_bound",
-    "predict",
-    "read_calibration",
-]
-
 
 def __dir__() -> list[str]:
-    return sorted({*globals(), *__all__})
+    return sorted({*globals(), *__getattr__("__all__")})
 
 
 def __getattr__(name: str) -> Any:
-    if name not in _HOME:
+    api = vars(importlib.import_module(".api", __name__))
+    public = {key: value for key, value in api.items() if not key.startswith("_")}
+    public["__all__"] = sorted(public)
+    if name not in public:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    value = getattr(importlib.import_module(f".{_HOME[name]}", __name__), name)
-    globals()[name] = value
-    return value
+    globals().update(public)
+    return public[name]

@@ -79,7 +79,9 @@ class CalibrationFile:
     def bounds_of(self, position: int) -> ErrorBounds:
         """What holds for the input at that position alone, for any one of the attacks."""
         if self.head["strategy"] == "input-global":
-            return ((float(self.errors[position].max()), _outside(self.head)),)
+            axes = sum(2 if part["part"] == "translation" else 1 for part in self.head["pipeline"]["parts"])
+            beyond = float(2 * axes * ndtr(-SEARCHED))  # probability of a draw beyond what was searched
+            return ((float(self.errors[position].max()), beyond),)
         return error_bounds(self.errors[position], 1 - self.head["confidence"])
 
 
@@ -98,21 +100,12 @@ def error_bounds(sample: NDArray[np.float32], rho: float) -> ErrorBounds:
     return tuple((bound, e) for bound, e in found if e < 0.5)
 
 
-def _outside(head: Mapping[str, Any]) -> float:
-    """Probability of a draw beyond what was searched."""
-    axes = sum(2 if part["part"] == "translation" else 1 for part in head["pipeline"]["parts"])
-    return float(2 * axes * ndtr(-SEARCHED))
-
-
 def encode(head: Mapping[str, Any], errors: NDArray[np.float32]) -> bytes:
     """The file's bytes: the same for the same head and errors, always."""
     body = gzip.compress(np.ascontiguousarray(errors, "<f4").tobytes(), mtime=0)
-    unsigned = _line({**head, "shape": list(errors.shape), "sha256": _UNSIGNED}) + body
+    line = json.dumps({**head, "shape": list(errors.shape), "sha256": _UNSIGNED})
+    unsigned = f"{line}\n".encode() + body
     return unsigned.replace(_UNSIGNED.encode(), hashlib.sha256(unsigned).hexdigest().encode(), 1)
-
-
-def _line(head: Mapping[str, Any]) -> bytes:
-    return (json.dumps(head, separators=(", ", ": ")) + "\n").encode()
 
 
 def read(path: str | os.PathLike[str]) -> CalibrationFile:

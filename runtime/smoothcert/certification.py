@@ -59,7 +59,7 @@ def certify(
     (0, True)
     """
     asked = None if attack is None else Attack.of(attack)
-    return _certified(Fixed(n0, n, alpha, bound, asked), classifier, smoothing, x, key=key, index=index)
+    return run(Fixed(n0, n, alpha, bound, asked), classifier, smoothing, x, key=key, index=index)
 
 
 def certify_radius(
@@ -75,7 +75,7 @@ def certify_radius(
     bound: Bound = "one-sided",
 ) -> Certificate:
     """As `certify`, with a pilot that chooses how many of the n samples are worth drawing. See `Radius`."""
-    return _certified(Radius(n0, n, alpha, bound), classifier, smoothing, x, key=key, index=index)
+    return run(Radius(n0, n, alpha, bound), classifier, smoothing, x, key=key, index=index)
 
 
 def certify_targets(
@@ -96,7 +96,7 @@ def certify_targets(
     """
     asked = None if attack is None else Attack.of(attack)
     require(np.ndim(radii) == 1, f"radii: expected a list of numbers, got {radii!r:.99}")
-    return _certified(Target(tuple(radii), n, alpha, asked), classifier, smoothing, x, key=key, index=index)
+    return run(Target(tuple(radii), n, alpha, asked), classifier, smoothing, x, key=key, index=index)
 
 
 def predict(
@@ -110,7 +110,7 @@ def predict(
     index: int = 0,
 ) -> Certificate:
     """The smoothed classifier's answer at x, wrong with probability at most alpha, or ABSTAIN. See `Predict`."""
-    return _certified(Predict(n, alpha), classifier, smoothing, x, key=key, index=index)
+    return run(Predict(n, alpha), classifier, smoothing, x, key=key, index=index)
 
 
 def certify_enumerated(
@@ -120,32 +120,7 @@ def certify_enumerated(
 
     `x`: an 8-bit image. ABSTAIN where some attack changes the answer; `reason` has the count.
     """
-    return _certified(Enumerate(Attack.of(attack), border), classifier, UNSMOOTHED, x, key=0)
-
-
-def _certified(
-    algorithm: Algorithm,
-    classifier: BaseClassifier,
-    smoothing: Smoothing | Part,
-    x: NDArray[Any],
-    *,
-    key: int | None,
-    index: int = 0,
-) -> Certificate:
-    """`run`, with a warning where the input looks like levels held as floats."""
-    found = run(algorithm, classifier, smoothing, x, key=key, index=index)
-    if in_levels(classifier, [np.asarray(x)]):
-        warnings.warn(LEVELS, stacklevel=3)
-    return found
-
-
-def in_levels(classifier: BaseClassifier, inputs: Iterable[NDArray[Any]]) -> bool:
-    """Whether float images, for a model that names no input range, look like 8-bit levels: whole, from 0 to 255."""
-    if isinstance(classifier, OrtClassifier) and classifier.card.input_range is not None:
-        return False
-    xs = [x for x in inputs if x.dtype.kind == "f" and x.ndim > 1 and x.size]
-    whole = all(bool(np.all(EIGHT_BIT.rounded(x) == x)) for x in xs)
-    return whole and max((float(x.max()) for x in xs), default=0.0) > 1
+    return run(Enumerate(Attack.of(attack), border), classifier, UNSMOOTHED, x, key=0)
 
 
 def run(
@@ -157,7 +132,10 @@ def run(
     key: int | None = None,
     index: int = 0,
 ) -> Certificate:
-    """Draw and decide for one input by any algorithm. `ArgumentError` for one that could only abstain."""
+    """Draw and decide for one input by any algorithm. `ArgumentError` for one that could only abstain.
+
+    Warns where the input looks like levels held as floats.
+    """
     if isinstance(smoothing, Part):
         smoothing = compose(smoothing)
     require(
@@ -172,7 +150,19 @@ def run(
     except ValueError as error:  # rows of unequal length
         raise ArgumentError(f"x: expected one array, got: {first_line(error)}") from None
     prepared = as_classifier(classifier).prepare(x)
-    return certify_input(algorithm, classifier, smoothing, prepared, key=key, index=index)
+    found = certify_input(algorithm, classifier, smoothing, prepared, key=key, index=index)
+    if in_levels(classifier, [x]):
+        warnings.warn(LEVELS, stacklevel=3)
+    return found
+
+
+def in_levels(classifier: BaseClassifier, inputs: Iterable[NDArray[Any]]) -> bool:
+    """Whether float images, for a model that names no input range, look like 8-bit levels: whole, from 0 to 255."""
+    if isinstance(classifier, OrtClassifier) and classifier.card.input_range is not None:
+        return False
+    xs = [x for x in inputs if x.dtype.kind == "f" and x.ndim > 1 and x.size]
+    whole = all(bool(np.all(EIGHT_BIT.rounded(x) == x)) for x in xs)
+    return whole and max((float(x.max()) for x in xs), default=0.0) > 1
 
 
 def certify_input(

@@ -45,9 +45,8 @@ def require_number(name: str, *values: object, whole: bool = False) -> None:
     """Raise `ArgumentError` unless all values are numbers, or `whole` ones: those of numpy too, but no truth values."""
     kind, words = (Integral, "whole number") if whole else (Real, "number")
     for value in values:
-        require(
-            isinstance(value, kind) and not isinstance(value, bool), f"{name}: expected a {words}, got {value!r:.99}"
-        )
+        fine = isinstance(value, kind) and not isinstance(value, bool)
+        require(fine, f"{name}: expected a {words}, got {value!r:.99}")
 
 
 def require(condition: bool, message: str) -> None:

@@ -6,7 +6,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from .errors import RunError
+from .files.documents import typed, understood
+
 Counts = Mapping[int, int]
+_Looks = list[tuple[int, int, int]]  # as a ledger has them
 
 
 def top(counts: Counts) -> int:
@@ -82,13 +86,10 @@ class Evidence:
     @staticmethod
     def from_json(value: Mapping[str, Any]) -> Evidence:
         """The evidence that `to_json` wrote; `RunError` for anything else."""
-        from .errors import RunError
-        from .files.documents import typed, understood
-
         with understood("the ledger", "evidence", RunError):
-            looks, slices = _looks(value["looks"]), []
-            for low, high, inner in typed(value.get("slices", []), list[tuple[float, float, Any]]):
-                slices.append(Slice(low, high, _looks(inner)))
+            looks = _looks(typed(value["looks"], _Looks))
+            cut = typed(value.get("slices", []), list[tuple[float, float, _Looks]])
+            slices = [Slice(low, high, _looks(inner)) for low, high, inner in cut]
             return typed({**value, "key": int(value["key"], 16), "looks": looks, "slices": slices}, Evidence)
 
 
@@ -96,7 +97,5 @@ def _plain(looks: tuple[Look, ...]) -> list[list[int]]:
     return [[look.n, look.label, look.count] for look in looks]
 
 
-def _looks(values: Any) -> tuple[Look, ...]:
-    from .files.documents import typed
-
-    return tuple(Look(*look) for look in typed(values, list[tuple[int, int, int]]))
+def _looks(values: _Looks) -> tuple[Look, ...]:
+    return tuple(Look(*look) for look in values)

@@ -5,9 +5,8 @@ from __future__ import annotations
 import functools
 import os
 import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
-from typing import Any
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 
 import cv2
 import threadpoolctl
@@ -31,60 +30,54 @@ def _let_this_thread_set_limits() -> None:
         clear(force=True)
 
 
-class _Limits:
-    """The libraries' own threads, taken away while anyone needs that: by the first who enters, until the last leaves.
+Context = Callable[[], AbstractContextManager[None]]
 
-    The counts belong to the whole process, so that overlapping users cannot each restore what they found.
+
+def shared(context: Context) -> Context:
+    """The context for any number of threads at once: entered by the first of them, left by the last.
+
+    What it changes belongs to the whole process, so that overlapping users cannot each restore what they found. A child
+    process, which has none of the users' threads, leaves it at once.
     """
+    lock, users, entered = threading.Lock(), 0, ExitStack()
 
-    def __init__(self) -> None:
-        self._lock = threading.Lock()
-        self._users = 0
-        self._opencv = 0
-        self._limiter: Any = None
+    @contextmanager
+    def used() -> Iterator[None]:
+        nonlocal users
+        with lock:
+            users += 1
+            if users == 1:
+                entered.enter_context(context())
+        try:
+            yield
+        finally:
+            with lock:
+                users = max(0, users - 1)  # 0 already in a child that was forked by a user
+                if not users:
+                    entered.close()
 
-    def enter(self) -> None:
-        with self._lock:
-            self._users += 1
-            if self._users == 1:
-                self._opencv = cv2.getNumThreads()
-                cv2.setNumThreads(1)
-                _let_this_thread_set_limits()
-                self._limiter = _blas().limit(limits=1, user_api="blas")
+    def reset() -> None:
+        nonlocal lock, users
+        lock, users = threading.Lock(), 0
+        entered.close()
 
-    def leave(self) -> None:
-        with self._lock:
-            self._users = max(0, self._users - 1)  # 0 already in a child that was forked by a user
-            if not self._users:
-                self._restore()
-
-    def reset(self) -> None:
-        """In a child process, which has none of the users' threads."""
-        self._lock, self._users = threading.Lock(), 0
-        self._restore()
-
-    def _restore(self) -> None:
-        if self._limiter is not None:
-            cv2.setNumThreads(self._opencv)
-            _let_this_thread_set_limits()
-            self._limiter.restore_original_limits()
-            self._limiter = None
-            _let_this_thread_set_limits()
+    if hasattr(os, "register_at_fork"):
+        os.register_at_fork(after_in_child=reset)
+    return used
 
 
-_limits = _Limits()
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_limits.reset)
-
-
+@shared
 @contextmanager
 def one_thread() -> Iterator[None]:
-    """BLAS and OpenCV on one thread each, for work that is spread over threads of our own.
-
-    Calls may overlap, in any threads: the counts from before the first come back when the last is done.
-    """
-    _limits.enter()
+    """BLAS and OpenCV on one thread each, for work that is spread over threads of our own."""
+    threads = cv2.getNumThreads()
+    cv2.setNumThreads(1)
+    _let_this_thread_set_limits()
+    limiter = _blas().limit(limits=1, user_api="blas")
     try:
         yield
     finally:
-        _limits.leave()
+        cv2.setNumThreads(threads)
+        _let_this_thread_set_limits()
+        limiter.restore_original_limits()
+        _let_this_thread_set_limits()

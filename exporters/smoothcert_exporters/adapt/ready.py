@@ -12,8 +12,7 @@ from onnx import TensorProto
 
 from smoothcert.errors import ModelError
 from smoothcert.model.file import ModelFile, checked
-from smoothcert.model.rounding import ADAPTED
-from smoothcert.model.scores import difference
+from smoothcert.model.scores import ADAPTED, difference
 from smoothcert.model.source import Readable, Source, read_source
 
 from ..graph import Array, inputs, opset, static_shape

@@ -16,8 +16,7 @@ from smoothcert.model.graph.names import INPUT, PROBE
 from smoothcert.model.labels import to_labels
 from smoothcert.model.preprocess import Preprocess
 from smoothcert.model.providers import first_run, reason
-from smoothcert.model.rounding import REWRITTEN, TRIAL, is_narrow
-from smoothcert.model.scores import difference
+from smoothcert.model.scores import REWRITTEN, TRIAL, difference, is_narrow
 from smoothcert.model.sessions import Sessions
 
 from ..graph import Array, CannotAdapt, inputs, static_shape

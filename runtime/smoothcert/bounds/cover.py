@@ -83,10 +83,8 @@ def box_margin(joint: JointLaws, box: Mapping[str, Interval], p_lower: float, p_
         return 2 - point_worst(joint, at, p_lower) - point_worst(joint, at, 1 - p_upper)
 
     def cell(centre: Point, change: Point) -> float:
-        first, second = (
-            min(point_worst(joint, _scaled(change, s), p) for s in (-1, 1)) for p in (p_lower, 1 - p_upper)
-        )
-        return 2 - point_worst(joint, centre, first) - point_worst(joint, centre, second)
+        one, other = (min(point_worst(joint, _scaled(change, s), p) for s in (-1, 1)) for p in (p_lower, 1 - p_upper))
+        return 2 - point_worst(joint, centre, one) - point_worst(joint, centre, other)
 
     return 1 - max(_cover(joint, corner, interval, point, cell) for corner, interval in _corners(joint, box))
 

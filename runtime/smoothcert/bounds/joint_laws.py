@@ -14,14 +14,12 @@ from dataclasses import dataclass, field
 from typing import TypeVar
 
 import numpy as np
-from numpy.typing import NDArray
 from scipy.special import ndtr
 
 from ..errors import require
 from .laws import Law, Normal
-from .neyman_pearson import Pair, Tilt
+from .neyman_pearson import Array, Builder, Pair, Tilt
 
-Array = NDArray[np.float64]
 Shift = Mapping[str, float]  # of each parameter, in its coordinate; those left out are 0
 
 _NODES, _WEIGHTS = np.polynomial.legendre.leggauss(8)
@@ -44,27 +42,7 @@ class Affine:
     scale_first: bool
 
 
-@dataclass(frozen=True, eq=False)
-class _Axis:
-    """Nodes on one parameter: masses under P0 and P1, and the Gaussian variance that a node adds."""
-
-    p0: Array
-    p1: Array
-    variance: Array
-
-
-@dataclass(frozen=True, eq=False)
-class _Moving:
-    """Nodes on one parameter under P1: masses, and what a node adds to the score's mean and its Gaussian variance."""
-
-    mass: Array
-    mean: Array
-    variance: Array
-
-
-_AnyAxis = TypeVar("_AnyAxis", _Axis, _Moving)
-_Maker = Callable[[int], _Axis]  # of the number of panels
-_MovingMaker = Callable[[int], _Moving]
+_Axis = TypeVar("_Axis", Pair, Tilt)  # of one parameter; makers of them get the number of panels
 
 
 @dataclass(frozen=True)
@@ -112,7 +90,7 @@ class JointLaws:
 
     def pair(self, shift: Shift, resolution: int = 1) -> Pair:
         """The laws of the smoothed input at the input (P0) and at the attacked input (P1)."""
-        variance, makers = 0.0, list[_Maker]()
+        variance, makers = 0.0, list[Builder]()
         for name, law in self.laws.items():
             if name not in self.grouped and (a := shift.get(name, 0.0)):
                 if isinstance(law, Normal):
@@ -128,7 +106,7 @@ class JointLaws:
 
     def tilt(self, shift: Shift, velocity: Shift, resolution: int = 1) -> Tilt:
         """The law, at the attacked input, of the log-density's derivative along the velocity of the attack."""
-        variance, makers = 0.0, list[_MovingMaker]()
+        variance, makers = 0.0, list[Callable[[int], Tilt]]()
         for name, law in self.laws.items():
             if name not in self.grouped and (speed := velocity.get(name, 0.0)):
                 if isinstance(law, Normal):
@@ -144,12 +122,12 @@ class JointLaws:
         return Tilt(_product([a.mass for a in axes]), _sum([a.mean for a in axes]), variance + rest)
 
 
-def _affine_pair(laws: Mapping[str, Law], affine: Affine, shift: Shift) -> tuple[float, list[_Maker]]:
+def _affine_pair(laws: Mapping[str, Law], affine: Affine, shift: Shift) -> tuple[float, list[Builder]]:
     """The affine group's share of a pair: the shift and the noise see the scale e^(u - k) of the defender's draw."""
     k, b, r = _standardised(laws, affine, shift)
     law = laws[affine.scale]
     magnified = r**2 + (b**2 if affine.scale_first else 0.0)
-    variance, makers = 0.0, list[_Maker]()
+    variance, makers = 0.0, list[Builder]()
     if not affine.scale_first and b and not k:
         variance += b**2
     elif not affine.scale_first and k:
@@ -163,13 +141,13 @@ def _affine_pair(laws: Mapping[str, Law], affine: Affine, shift: Shift) -> tuple
 
 def _affine_tilt(
     laws: Mapping[str, Law], affine: Affine, shift: Shift, velocity: Shift
-) -> tuple[float, list[_MovingMaker]]:
+) -> tuple[float, list[Callable[[int], Tilt]]]:
     """The affine group's share of a tilt: derivatives of the conditional means and of the scale."""
     k, b, r = _standardised(laws, affine, shift)
     k_, b_, r_ = _standardised(laws, affine, velocity)
     law = laws[affine.scale]
     magnified = (r_ - r * k_) ** 2 + ((b_ - b * k_) ** 2 if affine.scale_first else 0.0)
-    variance, makers = 0.0, list[_MovingMaker]()
+    variance, makers = 0.0, list[Callable[[int], Tilt]]()
     if not affine.scale_first and k_:
         makers.append(functools.partial(_moving_quadratic, b_ * float(np.exp(k)), k_))
     elif not affine.scale_first:
@@ -188,7 +166,7 @@ def _standardised(laws: Mapping[str, Law], affine: Affine, shift: Shift) -> tupl
     return shift.get(affine.scale, 0.0), b, r
 
 
-def _line(law: Law, a: float, panels: int, *, magnified: float = 0.0) -> _Axis:
+def _line(law: Law, a: float, panels: int, *, magnified: float = 0.0) -> Pair:
     """A law and its shift by a; a node y adds the variance magnified e^(2 (y - a)).
 
     The mass of P0 that P1 does not reach, or that the axis leaves out, is a node of its own with p1 = 0.
@@ -198,28 +176,28 @@ def _line(law: Law, a: float, panels: int, *, magnified: float = 0.0) -> _Axis:
     y, weight = _panels(np.unique(np.clip(both, a, ends[-1])) if ends[0] >= 0 else both)
     p0, p1 = law.pdf(y) * weight, law.pdf(y - a) * weight
     variance = magnified * np.exp(np.minimum(2 * (y - a), _LARGEST)) if magnified else np.zeros_like(y)
-    return _Axis(np.append(p0, max(0.0, 1 - p0.sum())), np.append(p1, 0.0), np.append(variance, 0.0))
+    return Pair(np.append(p0, max(0.0, 1 - p0.sum())), np.append(p1, 0.0), np.append(variance, 0.0))
 
 
-def _moving_line(law: Law, a: float, speed: float, panels: int, *, magnified: float = 0.0) -> _Moving:
+def _moving_line(law: Law, a: float, speed: float, panels: int, *, magnified: float = 0.0) -> Tilt:
     """A law shifted by a that moves on."""
     y, weight = _panels(_ends(law, panels))
     variance = magnified * np.exp(np.minimum(2 * y, _LARGEST)) if magnified else np.zeros_like(y)
-    return _Moving(law.pdf(y) * weight, law.score(y) * speed, variance)
+    return Tilt(law.pdf(y) * weight, law.score(y) * speed, variance)
 
 
-def _quadratic(b: float, k: float, panels: int) -> _Axis:
+def _quadratic(b: float, k: float, panels: int) -> Pair:
     """N(0, 1) against N(b, e^(-2k)): the shift before the scale. Its log ratio is quadratic."""
     ends = _ends(_STANDARD, panels)
     v, weight = _panels(np.union1d(ends, b + np.exp(-k) * ends))
     p0, p1 = _STANDARD.pdf(v) * weight, _STANDARD.pdf((v - b) * np.exp(k)) * np.exp(k) * weight
-    return _Axis(np.append(p0, max(0.0, 1 - p0.sum())), np.append(p1, 0.0), np.zeros(len(v) + 1))
+    return Pair(np.append(p0, max(0.0, 1 - p0.sum())), np.append(p1, 0.0), np.zeros(len(v) + 1))
 
 
-def _moving_quadratic(shift: float, scale: float, panels: int) -> _Moving:
+def _moving_quadratic(shift: float, scale: float, panels: int) -> Tilt:
     """A normal whose mean moves by `shift` standard deviations and whose deviation shrinks by the factor e^-scale."""
     z, weight = _panels(_ends(_STANDARD, panels))
-    return _Moving(_STANDARD.pdf(z) * weight, z * shift + (1 - z * z) * scale, np.zeros_like(z))
+    return Tilt(_STANDARD.pdf(z) * weight, z * shift + (1 - z * z) * scale, np.zeros_like(z))
 
 
 def _ends(law: Law, panels: int) -> Array:
@@ -234,7 +212,7 @@ def _panels(ends: Array) -> tuple[Array, Array]:
     return (ends[:-1, None] + half * (1 + _NODES)).ravel(), (half * _WEIGHTS).ravel()
 
 
-def _build(makers: Sequence[Callable[[int], _AnyAxis]], resolution: int) -> list[_AnyAxis]:
+def _build(makers: Sequence[Callable[[int], _Axis]], resolution: int) -> list[_Axis]:
     # Not a multiple of the coarser numbers: a kink that one resolution has on a node must not stay there.
     return [maker(resolution * _PANELS[len(makers)] + resolution - 1) for maker in makers]
 

@@ -27,31 +27,24 @@ class Law(Protocol):
     @property
     def scale(self) -> float:
         """In the unit of the parameter, or of its logarithm."""
-        ...
 
     def cdf(self, y: Any) -> Any:
         """P(Y <= y)."""
-        ...
 
     def sf(self, y: Any) -> Any:
         """P(Y > y)."""
-        ...
 
     def ppf(self, p: Any) -> Any:
         """The y with P(Y <= y) = p."""
-        ...
 
     def isf(self, p: Any) -> Any:
         """The y with P(Y > y) = p."""
-        ...
 
     def pdf(self, y: Array) -> Array:
         """Density at y; 0 off the support."""
-        ...
 
     def score(self, y: Array) -> Array:
         """-d log density / dy at points of the support: what a shift to the right adds to the log-likelihood."""
-        ...
 
 
 @dataclass(frozen=True)

@@ -20,8 +20,6 @@ Look = tuple[Whole, Annotated[int, Meta(ge=-1, le=2**63 - 1)], Whole]
 
 
 class Range(TypedDict):
-    """Of one parameter of an attack."""
-
     low: Number
     high: Number
     points: NotRequired[Whole]
@@ -68,9 +66,10 @@ class EntryLine(TypedDict):
     error: NotRequired[str]
 
 
-class Model(TypedDict):
-    """Of a recipe."""
+# What a recipe holds. Calibrations have `Range`, `Part` and `Selection` too.
 
+
+class Model(TypedDict):
     path: str
     sha256: Sha256
     output: str
@@ -85,8 +84,6 @@ class Model(TypedDict):
 
 
 class Data(TypedDict):
-    """Of a recipe."""
-
     path: str
     sha256: Sha256
     inputs: Positive
@@ -94,8 +91,6 @@ class Data(TypedDict):
 
 
 class Calibrated(TypedDict):
-    """The calibration in a recipe's smoothing."""
-
     sha256: Sha256
     strategy: str
     claim: str
@@ -140,16 +135,12 @@ class Algorithm(TypedDict):
 
 
 class Selection(TypedDict):
-    """Of a recipe, and of a calibration."""
-
     skip: Whole
     shard: str
     limit: NotRequired[Positive | None]
 
 
-class Path(TypedDict):
-    """Of a calibration file, in a recipe."""
-
+class Path(TypedDict):  # of a calibration file
     path: str
 
 
@@ -168,17 +159,16 @@ class RecipeTable(TypedDict):
     host: NotRequired[dict[str, Any]]
 
 
-class Measured(TypedDict):
-    """Of a calibration: what was measured of which data."""
+# What the head of a calibration holds.
 
+
+class Measured(TypedDict):
     name: str
     sha256: Sha256
     inputs: Positive
 
 
 class Pipeline(TypedDict):
-    """Of a calibration: what certification must share with it."""
-
     parts: list[Part]
     spatial: dict[str, Option]
     colours: Positive

@@ -55,24 +55,20 @@ class Dataset(Protocol):
     @property
     def sha256(self) -> str:
         """Fingerprint of the data set: the archive's bytes, or the list of names, labels and file sizes."""
-        ...
 
     def name(self, index: int) -> str:
         """Where the input stands: a path, or an index."""
-        ...
 
     def label(self, index: int) -> int | None:
         """Its label, None where unknown."""
-        ...
 
     def load(self, index: int) -> Example:
         """The input; `DataError` where it cannot be read."""
-        ...
 
 
 @dataclass(frozen=True, eq=False)
 class Archive:
-    """A NumPy .npz with `x` (inputs, ...) and optional `y` (inputs,)."""
+    """A NumPy .npz with `x` (inputs, ...) and optional `y` (inputs,), fingerprinted by the bytes of the file."""
 
     path: Path
     x: NDArray[Any]
@@ -83,26 +79,25 @@ class Archive:
 
     @cached_property
     def sha256(self) -> str:
-        """SHA-256 of the file."""
         with open_regular(self.path, "an .npz archive", DataError, sys.maxsize) as file:
             return hashlib.file_digest(file, "sha256").hexdigest()
 
     def name(self, index: int) -> str:
-        """`archive.npz[index]`."""
         return f"{self.path.name}[{index}]"
 
     def label(self, index: int) -> int | None:
-        """y[index]."""
         return None if self.y is None else int(self.y[index])
 
     def load(self, index: int) -> Example:
-        """x[index]."""
         return Example(index, self.name(index), self.label(index), self.x[index])
 
 
 @dataclass(frozen=True, eq=False)
 class ImageFiles:
-    """Image files with labels, read as RGB, or as grey where the model has one channel."""
+    """Image files with labels, read as RGB, or as grey where the model has one channel.
+
+    Labels are the folders' or the manifest's; the fingerprint is of names, labels and sizes.
+    """
 
     root: Path
     files: tuple[tuple[str, int | None], ...]
@@ -113,7 +108,6 @@ class ImageFiles:
 
     @cached_property
     def sha256(self) -> str:
-        """SHA-256 of the names, labels and sizes."""
         sizes = (_size(self.root / name) for name, _ in self.files)
         listing = "".join(f"{name}\0{label}\0{size}\n" for (name, label), size in zip(self.files, sizes, strict=True))
         return hashlib.sha256(os.fsencode(listing)).hexdigest()
@@ -123,7 +117,6 @@ class ImageFiles:
         return self.files[index][0].encode("utf-8", "replace").decode()
 
     def label(self, index: int) -> int | None:
-        """The class of its folder, or its manifest entry."""
         return self.files[index][1]
 
     def load(self, index: int) -> Example:

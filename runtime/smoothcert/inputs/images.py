@@ -6,15 +6,17 @@ import contextlib
 import os
 import re
 import struct
-import threading
+from collections.abc import Iterator
 from pathlib import Path
 
+import cv2
 import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import DataError, first_line
 from ..files.limits import IMAGE_BYTES, IMAGE_PIXELS, JPEG_SCANS
 from ..files.reading import read_regular
+from ..machine import shared
 
 # (head, last data, end) of formats whose decoders return what is there of a truncated file
 _FORMATS = ((b"\x89PNG", b"IDAT", b"IEND"), (b"\xff\xd8\xff", b"\xff\xda", b"\xff\xd9"))
@@ -43,12 +45,28 @@ def read_image(path: Path, *, grey: bool) -> NDArray[np.uint8]:
     return image
 
 
-def _decoded(content: bytes, grey: bool) -> NDArray[np.uint8] | None:
-    import cv2
+@shared
+@contextlib.contextmanager
+def _silence() -> Iterator[None]:
+    """The process's stderr leads nowhere: decoders write there, past every log level."""
+    kept = -1
+    with contextlib.suppress(OSError):  # no stderr at all
+        kept = os.dup(2)
+        nowhere = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(nowhere, 2)
+        os.close(nowhere)
+    try:
+        yield
+    finally:
+        if kept >= 0:
+            os.dup2(kept, 2)
+            os.close(kept)
 
+
+def _decoded(content: bytes, grey: bool) -> NDArray[np.uint8] | None:
     if any(content.startswith(head) and content.rfind(end) <= content.rfind(data) for head, data, end in _FORMATS):
         return None
-    with _SILENCE:
+    with _silence():
         image = cv2.imdecode(np.frombuffer(content, np.uint8), cv2.IMREAD_GRAYSCALE if grey else cv2.IMREAD_COLOR)
     if image is None:
         return None
@@ -116,31 +134,3 @@ def _webp(content: bytes) -> tuple[int, int]:
         return 1 + (bits & 0x3FFF), 1 + (bits >> 14 & 0x3FFF)
     width, height = (int.from_bytes(content[place : place + 3], "little") + 1 for place in (24, 27))
     return width, height
-
-
-class _Silence:
-    """While any thread is inside, the process's stderr leads nowhere: decoders write there, past every log level."""
-
-    def __init__(self) -> None:
-        self._lock, self._inside, self._kept = threading.Lock(), 0, -1
-
-    def __enter__(self) -> None:
-        with self._lock:
-            self._inside += 1
-            if self._inside == 1:
-                with contextlib.suppress(OSError):  # no stderr at all
-                    self._kept = os.dup(2)
-                    nowhere = os.open(os.devnull, os.O_WRONLY)
-                    os.dup2(nowhere, 2)
-                    os.close(nowhere)
-
-    def __exit__(self, *_: object) -> None:
-        with self._lock:
-            self._inside -= 1
-            if not self._inside and self._kept >= 0:
-                os.dup2(self._kept, 2)
-                os.close(self._kept)
-                self._kept = -1
-
-
-_SILENCE = _Silence()

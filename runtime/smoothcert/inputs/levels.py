@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
-from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -20,11 +18,6 @@ class Levels:
     highest: int
     unit: float
 
-    @property
-    def table(self) -> NDArray[np.float64]:
-        """Every level, ascending."""
-        return np.arange(self.lowest, self.highest + 1, dtype=float)
-
     def rounded(self, values: NDArray[Any]) -> NDArray[Any]:
         """The nearest levels, halves to even, saturated at lowest and highest."""
         return np.asarray(np.rint(values).clip(self.lowest, self.highest).astype(self.dtype))
@@ -35,9 +28,9 @@ class Levels:
 
 
 EIGHT_BIT = Levels(np.dtype(np.uint8), 0, 255, 255.0)
-_KNOWN: Mapping[np.dtype[Any], Levels] = MappingProxyType({EIGHT_BIT.dtype: EIGHT_BIT})
+_KNOWN = (EIGHT_BIT,)
 
 
 def levels_of(x: NDArray[Any]) -> Levels | None:
     """The levels that the data are in; None for real numbers."""
-    return _KNOWN.get(x.dtype)
+    return next((levels for levels in _KNOWN if levels.hold(x)), None)

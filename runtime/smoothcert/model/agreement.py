@@ -5,15 +5,13 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
-import onnx
 from numpy.typing import NDArray
 
 from ..errors import ModelError
-from .file import ModelFile
+from .file import ModelFile, only_input
 from .labels import to_labels
 from .preprocess import Preprocess
-from .rounding import ADAPTED, is_narrow
-from .scores import difference
+from .scores import ADAPTED, difference, is_narrow
 from .sessions import Sessions
 
 
@@ -25,14 +23,17 @@ class AsItCame:
 
     def __init__(self, file: ModelFile, preprocess: Preprocess) -> None:
         self._file, self._preprocess = file, preprocess
-        self._given = Sessions(replace(file, proto=file.given or file.proto), preprocess)
+        given = file.given or file.proto
+        self._given = Sessions(replace(file, proto=given), preprocess)
+        axes = only_input(given.graph).type.tensor_type.shape.dim
+        self._batch = int(axes[0].dim_value) or 1 if axes else 1  # a free axis is asked row by row
 
     def require_scores(self, batch: NDArray[Any], levels: bool) -> None:
         """`ModelError` unless the adapted model scores every row as its file does, in batches of the file's size."""
         file = self._file
         if file.given is None:
             return
-        theirs = self._given.by(batch, _declared_batch(file.given) or 1, levels)
+        theirs = self._given.by(batch, self._batch, levels)
         ours = Sessions(file, self._preprocess).by(batch, file.batch or len(batch), levels)
         gap = difference(ours, theirs)
         if not gap <= ADAPTED.of(is_narrow(file.given)):
@@ -47,22 +48,14 @@ class AsItCame:
 
         `ours`: the scores for the batch; `rounding`: what they may be off by besides. Rounding decides near ties.
         """
-        given = self._file.given
-        if given is None:
+        if self._file.given is None:
             return
-        theirs = self._given.by(batch[:1], _declared_batch(given) or 1, levels)
+        theirs = self._given.by(batch[:1], self._batch, levels)
         label, own = int(to_labels(ours, len(batch), 1)[0]), int(to_labels(theirs, 1, 1)[0])
         first = ours[:1] if len(ours) == len(batch) else ours[None]
-        limit = max(ADAPTED.of(is_narrow(given)), rounding)
+        limit = max(ADAPTED.of(is_narrow(self._file.given)), rounding)
         if own != label and not difference(first, theirs) <= limit:
             raise ModelError(
                 f"adapted in memory, the model answers {label} to this input, its file {own}; export it again with a "
                 "free batch axis by its own framework"
             )
-
-
-def _declared_batch(proto: onnx.ModelProto) -> int | None:
-    """The size that the first axis of the input is fixed to; None for a free one."""
-    weights = {tensor.name for tensor in proto.graph.initializer}
-    (shape,) = (v.type.tensor_type.shape for v in proto.graph.input if v.name not in weights)
-    return int(shape.dim[0].dim_value) or None if shape.dim else None

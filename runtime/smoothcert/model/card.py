@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Mapping
-from contextlib import AbstractContextManager
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, fields
 from typing import Any
 
@@ -48,9 +48,8 @@ class ModelCard:
         found: dict[str, Any] = {}
         for name in (field.name for field in fields(ModelCard)):
             if PREFIX + name in metadata:
-                with damaged(PREFIX + name):
-                    card = typed({name: value_of(metadata[PREFIX + name])}, ModelCard)
-                found[name] = getattr(card, name)
+                with entry(metadata, PREFIX + name) as value:
+                    found[name] = getattr(typed({name: value}, ModelCard), name)
         return ModelCard(**found)
 
     @property
@@ -64,12 +63,10 @@ class ModelCard:
         }
 
 
-def value_of(text: str) -> Any:
-    """The JSON value of a metadata entry; for use within `damaged`."""
-    require(len(text) <= METADATA_BYTES, f"expected at most {METADATA_BYTES:,} characters, got {len(text):,}")
-    return json_value(text.encode())
-
-
-def damaged(key: str) -> AbstractContextManager[None]:
-    """Turn what reading that entry raises into a `ModelError`."""
-    return understood(f"the model's metadata {key!r}", "what an exporter writes", ModelError, "write them again")
+@contextmanager
+def entry(metadata: Mapping[str, str], key: str) -> Iterator[Any]:
+    """The JSON value of that entry; what reading it raises, there or inside, becomes a `ModelError`."""
+    with understood(f"the model's metadata {key!r}", "what an exporter writes", ModelError, "write them again"):
+        length = len(metadata[key])
+        require(length <= METADATA_BYTES, f"expected at most {METADATA_BYTES:,} characters, got {length:,}")
+        yield json_value(metadata[key].encode())

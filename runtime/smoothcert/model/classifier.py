@@ -19,20 +19,20 @@ from ..inputs.levels import Levels
 from ..machine import cores
 from . import providers as ort
 from .agreement import AsItCame
-from .file import ModelFile
+from .file import ModelFile, read_model
 from .graph.checks import require_no_shared_scale
 from .independence import contrasts, require_independent, require_independent_samples
 from .labels import Classifier, Labels, require_moderate, to_labels
-from .opened import open_model
 from .preprocess import Preprocess, prepared
-from .rounding import NEIGHBOURS
+from .scores import NEIGHBOURS
 from .sessions import Sessions
+from .source import Readable, read_source
 
 __all__ = ["CallableClassifier", "Classifier", "Labels", "OrtClassifier", "as_classifier", "to_labels"]
 _COMPARED = 16  # inputs on which an adapted model is held against its file
 
 
-class OrtClassifier:
+class OrtClassifier(Classifier):
     """An ONNX classifier on ONNX Runtime.
 
     `model`: path of an ONNX file, or its bytes, adapted in memory where it is not ready to certify; or one that was
@@ -147,10 +147,6 @@ class OrtClassifier:
         most, share = (64, 100_000) if self.provider == "cpu" else (2048, 16_000_000)
         return self._batch_size or int(np.clip(share // max(1, values), 4, most))
 
-    def buffer(self, shape: tuple[int, ...], dtype: np.dtype[Any]) -> NDArray[Any]:
-        """Host memory."""
-        return np.zeros(shape, dtype)
-
     def labels(self, batch: NDArray[Any], rows: int, levels: Levels | None) -> Labels:
         """Labels of the first rows of a batch of perturbed inputs: levels (int16 or float32), or float32 values."""
         return to_labels(self._sessions.scores(batch, levels is not None), len(batch), rows)
@@ -187,18 +183,28 @@ class OrtClassifier:
         require_independent(partial(self._sessions.scores, levels=levels), quiet, loud, size, self._rounding)
 
 
+def open_model(source: Readable, output: str | None = None) -> ModelFile:
+    """A classifier ready to certify, the one way in from the command line and from Python.
+
+    A file that is not ready is adapted in memory: `adapted` says how, `warning` what could not be changed. Raises
+    `ModelError` as `read_model` does.
+    """
+    from smoothcert_exporters.adapt.ready import made_ready
+
+    read = read_source(source)
+    return made_ready(read, output) or read_model(read, output)
+
+
 def _misplaced(names: list[str]) -> str:
     """What to write in place of arguments that `OrtClassifier` does not take."""
-    pipeline = [name for name in names if name in {field.name for field in fields(Preprocess)}]
-    if pipeline:
-        said = ", ".join(f"{name}=..." for name in pipeline)
-        return (
-            f"{pipeline[0]}: preprocessing is given as preprocess=Preprocess({said}), from smoothcert import Preprocess"
-        )
+    ours = [name for name in names if name in {field.name for field in fields(Preprocess)}]
+    if ours:
+        how = ", ".join(f"{name}=..." for name in ours)
+        return f"{ours[0]}: preprocessing is given as preprocess=Preprocess({how}), from smoothcert import Preprocess"
     return f"{', '.join(names)}: expected arguments that OrtClassifier has; see help(OrtClassifier)"
 
 
-class CallableClassifier:
+class CallableClassifier(Classifier):
     """A Python callable as a base classifier: batch -> labels (batch,) or scores (batch, classes).
 
     Rows must be classified independently. It gets float32 batches of shape (batch, *x.shape), 8-bit inputs divided by
@@ -219,10 +225,6 @@ class CallableClassifier:
     def batch_size(self, values: int) -> int:
         """The one asked for, or about a million values."""
         return self._batch_size or int(np.clip(1_000_000 // max(1, values), 1, 4096))
-
-    def buffer(self, shape: tuple[int, ...], dtype: np.dtype[Any]) -> NDArray[Any]:
-        """Host memory."""
-        return np.zeros(shape, dtype)
 
     def require_one_function(self, samples: NDArray[Any], levels: Levels | None) -> None:
         """`ModelError` where what the callable makes of these perturbed inputs depends on the batch around them."""

@@ -12,21 +12,19 @@ from onnx import TensorProto, helper, numpy_helper
 from ..errors import ModelError
 from ..files.documents import typed
 from ..inputs.levels import EIGHT_BIT
-from .card import ModelCard, damaged, value_of
+from .card import ModelCard, entry
 from .graph.checks import random_operators, require_one_meaning
 from .graph.functions import inlined
 from .graph.names import CONSTANT, INPUT, STEP, require_free_names
-from .graph.walk import operators, tensors
+from .graph.walk import STANDARD, operators, tensors
 from .preprocess import Preprocess, Shape
 from .source import Readable, read_source
 from .weights import Outside
 
-_NUMERIC = {TensorProto.FLOAT, TensorProto.FLOAT16, TensorProto.DOUBLE, TensorProto.BFLOAT16, TensorProto.UINT8,
-            TensorProto.INT8, TensorProto.INT16, TensorProto.INT32, TensorProto.INT64}  # fmt: skip
 _INTEGERS = {TensorProto.UINT8, TensorProto.INT8, TensorProto.INT16, TensorProto.INT32, TensorProto.INT64}
+_NUMERIC = {TensorProto.FLOAT, TensorProto.FLOAT16, TensorProto.DOUBLE, TensorProto.BFLOAT16, *_INTEGERS}
 FOLDED = "smoothcert_folded"  # prefix of the names of preprocessing that an exporter put into the graph
 METADATA = "smoothcert.preprocess"  # key of the recipe of `Preprocess`, as JSON, in a model's metadata
-_STANDARD = ("", "ai.onnx")
 _OLDEST_OPSET = 8  # all arithmetic broadcasts from there on
 
 
@@ -88,15 +86,14 @@ class ModelFile:
     @property
     def preprocess(self) -> Preprocess | None:
         """What the metadata say of preprocessing; None where they say nothing."""
-        written = self._metadata.get(METADATA)
-        if written is None:
+        if METADATA not in self._metadata:
             return None
-        with damaged(METADATA):
-            return Preprocess.of(typed(value_of(written), dict[str, Any]))
+        with entry(self._metadata, METADATA) as recipe:
+            return Preprocess.of(typed(recipe, dict[str, Any]))
 
     @property
     def _metadata(self) -> dict[str, str]:
-        return {entry.key: entry.value for entry in self.proto.metadata_props}
+        return {prop.key: prop.value for prop in self.proto.metadata_props}
 
     def agreed(self, asked: Preprocess | None) -> Preprocess:
         """The preprocessing asked for, or the metadata's; `ModelError` where they differ."""
@@ -117,7 +114,7 @@ class ModelFile:
         model = onnx.ModelProto()
         model.CopyFrom(self.proto)
         graph = model.graph
-        inner = _input(graph)
+        inner = only_input(graph)
         chain: list[tuple[str, Any]] = []
         if levels and preprocess.scale is None and not self.takes_integers:
             chain += [("Div", np.float32(EIGHT_BIT.unit))]
@@ -164,30 +161,27 @@ def checked(proto: onnx.ModelProto, output: str | None = None, where: str = "the
     """A graph, its functions written out, as a classifier, without folder and fingerprint; else `ModelError`."""
     require_free_names(proto, where)
     require_one_meaning(proto, where)
-    opset = max((o.version for o in proto.opset_import if o.domain in _STANDARD), default=0)
+    opset = max((o.version for o in proto.opset_import if o.domain in STANDARD), default=0)
     if 0 < opset < _OLDEST_OPSET:
         raise ModelError(f"{where}: expected ONNX opset {_OLDEST_OPSET} or newer, got {opset}; export the model again")
     if "EPContext" in operators(proto):
-        raise ModelError(
-            f"{where}: expected a graph of operators, got a compiled engine (EPContext); take the original"
-        )
+        raise ModelError(f"{where}: expected operators, got a compiled engine (EPContext); take the original model")
     if random := random_operators(proto):
         raise ModelError(
             f"{where}: draws random numbers ({', '.join(random)}); the certified function must be one function: "
             "export it for inference"
         )
-    value = _input(proto.graph, where)
+    value = only_input(proto.graph, where)
     tensor = value.type.tensor_type
     if tensor.elem_type not in _NUMERIC or not tensor.HasField("shape") or not tensor.shape.dim:
-        raise ModelError(
-            f"{where}: expected a numeric input with a batch axis, got input {value.name!r} of another kind"
-        )
+        raise ModelError(f"{where}: expected a numeric input with a batch axis, got {value.name!r} of another kind")
     batch, *shape = [d.dim_value if d.HasField("dim_value") and d.dim_value > 0 else None for d in tensor.shape.dim]
     name = _output(proto.graph, output, where)
     return ModelFile(proto, "", "", batch, tuple(shape), tensor.elem_type, name)
 
 
-def _input(graph: onnx.GraphProto, where: str = "the model") -> onnx.ValueInfoProto:
+def only_input(graph: onnx.GraphProto, where: str = "the model") -> onnx.ValueInfoProto:
+    """The one input that is no constant, or `ModelError`."""
     weights = {tensor.name for tensor in graph.initializer}
     inputs: list[onnx.ValueInfoProto] = [value for value in graph.input if value.name not in weights]
     if len(inputs) != 1:

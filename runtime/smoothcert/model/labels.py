@@ -19,36 +19,29 @@ Labels = NDArray[np.int64]
 class Classifier(Protocol):
     """What the sampling loop needs. `labels` may be called from `threads` threads at once."""
 
-    @property
-    def threads(self) -> int:
-        """Host threads that perturb and classify side by side."""
-        ...
+    threads: int  # of the host, that perturb and classify side by side
 
     def prepare(self, x: NDArray[Any]) -> Input:
         """One raw input, arranged as the model wants it; `DataError` where it does not fit."""
-        ...
 
     def batch_size(self, values: int) -> int:
         """The one batch size that inputs of so many values are classified in."""
-        ...
 
     def buffer(self, shape: tuple[int, ...], dtype: np.dtype[Any]) -> NDArray[Any]:
-        """Memory for perturbed inputs, where the classifier reads them fastest."""
-        ...
+        """Memory for perturbed inputs, where the classifier reads them fastest: the host's."""
+        return np.zeros(shape, dtype)
 
     def require_one_function(self, samples: NDArray[Any], levels: Levels | None) -> None:
         """`ModelError` where the answer to one of these inputs depends on the others in its batch, or on the moment.
 
         Or where it is not that of the model's file as it came. An even number of samples. `levels`: as of `labels`.
         """
-        ...
 
     def labels(self, batch: NDArray[Any], rows: int, levels: Levels | None) -> Labels:
         """Labels of the first `rows` rows; all of the batch is computed, so that f is one function.
 
         `levels`: those that the values are in, with what a smoothing did to them, and beyond; None for real numbers.
         """
-        ...
 
 
 def require_moderate(size: int, values: int) -> None:

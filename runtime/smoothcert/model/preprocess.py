@@ -66,10 +66,8 @@ class Preprocess:
             return np.array(values[0], np.float32)
         axis = {"nchw": 0, "nhwc": len(shape) - 1}.get(self.layout)
         if axis is None:
-            planar = len(shape) == 3 and (
-                shape[0] == len(values) or (shape[0] in _COLOURS and shape[2] not in _COLOURS)
-            )
-            axis = 0 if planar else len(shape) - 1
+            outer = len(shape) == 3 and (shape[0] == len(values) or (shape[0] in _COLOURS and shape[2] not in _COLOURS))
+            axis = 0 if outer else len(shape) - 1
         require(
             len(shape) == 3 and shape[axis] in (len(values), None),
             f"mean/std: expected one value, or one a channel of the model's input {show(shape)}, got {len(values)}",
@@ -80,10 +78,9 @@ class Preprocess:
 def _numbers(name: str, given: Any) -> tuple[float, ...]:
     """One number, or a sequence of them, as a tuple; `ArgumentError` for anything else."""
     values = (given,) if isinstance(given, Real) else given
-    fine = isinstance(values, Sequence | np.ndarray) and all(
-        type(v) is not bool and isinstance(v, Real) for v in values
-    )
-    require(fine, f"{name}: expected a number, or one for each channel, got {given!r:.99}")
+    good = isinstance(values, Sequence | np.ndarray)
+    good = good and all(type(v) is not bool and isinstance(v, Real) for v in values)
+    require(good, f"{name}: expected a number, or one for each channel, got {given!r:.99}")
     return tuple(map(float, values))
 
 
@@ -108,10 +105,9 @@ def prepared(x: NDArray[Any], shape: Shape | None = None, preprocess: Preprocess
     return Input.of(values, _layout(view, shape, how.layout, planar), x, _raw(x, planar, how.spatial))
 
 
-def raw_image(x: NDArray[Any], shape: Shape | None = None, preprocess: Preprocess | None = None) -> Raw | None:
-    """A raw input as an attacker's 8-bit image, as `prepared` has it; None for what is none."""
-    how = preprocess or Preprocess()
-    return _raw(x, _planar(x, shape, how.layout), how.spatial)
+def raw_image(x: NDArray[Any], spatial: Spatial = PLAIN) -> Raw | None:
+    """A raw input as an attacker's 8-bit image, as `prepared` has it for no model's shape; None for what is none."""
+    return _raw(x, _planar(x, None, "auto"), spatial)
 
 
 def _raw(x: NDArray[Any], planar: bool | None, spatial: Spatial) -> Raw | None:

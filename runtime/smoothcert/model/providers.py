@@ -5,8 +5,10 @@ from __future__ import annotations
 import importlib.metadata
 import os
 import threading
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from functools import partial
+from itertools import islice
 from types import ModuleType
 from typing import Any
 
@@ -23,18 +25,12 @@ PROVIDERS = {
 _CRASHING = ["FuseFp16InitializerToFp32NodeTransformer"]
 # Seconds that a model gets to be loaded, and for its first batch; TensorRT builds its engine meanwhile.
 PATIENCE = {"CPUExecutionProvider": 120.0, "CUDAExecutionProvider": 300.0, "TensorrtExecutionProvider": 3600.0}
-_DISTRIBUTIONS = ("onnxruntime", "onnxruntime-gpu")
 
 
 def distributions() -> dict[str, str]:
     """Installed ONNX Runtime distributions and their versions; more than one break each other."""
-    found = {}
-    for name in _DISTRIBUTIONS:
-        try:
-            found[name] = importlib.metadata.version(name)
-        except importlib.metadata.PackageNotFoundError:
-            continue
-    return found
+    found = importlib.metadata.distributions
+    return {name: one.version for name in ("onnxruntime", "onnxruntime-gpu") for one in islice(found(name=name), 1)}
 
 
 def runtime() -> ModuleType:
@@ -90,7 +86,9 @@ def start(model: bytes, folder: str, provider: str, tf32: bool) -> Any:
     settings.use_deterministic_compute = True
     settings.log_severity_level = 4
     settings.add_session_config_entry("session.model_external_initializers_file_folder_path", folder)
-    with _watched_load(settings, PATIENCE[wanted[0][0]]):
+    patience = PATIENCE[wanted[0][0]]
+    cancel = getattr(settings, "set_load_cancellation_flag", lambda late: None)  # older ONNX Runtimes lack it
+    with _ended(patience, partial(cancel, True), "ONNX Runtime to load the model", "simplify it"):
         session = ort.InferenceSession(model, settings, providers=wanted, disabled_optimizers=_CRASHING)
     got = session.get_providers()
     if got[0] != wanted[0][0]:
@@ -101,19 +99,28 @@ def start(model: bytes, folder: str, provider: str, tf32: bool) -> Any:
     return session
 
 
+def first_run(session: Any, outputs: Sequence[str], feed: Mapping[str, Any]) -> list[Any]:
+    """`session.run`, ended after its provider's PATIENCE: `ProviderError` then, for a model that loops forever.
+
+    For the first runs of a model; the thread that watches would cost later ones time.
+    """
+    settings, patience = runtime().RunOptions(), PATIENCE[session.get_providers()[0]]
+    expected = f"an answer to a batch of shape {', '.join(str(np.shape(value)) for value in feed.values())}"
+    advice = "take a smaller `batch_size`, and look for a loop without end in the model"
+    with _ended(patience, partial(setattr, settings, "terminate", True), expected, advice):
+        return list(session.run(list(outputs), feed, settings))
+
+
 @contextmanager
-def _watched_load(settings: Any, patience: float) -> Iterator[None]:
-    """Loading ends after so many seconds with a `ProviderError`, where this ONNX Runtime can be told to end it."""
-    if not hasattr(settings, "set_load_cancellation_flag"):
-        yield
-        return
+def _ended(patience: float, end: Callable[[], None], expected: str, advice: str) -> Iterator[None]:
+    """What runs inside is told to end after so many seconds, and what it raises then becomes a `ProviderError`."""
     late = threading.Event()
 
-    def cancel() -> None:
+    def stop() -> None:
         late.set()
-        settings.set_load_cancellation_flag(True)
+        end()
 
-    watch = threading.Timer(patience, cancel)
+    watch = threading.Timer(patience, stop)
     watch.daemon = True
     watch.start()
     try:
@@ -121,32 +128,7 @@ def _watched_load(settings: Any, patience: float) -> Iterator[None]:
     except Exception:
         if not late.is_set():
             raise
-        raise ProviderError(
-            f"expected ONNX Runtime to load the model within {patience:g} s, got none; simplify it"
-        ) from None
-    finally:
-        watch.cancel()
-
-
-def first_run(session: Any, outputs: Sequence[str], feed: Mapping[str, Any]) -> list[Any]:
-    """`session.run`, ended after its provider's PATIENCE: `ProviderError` then, for a model that loops forever.
-
-    For the first runs of a model; the thread that watches would cost later ones time.
-    """
-    settings, patience = runtime().RunOptions(), PATIENCE[session.get_providers()[0]]
-    watch = threading.Timer(patience, setattr, (settings, "terminate", True))
-    watch.daemon = True
-    watch.start()
-    try:
-        return list(session.run(list(outputs), feed, settings))
-    except Exception:
-        if not settings.terminate:
-            raise
-        shapes = ", ".join(str(np.shape(value)) for value in feed.values())
-        raise ProviderError(
-            f"expected an answer to a batch of shape {shapes} within {patience:g} s, got none; "
-            "take a smaller `batch_size`, and look for a loop without end in the model"
-        ) from None
+        raise ProviderError(f"expected {expected} within {patience:g} s, got none; {advice}") from None
     finally:
         watch.cancel()
 

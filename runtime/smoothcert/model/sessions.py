@@ -15,16 +15,6 @@ from .graph.names import INPUT
 from .preprocess import Preprocess
 
 
-def session(content: bytes, folder: str, provider: str, tf32: bool) -> Any:
-    """A session that was asked what it runs on; `ModelError` where the graph cannot be loaded, `ProviderError`."""
-    try:
-        return providers.start(content, folder, provider, tf32)
-    except (SmoothcertError, ArgumentError):
-        raise
-    except Exception as error:
-        raise ModelError(f"ONNX Runtime cannot load the model: {providers.reason(error)}") from None
-
-
 class Sessions:
     """A model on a provider: a session for each type of batch, started when the first such batch comes.
 
@@ -39,11 +29,17 @@ class Sessions:
         self._lock = threading.Lock()
 
     def of(self, dtype: np.dtype[Any], levels: bool) -> Any:
-        """The session for batches of that type."""
+        """The session for batches of that type; `ModelError` where the graph cannot be loaded, `ProviderError`."""
         with self._lock:
             if (dtype, levels) not in self._started:
                 content = self._file.with_input(dtype, levels, self._preprocess)
-                self._started[dtype, levels] = session(content, self._file.folder, self._provider, self._tf32)
+                try:
+                    session = providers.start(content, self._file.folder, self._provider, self._tf32)
+                except (SmoothcertError, ArgumentError):
+                    raise
+                except Exception as error:
+                    raise ModelError(f"ONNX Runtime cannot load the model: {providers.reason(error)}") from None
+                self._started[dtype, levels] = session
                 self._file.require_unchanged()
             return self._started[dtype, levels]
 

@@ -7,7 +7,6 @@ import os
 import time
 from dataclasses import dataclass
 from pathlib import Path
-from typing import BinaryIO
 
 import onnx
 from onnx import TensorProto
@@ -59,17 +58,10 @@ def fingerprint(proto: onnx.ModelProto, content: bytes, folder: str, where: str)
         _settled(path)
         with open_regular(path, f"the external weights {location!r} of {where}", ModelError, _MOST) as file:
             files.append(Outside(path, _stamp(os.fstat(file.fileno()))))
-            digest.update(_digest(file))
+            digest.update(hashlib.file_digest(file, "sha256").digest())
     for outside in files:
         outside.require_unchanged()
     return digest.hexdigest(), tuple(files)
-
-
-def _digest(file: BinaryIO) -> bytes:
-    digest = hashlib.sha256()
-    while piece := file.read(1 << 20):
-        digest.update(piece)
-    return digest.digest()
 
 
 def _inside(folder: str, location: str, where: str) -> Path:

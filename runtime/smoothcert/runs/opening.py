@@ -13,9 +13,8 @@ from ..certification import certify_input
 from ..errors import CalibrationError, DataError, ModelError, SmoothcertError, first_line, require
 from ..evidence import Evidence
 from ..inputs.datasets import Dataset, Example, loaded, open_dataset
-from ..model.classifier import OrtClassifier
+from ..model.classifier import OrtClassifier, open_model
 from ..model.file import ModelFile
-from ..model.opened import open_model
 from ..model.source import read_source
 from .folder import Entry
 from .question import Question

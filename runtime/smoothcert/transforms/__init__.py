@@ -8,8 +8,7 @@
   rounding: what certificates by resolvable transformations rest on (Li et al. 2021, "TSS"). The attacker's forms do
   not: 8-bit rounding and saturation, borders filled with black or reflections, sampled and cut kernels all break it.
 
-The smoothing's forms are `add_brightness`, `scale_contrast` and `raise_gamma` of `pixels`, `spectrum` and `blur` of
-`heat`, `cyclic_shift` of `warps`. They work on one canonical shape (outer, H, W, inner): CHW
+The smoothing's forms stand in `pixels`, `heat` and `warps`. They work on one canonical shape (outer, H, W, inner): CHW
 images have inner = 1, HWC images outer = 1, grey ones both; batches are C-contiguous (B, outer, H, W, inner). `unit`
 is the value of full intensity: 255 for 8-bit levels held as floats, 1 for [0,1] data.
 """

@@ -11,6 +11,8 @@ from numpy.typing import NDArray
 
 from ..errors import ArgumentError, require
 
+Image = NDArray[np.uint8]  # (H, W) or (H, W, C)
+
 # What lies beyond the edge of a row abcd: black 000|abcd, wrap bcd|abcd, reflect101 dcb|abcd, reflect cba|abcd,
 # replicate aaa|abcd.
 BORDERS = {
@@ -35,7 +37,7 @@ def require_each(values: NDArray[np.float64], good: NDArray[np.bool_], expected:
         raise ArgumentError(f"{expected}, got {values[~good].flat[0]:g}")
 
 
-def eight_bit(image: NDArray[Any]) -> NDArray[np.uint8]:
+def eight_bit(image: NDArray[Any]) -> Image:
     """The image, C-contiguous; `ValueError` unless it is uint8 of shape (H, W) or (H, W, C) and not empty."""
     require(
         image.dtype == np.uint8 and image.ndim in (2, 3) and image.size > 0,

@@ -2,9 +2,8 @@
 
 An exact warp puts into each pixel p the interpolant at the source position R(-a)(p - c) + c for a rotation,
 (p - c) / a + c for a scaling, p - a (y - c_y) e_x for a shear, c the middle. As a runs, the position draws an arc or a
-segment, along which the interpolant changes no faster than the slopes
-of the cells it crosses allow: that, and its values at both ends, bound it. OpenCV misses position and value a little;
-how far is read from its sources, and measured by the tests:
+segment, along which the interpolant changes no faster than the slopes of the cells it crosses allow: that, and its
+values at both ends, bound it. OpenCV misses both a little; how far is read from its sources, and measured by the tests:
 
 - 5.0.0 with 1, 3 or 4 channels rounds the inverse matrix, found in float64, to float32; takes M0 x + (M1 y + M2) and
   the interpolant in float32, fused or not. Four roundings of S >= |M0 x| + |M1 y| + |M2| move the position by at most
@@ -20,7 +19,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
-from dataclasses import dataclass
 from itertools import pairwise
 from typing import Literal, NamedTuple
 
@@ -30,7 +28,7 @@ from numpy.typing import NDArray
 
 from ..errors import require
 from ..inputs.levels import EIGHT_BIT
-from .checks import eight_bit, require_name
+from .checks import Image, eight_bit, require_name
 from .warps import SCALES, SHEARS, WARP_BORDERS
 
 FAR = 2.0**14  # pixels; OpenCV's fixed point keeps positions in 16 bits
@@ -41,19 +39,20 @@ _BLOCK = 8192  # pixels worked on at a time, to stay in the processor's cache
 Kind = Literal["rotation", "scaling", "shear"]
 _LIMITS: dict[Kind, tuple[float, float]] = {"rotation": (-1e6, 1e6), "scaling": SCALES, "shear": SHEARS}
 Floats = NDArray[np.float64]
+Ints = NDArray[np.int64]
 Bounds = tuple[Floats, Floats]
 
 
 def enclose(
     kind: Kind,
-    image: NDArray[np.uint8],
+    image: Image,
     low: float,
     high: float,
     *,
     border: str = "black",
     interpolation: str = "bilinear",
     pieces: int = 4,
-) -> Iterator[tuple[NDArray[np.uint8], NDArray[np.uint8]]]:
+) -> Iterator[tuple[Image, Image]]:
     """For each of `pieces` equal parts of [low, high], ascending: two images, the lowest and highest levels.
 
     Between them lies, pixel by pixel, what `rotate(image, a, border, interpolation)`, a in degrees, `scale`, a a
@@ -78,10 +77,8 @@ def enclose(
         "enclosure: expected an OpenCV that blends in float32, got one built with ALGO_HINT_APPROX; install another",
     )
     least, most = _LIMITS[kind]
-    require(
-        least <= low <= high <= most,
-        f"{kind}: expected {least:g} <= low <= high <= {most:g}, got low {low:g} and high {high:g}",
-    )
+    ordered = least <= low <= high <= most
+    require(ordered, f"{kind}: expected {least:g} <= low <= high <= {most:g}, got low {low:g} and high {high:g}")
     require(pieces >= 1, f"enclosure: expected 1 piece or more, got {pieces}")
     ends = np.minimum(np.linspace(low, high, pieces + 1), high).tolist()
     return (_part(kind, image, *part, border, interpolation) for part in pairwise(ends))
@@ -97,26 +94,20 @@ def misses(channels: int, interpolation: str, extent: float, stretch: float) -> 
     return max(floating, fixed), 0.02
 
 
-@dataclass(frozen=True)
 class _Source:
     """An image that goes on beyond its border, up to a number of pixels."""
 
-    planes: Floats  # (C, rows * columns) levels, flat
-    tables: tuple[NDArray[np.int64], NDArray[np.int64]]  # flat index of the column x and of the row y, from -margin
-    margin: int
-    middle: Floats  # (2, 1), x and y
-
-    @classmethod
-    def of(cls, image: NDArray[np.uint8], border: str, margin: int) -> _Source:
-        pixels = image.reshape(*image.shape[:2], -1)
+    def __init__(self, image: Image, border: str, margin: int) -> None:
+        height, width = image.shape[:2]
+        pixels = image.reshape(height, width, -1)
         if border == "black":
             pixels = np.pad(pixels, ((1, 1), (1, 1), (0, 0)))
-        height, width = image.shape[:2]
-        tables = _indices(width, border, margin), _indices(height, border, margin) * pixels.shape[1]
-        planes = np.ascontiguousarray(pixels.reshape(-1, pixels.shape[2]).T, dtype=float)
-        return cls(planes, tables, margin, np.array([[width - 1], [height - 1]]) / 2)
+        self.planes = np.ascontiguousarray(pixels.reshape(-1, pixels.shape[2]).T, dtype=float)  # (C, rows * columns)
+        # Flat index of the column x and of the row y, from -margin.
+        self.tables = _indices(width, border, margin), _indices(height, border, margin) * pixels.shape[1]
+        self.margin, self.middle = margin, np.array([[width - 1], [height - 1]]) / 2  # (2, 1), x and y
 
-    def at(self, x: NDArray[np.int64], y: NDArray[np.int64]) -> Floats:
+    def at(self, x: Ints, y: Ints) -> Floats:
         """Levels (C, n) of the pixels (x, y), which may lie outside."""
         columns, rows = self.tables
         return self.planes.take(columns.take(x + self.margin, mode="clip") + rows.take(y + self.margin, mode="clip"), 1)
@@ -132,7 +123,7 @@ class _Sweep(NamedTuple):
     span: float
 
 
-def _indices(size: int, border: str, margin: int) -> NDArray[np.int64]:
+def _indices(size: int, border: str, margin: int) -> Ints:
     """Which pixel of a row stands at -margin ... size + margin; a black border is a ring of pixels already added."""
     index = np.arange(-margin, size + margin + 1)
     if border == "black":
@@ -154,14 +145,12 @@ def _motion(kind: Kind, low: float, high: float) -> tuple[float, float, float]:
     return first, first + math.radians(min(high - low, 360.0)), 1.0
 
 
-def _part(
-    kind: Kind, image: NDArray[np.uint8], low: float, high: float, border: str, interpolation: str
-) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
+def _part(kind: Kind, image: Image, low: float, high: float, border: str, interpolation: str) -> tuple[Image, Image]:
     """The lowest and highest images over one part."""
     height, width = image.shape[:2]
     first, last, stretch = _motion(kind, low, high)
     extent = math.hypot(width, height)
-    source = _Source.of(image, border, math.ceil(min(extent * stretch, FAR)) + 3)
+    source = _Source(image, border, math.ceil(min(extent * stretch, FAR)) + 3)
     granted = misses(len(source.planes), interpolation, extent, stretch)
     steps = min(max(math.ceil((last - first) * max(extent / 2 / _STEP, 1)), 1), _STEPS)
     times = np.linspace(first, last, steps + 1).tolist()
@@ -183,9 +172,8 @@ def _part(
 def _sweep(kind: Kind, offsets: Floats, first: float, last: float) -> _Sweep:
     """The positions of the pixels at these offsets (2, n) from the middle, along the parameter of `_motion`."""
     if kind != "rotation":
-        fixed, rate = np.zeros_like(offsets), offsets
-        if kind == "shear":
-            fixed, rate = offsets, np.stack([-offsets[1], np.zeros_like(offsets[1])])
+        nothing = np.zeros_like(offsets)
+        fixed, rate = (nothing, offsets) if kind == "scaling" else (offsets, np.stack([-offsets[1], nothing[1]]))
         start, end = fixed + rate * first, fixed + rate * last
         return _Sweep(start, end, (np.minimum(start, end), np.maximum(start, end)), (rate, rate), last - first)
     turned = np.stack([-offsets[1], offsets[0]])
@@ -230,9 +218,7 @@ def _linear(source: _Source, sweep: _Sweep, pixels: float, levels: float) -> Bou
     return _or_whole(source, corner, high > 2, end + tilt - miss, start - tilt + miss)
 
 
-def _or_whole(
-    source: _Source, corner: NDArray[np.int64], wide: NDArray[np.bool_], lower: Floats, upper: Floats
-) -> Bounds:
+def _or_whole(source: _Source, corner: Ints, wide: NDArray[np.bool_], lower: Floats, upper: Floats) -> Bounds:
     """The bounds, but the image's whole range where a box is too wide or too far out: no interpolant leaves it."""
     whole = np.any(wide | (abs(corner) > FAR), axis=0)
     if not whole.any():

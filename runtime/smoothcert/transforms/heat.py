@@ -17,14 +17,14 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from ..errors import require
-from .checks import BORDERS, eight_bit, require_each, require_name
+from .checks import BORDERS, Image, eight_bit, require_each, require_name
 
 ATTACK_BORDERS = ("reflect101", "reflect", "replicate", "black")  # OpenCV's filters do not wrap
 HEAT_BORDERS = ("reflect101", "reflect", "wrap")  # those that have modes
 CHUNK = 50_000  # values blurred at a time: they stay in cache, and host threads seldom wait for the interpreter
 
 
-def gaussian_blur(image: NDArray[np.uint8], variance: float, border: str = "reflect101") -> NDArray[np.uint8]:
+def gaussian_blur(image: Image, variance: float, border: str = "reflect101") -> Image:
     """cv2.GaussianBlur of standard deviation sqrt(variance) pixels, with the kernel size OpenCV picks for 8-bit images.
 
     Variance 0 is the identity. Borders: `ATTACK_BORDERS`.

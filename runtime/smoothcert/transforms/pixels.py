@@ -10,25 +10,25 @@ from numpy.typing import ArrayLike, NDArray
 
 from ..errors import require
 from ..inputs.levels import EIGHT_BIT
-from .checks import eight_bit, require_each
+from .checks import Image, eight_bit, require_each
 
-_LEVELS, _UNIT = EIGHT_BIT.table, EIGHT_BIT.unit
+_LEVELS, _UNIT = np.arange(EIGHT_BIT.lowest, EIGHT_BIT.highest + 1, dtype=float), EIGHT_BIT.unit
 
 
-def brightness(image: NDArray[np.uint8], b: float) -> NDArray[np.uint8]:
+def brightness(image: Image, b: float) -> Image:
     """x + 255 b, b in [0,1] intensities; the offset 255 b is a whole level, so that all pixels move alike."""
     require(np.isfinite(b), f"brightness: expected a finite b, got {b:g}")
     return _look_up(image, _LEVELS + np.rint(_UNIT * float(b)))
 
 
-def contrast(image: NDArray[np.uint8], c: float, about: float = 0.0) -> NDArray[np.uint8]:
+def contrast(image: Image, c: float, about: float = 0.0) -> Image:
     """about + c (x - about), about in [0,1] intensities: 0 fixes black, 0.5 mid-grey."""
     require(0 <= c < np.inf, f"contrast: expected a factor c >= 0, got {c:g}")
     require(0 <= about <= 1, f"contrast: expected a fixed point about from 0 to 1, got {about:g}")
     return _look_up(image, _UNIT * about + float(c) * (_LEVELS - _UNIT * about))
 
 
-def gamma(image: NDArray[np.uint8], g: float) -> NDArray[np.uint8]:
+def gamma(image: Image, g: float) -> Image:
     """255 (x / 255)^g: g > 1 darkens."""
     require(0 < g < np.inf, f"gamma: expected an exponent g > 0, got {g:g}")
     return _look_up(image, _UNIT * (_LEVELS / _UNIT) ** g)
@@ -81,7 +81,7 @@ def _column(values: NDArray[np.float64], batch: NDArray[Any]) -> NDArray[np.floa
     return values.astype(np.float32).reshape(-1, *(1,) * (batch.ndim - 1))
 
 
-def _look_up(image: NDArray[np.uint8], table: NDArray[np.float64]) -> NDArray[np.uint8]:
+def _look_up(image: Image, table: NDArray[np.float64]) -> Image:
     """The image with each level replaced by its entry, rounded to nearest (halves to even) and saturated."""
     found = cv2.LUT(eight_bit(image), EIGHT_BIT.rounded(table))
     return np.asarray(found, np.uint8).reshape(image.shape)

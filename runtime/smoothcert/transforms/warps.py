@@ -14,40 +14,32 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import require
-from .checks import BORDERS, INTERPOLATIONS, eight_bit, require_name
+from .checks import BORDERS, INTERPOLATIONS, Image, eight_bit, require_name
 
 WARP_BORDERS = ("black", "wrap", "reflect101", "replicate")
 SHEARS = (-10.0, 10.0)  # columns a row
 SCALES = (0.01, 100.0)  # beyond, source positions outgrow the integers OpenCV keeps them in
 
 
-def translate(
-    image: NDArray[np.uint8], dx: float, dy: float, border: str = "black", interpolation: str = "bilinear"
-) -> NDArray[np.uint8]:
+def translate(image: Image, dx: float, dy: float, border: str = "black", interpolation: str = "bilinear") -> Image:
     """The image moved dx pixels right and dy down. Whole-pixel shifts are exact whatever the interpolation."""
     image = eight_bit(image)
     return _warped(image, _translation(dx, dy, image, border), border, interpolation)
 
 
-def rotate(
-    image: NDArray[np.uint8], degrees: float, border: str = "black", interpolation: str = "bilinear"
-) -> NDArray[np.uint8]:
+def rotate(image: Image, degrees: float, border: str = "black", interpolation: str = "bilinear") -> Image:
     """The image turned counter-clockwise about its middle, by cv2.warpAffine; the shape stays."""
     image = eight_bit(image)
     return _warped(image, _rotation(degrees, image.shape), border, interpolation)
 
 
-def scale(
-    image: NDArray[np.uint8], factor: float, border: str = "black", interpolation: str = "bilinear"
-) -> NDArray[np.uint8]:
+def scale(image: Image, factor: float, border: str = "black", interpolation: str = "bilinear") -> Image:
     """The image enlarged (factor > 1) or shrunk about its middle, by cv2.warpAffine; the shape stays."""
     image = eight_bit(image)
     return _warped(image, _scaling(factor, image.shape), border, interpolation)
 
 
-def shear(
-    image: NDArray[np.uint8], k: float, border: str = "black", interpolation: str = "bilinear"
-) -> NDArray[np.uint8]:
+def shear(image: Image, k: float, border: str = "black", interpolation: str = "bilinear") -> Image:
     """The image sheared sideways: a row y pixels below the middle moves k y pixels right; the shape stays."""
     image = eight_bit(image)
     least, most = SHEARS

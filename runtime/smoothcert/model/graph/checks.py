@@ -80,13 +80,12 @@ def require_one_meaning(proto: onnx.ModelProto, where: str) -> None:
     for body in (proto, *proto.functions):
         versions: dict[str, set[int]] = {}
         for entry in body.opset_import:
-            versions.setdefault("" if entry.domain in STANDARD else entry.domain, set()).add(entry.version)
-        twice = next((domain for domain, found in versions.items() if len(found) > 1), None)
-        if twice is not None:
-            got = " and ".join(map(str, sorted(versions[twice])))
-            raise ModelError(
-                f"{where}: expected one opset of {twice or 'the standard operators'}, got {got}; export the model again"
-            )
+            domain = "the standard operators" if entry.domain in STANDARD else entry.domain
+            versions.setdefault(domain, set()).add(entry.version)
+        for domain, found in versions.items():
+            if len(found) > 1:
+                got = " and ".join(map(str, sorted(found)))
+                raise ModelError(f"{where}: expected one opset of {domain}, got {got}; export the model again")
     names = [value.name for value in proto.graph.output]
     if len(set(names)) < len(names):
         raise ModelError(f"{where}: expected outputs with names of their own, got two alike; export the model again")

@@ -1,0 +1,31 @@
+"""The public names of `smoothcert`: a line here makes one public."""
+
+from .bounds.confidence import lower_confidence_bound as lower_confidence_bound
+from .calibration_file import read_calibration as read_calibration
+from .certificate import ABSTAIN as ABSTAIN
+from .certificate import Certificate as Certificate
+from .certification import certify as certify
+from .certification import certify_enumerated as certify_enumerated
+from .certification import certify_radius as certify_radius
+from .certification import certify_targets as certify_targets
+from .certification import predict as predict
+from .errors import SmoothcertError as SmoothcertError
+from .evidence import Evidence as Evidence
+from .files.demo_files import demo_file as demo_file
+from .inputs.spatial import Spatial as Spatial
+from .model.classifier import OrtClassifier as OrtClassifier
+from .model.preprocess import Preprocess as Preprocess
+from .smoothing import Attack as Attack
+from .smoothing import Blur as Blur
+from .smoothing import Brightness as Brightness
+from .smoothing import Contrast as Contrast
+from .smoothing import Gamma as Gamma
+from .smoothing import Hue as Hue
+from .smoothing import Noise as Noise
+from .smoothing import Range as Range
+from .smoothing import Rotation as Rotation
+from .smoothing import Saturation as Saturation
+from .smoothing import Scaling as Scaling
+from .smoothing import Shear as Shear
+from .smoothing import Translation as Translation
+from .smoothing import compose as compose
