@@ -6,7 +6,7 @@ import functools
 import itertools
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
 import numpy as np
@@ -41,9 +41,10 @@ class Enumerate(Algorithm):
 
     attack: Attack
     border: str = "black"
-    alpha: ClassVar[float] = 0.0
+    alpha: float = field(default=0.0, init=False)
 
     def __post_init__(self) -> None:
+        require(self.alpha == 0, f"enumerate: expected alpha = 0, for nothing is estimated, got {self.alpha:g}")
         require_name("border", self.border, WARP_BORDERS)
         transforms = self.transforms(UNSMOOTHED)
         size = math.prod(len(transforms[name].members(r)) for name, r in self.attack)

@@ -135,6 +135,7 @@ class Algorithm(TypedDict):
     mode: str
     alpha: Number
     attack: NotRequired[dict[str, Range]]
+    order: NotRequired[list[str]]
     radii: NotRequired[list[Number]]
 
 

@@ -135,6 +135,8 @@ class RunFolder:
         content = read_regular(path, expected, RunError, RECIPE_BYTES)
         with understood(str(path), expected, RunError):
             recipe = toml_value(content)
+        advice = f"use the version that wrote it, {recipe.get('smoothcert', 'which is not named')!r:.40}"
+        with understood(str(path), expected, RunError, advice):
             typed(recipe, RecipeTable)
         if strange := sorted(recipe["selection"].keys() - _SELECTION):
             raise RunError(f"{path}: expected [selection] to say {', '.join(sorted(_SELECTION))}, got {strange[0]!r}")

@@ -236,7 +236,9 @@ def algorithm_of(recipe: Recipe) -> Algorithm:
     if mode is None:
         raise RunError(f"recipe: expected a mode of {', '.join(ALGORITHMS)}, got {recipe['algorithm']['mode']!r}")
     if "attack" in numbers:
-        order = numbers.pop("order", [*numbers["attack"]])  # a table's keys may have lost theirs
-        numbers["attack"] = Attack.of({name: numbers["attack"][name] for name in order})
+        attack = numbers["attack"]
+        order = numbers.pop("order", [*attack])  # a table's keys may have lost theirs
+        require(sorted(order) == sorted(attack), f"recipe: expected an order of {', '.join(attack)}, got {order}")
+        numbers["attack"] = Attack.of({name: attack[name] for name in order})
     found: Algorithm = built(numbers, mode, "recipe: [algorithm]")
     return found
