@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 import smoothcert
-from smoothcert import Noise, OrtClassifier
+from smoothcert import Noise, OrtClassifier, compose
 from smoothcert.algorithms import Fixed
 from smoothcert.cli.app import main
 from smoothcert.inputs.datasets import open_dataset
@@ -53,7 +53,7 @@ def _finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
     with np.load(IMAGES) as archive:
         np.savez(folder / "six.npz", x=archive["x"][:6], y=archive["y"][:6])
     data = folder / "six.npz"
-    job = Job(MODEL, OrtClassifier(MODEL), data, open_dataset(data), Noise(0.5), Fixed(n=500), nonce="n")
+    job = Job(MODEL, OrtClassifier(MODEL), data, open_dataset(data), compose(Noise(0.5)), Fixed(n=500), nonce="n")
     assert len(list(job.run(RunFolder(folder / "r")))) == 6
     return folder
 
