@@ -18,7 +18,7 @@ from smoothcert import Noise, OrtClassifier, Preprocess, Rotation, Spatial, cert
 from smoothcert.errors import DataError, ModelError
 from smoothcert.inputs.spatial import INTERPOLATIONS, Raw
 from smoothcert.model.file import METADATA
-from smoothcert.model.preprocess import seen
+from smoothcert.model.preprocess import prepared
 
 from . import models
 
@@ -62,6 +62,11 @@ def resized(image: Image, width: int, height: int, flag: int) -> Image:
 
 def bordered(image: Image) -> Image:
     return np.pad(image, ((1, 1), (1, 1), *((0, 0),) * (image.ndim - 2)))
+
+
+def seen(image: Image, spatial: Spatial) -> Image:
+    """The image behind the pipeline, for a model of any shape."""
+    return prepared(image, preprocess=Preprocess(spatial=spatial)).values
 
 
 BY_HAND: dict[str, tuple[Spatial, Callable[[Image], Image]]] = {
