@@ -11,10 +11,11 @@ from numpy.typing import NDArray
 
 from ..bounds.laws import Normal
 from ..draws import MAX_STD, Stream, float_normal, integer_normal
-from ..errors import DataError, require
+from ..errors import ArgumentError, DataError, require
 from ..inputs.input import Input
 from ..inputs.levels import EIGHT_BIT
 from .part import Part, require_scale
+from .ranges import Range
 from .transform import Image, Kind, Transform
 
 
@@ -30,6 +31,10 @@ class AddNoise(Transform):
 
     def apply(self, image: Image, value: Any) -> Image:
         return EIGHT_BIT.rounded(image + np.asarray(value))
+
+    def members(self, r: Range) -> tuple[Any, ...]:
+        """None are named: a ball of noise has an image for every direction."""
+        raise ArgumentError(f"attack: expected a parameter to enumerate, got {self.name}; certify it by smoothing")
 
 
 @dataclass(frozen=True)
