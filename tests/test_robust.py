@@ -24,7 +24,7 @@ import numpy as np
 import onnx
 import pytest
 
-from smoothcert import Brightness, Noise, certify, certify_targets, predict
+from smoothcert import Brightness, Noise, certify, certify_targets, compose, predict
 from smoothcert.calibration_file import read
 from smoothcert.errors import ArgumentError, CalibrationError, DataError, ProviderError, RunError, SmoothcertError
 from smoothcert.evidence import Evidence, Look, Slice
@@ -157,7 +157,7 @@ def test_every_failure_of_an_input_is_its_own(tmp_path: Path) -> None:
     raised = [MemoryError(), cv2.error("broken"), PermissionError(13, "no"), UnicodeDecodeError("utf-8", b"", 0, 1, "")]
     raised += [ValueError("embedded null byte"), KeyError("x"), RecursionError("deep"), OSError(36, "too long")]
     data = Failing([*raised, None])
-    job = Job(MODEL, OrtClassifier(MODEL), tmp_path / "d", data, Noise(0.5), Fixed(10, 100))
+    job = Job(MODEL, OrtClassifier(MODEL), tmp_path / "d", data, compose(Noise(0.5)), Fixed(10, 100))
     job.preflight()
     entries = list(job.run(RunFolder(tmp_path / "r")))
     assert [("error" in entry) for entry in entries] == [True] * len(raised) + [False]
@@ -169,7 +169,7 @@ def test_a_bug_is_no_inputs_failure(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     from smoothcert.algorithms import Fixed
     from smoothcert.runs.job import Job
 
-    job = Job(MODEL, OrtClassifier(MODEL), tmp_path / "d", Failing([None, None]), Noise(0.5), Fixed(10, 100))
+    job = Job(MODEL, OrtClassifier(MODEL), tmp_path / "d", Failing([None, None]), compose(Noise(0.5)), Fixed(10, 100))
     monkeypatch.setattr(Job, "certify", lambda *_: 1 / 0)
     with pytest.raises(ZeroDivisionError):
         list(job.run(RunFolder(tmp_path / "r")))
