@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 import smoothcert
-from smoothcert import Noise, OrtClassifier
+from smoothcert import Noise, OrtClassifier, compose
 from smoothcert.algorithms import Fixed
 from smoothcert.cli.app import main
 from smoothcert.inputs.datasets import open_dataset
@@ -55,7 +55,7 @@ def _finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
         np.savez(folder / "six.npz", x=archive["x"][:6], y=archive["y"][:6])
     data = folder / "six.npz"
     files, algorithm = Files(MODEL, data), Fixed(n=500)
-    run = new_run(files, OrtClassifier(MODEL), open_dataset(data), Noise(0.5), algorithm, nonce="n")
+    run = new_run(files, OrtClassifier(MODEL), open_dataset(data), compose(Noise(0.5)), algorithm, nonce="n")
     assert len(list(complete(RunFolder(folder / "r"), run))) == 6
     return folder
 

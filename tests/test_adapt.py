@@ -486,7 +486,7 @@ def test_a_mask_does_not_hide_that_rows_mix(tmp_path: Path) -> None:
     assert adapt(proto).batch == 1
     onnx.save(proto, tmp_path / "mix.onnx")
     with pytest.raises(ModelError, match="others in its batch"):
-        OrtClassifier(read_model(tmp_path / "mix.onnx")).fit(np.zeros(16, np.float32))
+        OrtClassifier(read_model(tmp_path / "mix.onnx")).prepare(np.zeros(16, np.float32))
 
 
 def test_scores_that_depend_on_the_batch_are_adapted_in_memory(tmp_path: Path) -> None:

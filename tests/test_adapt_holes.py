@@ -15,6 +15,7 @@ from onnx import TensorProto, helper, numpy_helper
 
 from smoothcert import OrtClassifier
 from smoothcert.errors import ModelError
+from smoothcert.inputs.input import Input
 from smoothcert.model.classifier import open_model
 from smoothcert.model.graph.functions import inlined
 from smoothcert.model.source import read_source
@@ -249,7 +250,7 @@ def test_a_classifier_of_an_old_file_answers_as_it_did() -> None:
     """End to end, through bytes: labels of 20 images."""
     proto = graph(OLD["Softmax"][0], ("N", 1, 4, 3), {"V": W}, opsets=(("", 7),), dead=True)
     images = RNG.random((20, 1, 4, 3)).astype(np.float32)
-    found = OrtClassifier(proto.SerializeToString()).labels(images, 20, levels=False)
+    found = OrtClassifier(proto.SerializeToString()).labels(images, 20, levels=None)
     assert (found == answers(proto, images).argmax(axis=1)).all()
 
 
@@ -264,8 +265,8 @@ def test_every_input_of_a_run_is_asked_of_the_file_too() -> None:
     other = graph(nodes, constants=bias, opsets=(("", 17),))
     classifier = OrtClassifier(replace(opened, given=other), threads=1)
     rows = np.abs(RNG.standard_normal((9, 12))).astype(np.float32)
-    assert [classifier.answer(x) for x in rows] == answers(opened.given, rows).argmax(axis=1).tolist()
+    assert [classifier.answer(Input.of(x)) for x in rows] == answers(opened.given, rows).argmax(axis=1).tolist()
     rows[3] = 10 * (W[:, 0] - W[:, 1])
     rows[3, 0] = max(rows[3, 0], 10)
     with pytest.raises(ModelError, match="to this input, its file 1;"):
-        classifier.answer(rows[3])
+        classifier.answer(Input.of(rows[3]))

@@ -16,7 +16,7 @@ import pytest
 from numpy.typing import NDArray
 from onnx import helper, numpy_helper
 
-from smoothcert import Noise, OrtClassifier
+from smoothcert import Noise, OrtClassifier, compose
 from smoothcert.errors import ModelError
 from smoothcert.model.classifier import as_classifier
 from smoothcert.runs.folder import RunFolder
@@ -328,8 +328,8 @@ def test_the_samples_compared_are_those_that_are_counted() -> None:
     rng = np.random.default_rng(4)
     for x in (rng.integers(0, 256, (4, 4), np.uint8), rng.random(16, np.float32)):
         base = as_classifier(lambda batch: batch.reshape(len(batch), 16)[:, :3])
-        sampler = Sampler.of(base, Noise(0.5), x, key=7, index=3)
-        labels = base.labels(sampler.samples(PROBE, 5, 45), 40, x.dtype == np.uint8)
+        sampler = Sampler(base, compose(Noise(0.5)).perturbation, base.prepare(x), key=7, index=3)
+        labels = base.labels(sampler.samples(PROBE, 5, 45), 40, sampler.x.levels)
         assert Counter(labels.tolist()) == sampler.counts(PROBE, 5, 45)
 
 
@@ -339,11 +339,11 @@ def test_an_adapted_model_keeps_its_file_as_it_came(tmp_path: Path) -> None:
     ready = made_ready(tmp_path / "m.onnx")
     assert ready is not None
     batch = rows()
-    OrtClassifier(ready).require_one_function(batch, levels=False)
+    OrtClassifier(ready).require_one_function(batch, levels=None)
     other = case("Softmax, Transpose", "Tile", 3)
     with pytest.raises(ModelError, match="answers otherwise than its file"):
-        OrtClassifier(replace(ready, given=other)).require_one_function(batch, levels=False)
-    OrtClassifier(replace(ready, given=None)).require_one_function(batch, levels=False)
+        OrtClassifier(replace(ready, given=other)).require_one_function(batch, levels=None)
+    OrtClassifier(replace(ready, given=None)).require_one_function(batch, levels=None)
 
 
 def test_a_free_axis_in_front_of_a_count_is_run_one_by_one(tmp_path: Path) -> None:

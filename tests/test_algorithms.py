@@ -10,15 +10,16 @@ import numpy as np
 import pytest
 from scipy.stats import binomtest, norm
 
-from smoothcert import ABSTAIN, Noise
+from smoothcert import ABSTAIN, Noise, compose
 from smoothcert.algorithms import ALGORITHMS, Algorithm, Fixed, Predict, Radius, Target
 from smoothcert.bounds.confidence import Bound
+from smoothcert.certification import sampler_of
 from smoothcert.evidence import Counts, Evidence, Look
+from smoothcert.inputs.input import Input
 from smoothcert.model.classifier import CallableClassifier
 from smoothcert.runs.question import Question
-from smoothcert.sampling import Sampler
 
-SMOOTHING = Noise(0.5)
+SMOOTHING = compose(Noise(0.5))
 
 
 def evidence(mode: str, selection: Counts, estimation: Counts, *looks: Look) -> Evidence:
@@ -154,7 +155,7 @@ def test_predict_is_hung_and_fithian(counts: Counts, prediction: int) -> None:
 
 
 @pytest.mark.parametrize(
-    ("algorithm", "reachable"),
+    ("algorithm", "largest"),
     [
         (Fixed(n=100_000), 0.5 * 3.811456563),
         (Fixed(n=9), 0.0),
@@ -169,8 +170,8 @@ def test_predict_is_hung_and_fithian(counts: Counts, prediction: int) -> None:
     ],
     ids=repr,
 )
-def test_preflight_reach(algorithm: Algorithm, reachable: float) -> None:
-    assert algorithm.reachable(SMOOTHING) == pytest.approx(reachable, rel=1e-5)
+def test_preflight_reach(algorithm: Algorithm, largest: float) -> None:
+    assert algorithm.largest(SMOOTHING) == pytest.approx(largest, rel=1e-5)
 
 
 @pytest.mark.parametrize("algorithm", [Fixed(), Radius(bound="two-sided"), Target((0.1, 0.2)), Predict()], ids=repr)
@@ -188,12 +189,13 @@ def test_radii_out_of_reach_cost_nothing(beyond: tuple[float, ...], n: int) -> N
     """The fewest samples are those of the radii within reach, and unanimous votes end after as many."""
     within = (0.25, 0.5) if n == 1000 else (0.25, 0.5, 1.0)
     alone, algorithm = Target(within, n), Target((*within, *beyond), n)
-    assert algorithm.reachable(SMOOTHING) == within[-1]
+    assert algorithm.largest(SMOOTHING) == within[-1]
     assert algorithm.samples(SMOOTHING) == alone.samples(SMOOTHING)
     least, _ = algorithm.samples(SMOOTHING)
     assert least < n
-    sampler = Sampler(CallableClassifier(lambda batch: np.zeros(len(batch), int)), SMOOTHING, np.zeros(2), 0, 0)
-    assert algorithm.draw(sampler).samples == least
+    classifier, x = CallableClassifier(lambda batch: np.zeros(len(batch), int)), Input.of(np.zeros(2, np.float32))
+    sampler = sampler_of(algorithm, classifier, SMOOTHING, x, key=0, index=0)
+    assert algorithm.draw(sampler, SMOOTHING).samples == least
 
 
 @pytest.mark.parametrize("bound", ["one-sided", "two-sided"])
@@ -216,7 +218,7 @@ def test_a_prediction_within_reach_can_be_made() -> None:
     for n, alpha in itertools.product(range(2, 20), (0.25, 0.125, 0.0625, 0.001, 0.05)):
         algorithm = Predict(n, alpha)
         made = algorithm.decide(evidence("predict", {}, {0: n}), SMOOTHING).prediction == 0
-        assert made == (algorithm.reachable(SMOOTHING) > 0)
+        assert made == (algorithm.largest(SMOOTHING) > 0)
 
 
 @pytest.mark.parametrize("bad", [(), (0.0,), (-1.0, 1.0), (1.0, 0.5), (0.5, 0.5), (float("nan"),)])

@@ -12,7 +12,7 @@ import pytest
 from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
 
-from smoothcert import Noise
+from smoothcert import Noise, compose
 from smoothcert.report import evaluation, summarise, table
 from smoothcert.report.answers import Answers, smoothed_answer
 
@@ -36,7 +36,7 @@ def entry(label: int | None, base: int, smoothed: int | None, **certificate: Any
 
 
 def lines(entries: list[dict[str, Any]], mode: str = "fixed") -> list[str]:
-    recipe = {"algorithm": {"mode": mode, "alpha": 0.001}, "smoothing": Noise(0.5).recipe}
+    recipe = {"algorithm": {"mode": mode, "alpha": 0.001}, "smoothing": compose(Noise(0.5)).recipe}
     return [part for part in table(recipe, summarise(recipe, entries)) if isinstance(part, str)]
 
 
@@ -78,7 +78,7 @@ def test_an_enumerated_run_smooths_nothing() -> None:
 def test_the_evaluation_counts_certificates_by_whose_class_they_have() -> None:
     """Four inputs: one abstains; of three certificates two have the base classifier's class, one the right one."""
     entries = [entry(1, 1, 1, radius=1.0), entry(2, 1, 1, radius=0.5), entry(3, 2, 1, radius=0.0), entry(1, 2, None)]
-    recipe = {"algorithm": {"mode": "fixed", "alpha": 0.001}, "smoothing": Noise(0.5).recipe}
+    recipe = {"algorithm": {"mode": "fixed", "alpha": 0.001}, "smoothing": compose(Noise(0.5)).recipe}
     rows = evaluation(recipe, summarise(recipe, entries), "pixels")
     assert rows.title == "noise = 0.5, fixed mode, attack model integer, 4 inputs"
     cells = {column.header: next(column.cells) for column in rows.columns}

@@ -19,7 +19,6 @@ import pytest
 import tomli_w
 from numpy.typing import NDArray
 from scipy.stats import binom
-from smoothcert.transforms.attacks import Manner, attacked
 
 from smoothcert import Attack, Brightness, Contrast, Noise, OrtClassifier, Rotation, compose, transforms
 from smoothcert.algorithms import Fixed
@@ -33,7 +32,7 @@ from smoothcert.runs.asked import Files, new_run
 from smoothcert.runs.complete import complete
 from smoothcert.runs.folder import LEDGER, RECIPE, RunFolder
 from smoothcert.runs.recipe import run_key
-from smoothcert.smoothing import Calibration, Smoothing
+from smoothcert.smoothing import Calibration, Part, Smoothing
 
 from .conftest import IMAGES, MODEL, Result
 from .models import half_space
@@ -106,8 +105,7 @@ def forge(change: dict[str, Any]) -> None:
         for entry in entries:
             entry["certificate"] |= {"radius": 1.0, **change}
     else:
-        place = "smoothing" if recipe["algorithm"]["mode"] == "enumerate" else "algorithm"
-        recipe[place]["attack"] = change
+        recipe["algorithm"] |= {"attack": change, "order": [*change]}
     Path("r", RECIPE).write_text(tomli_w.dumps(recipe))
     Path("r", LEDGER).write_text("".join(json.dumps(entry) + "\n" for entry in entries))
 
@@ -148,8 +146,8 @@ def test_a_sound_run_stands(cli: Cli, certified: Callable[[str], None], name: st
 
 def by_hand(recipe: dict[str, Any], attack: dict[str, Any], image: NDArray[np.uint8]) -> NDArray[np.uint8]:
     """The image under an attack of the JSON file, in the order of the parts, or of the enumeration."""
-    parts = recipe["smoothing"]["parts"]
-    names = [part["part"] for part in parts] or recipe["smoothing"]["order"]
+    parts = recipe["smoothing"].get("parts", [])
+    names = [part["part"] for part in parts] or recipe["algorithm"]["order"]
     for name in names:
         value = attack.get(name)
         match name:
@@ -331,10 +329,10 @@ def test_another_opencv_is_refused(cli: Cli, few_digits: Path) -> None:
 
 
 def audit_of(
-    smoothing: Smoothing, x: NDArray[Any], function: Callable[[Any], Any], certificate: dict[str, Any], **options: Any
+    part: Part, x: NDArray[Any], function: Callable[[Any], Any], certificate: dict[str, Any], **options: Any
 ) -> Audit:
     """An audit of the claim that inputs x are of class 1, for a callable."""
-    recipe = {"smoothing": smoothing.recipe, "algorithm": {"mode": "fixed", "alpha": 0.001}}
+    recipe = {"smoothing": compose(part).recipe, "algorithm": {"mode": "fixed", "alpha": 0.001}}
     evidence = {"mode": "fixed", "selection": {}, "estimation": {"1": 9}, "looks": [], "key": "0", "index": 0}
     evidence |= {"slack": 0.0, "attack_model": "float-unclipped"}
     entries = tuple(
@@ -365,7 +363,7 @@ def test_what_saturates_alone_is_no_violation(cli: Cli, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("smoothing", "x", "function", "claim", "false", "true"),
+    ("part", "x", "function", "claim", "false", "true"),
     [
         (Brightness(0.3), np.zeros((1, 4), np.float32), lambda v: v.mean(1) < 0.5, "interval", [-0.6, 0.6],
          [-0.4, 0.4]),
@@ -378,12 +376,12 @@ def test_what_saturates_alone_is_no_violation(cli: Cli, tmp_path: Path) -> None:
     ids=["float brightness", "8-bit brightness", "contrast", "float noise", "8-bit noise"],
 )  # fmt: skip
 def test_both_sides_of_a_known_border(
-    smoothing: Smoothing, x: Any, function: Callable[[Any], Any], claim: str, false: Any, true: Any
+    part: Part, x: Any, function: Callable[[Any], Any], claim: str, false: Any, true: Any
 ) -> None:
     """Class 1 up to a border that is known: claims on this side of it stand, on that side they fall."""
     for claimed, outcomes in ((true, {"confirmed"}), (false, {"confirmed", "violation", "undecided"})):
         certificate = {"radius": 1.0, claim: claimed}
-        audit = audit_of(smoothing, x, lambda v: function(v).astype(int), certificate, seed=4, attacks=16)
+        audit = audit_of(part, x, lambda v: function(v).astype(int), certificate, seed=4, attacks=16)
         found = {replay.outcome for replay in audit.replays(audit.entries[0])}
         assert found <= outcomes
         assert ("violation" in found) == ("violation" in outcomes)
@@ -463,7 +461,7 @@ def test_colours_come_out_as_they_are(cli: Cli, tmp_path: Path) -> None:
     assert cli("audit", "r", "--quiet").code == 1
     first = next(replay for replay in written()["replays"] if replay["outcome"] == "violation")
     np.testing.assert_array_equal(png(first["pictures"], "original"), image[0])
-    changed = attacked(image[0], [("brightness", first["attack"]["brightness"], Manner())])
+    changed = transforms.brightness(image[0], first["attack"]["brightness"])
     np.testing.assert_array_equal(png(first["pictures"], "attacked"), changed)
 
 
@@ -477,17 +475,17 @@ def test_attacks_ahead_of_the_preprocessing_and_behind(cli: Cli, tmp_path: Path)
     assert cli("audit", "r", "--seed", 0).code == 0  # cyclic shifts keep the sum of the model's pixels
     audit = open_audit(RunFolder(Path("r")), seed=0)
     subject = audit.subject(audit.entries[0])
-    pixels, _, pictures = subject.in_levels({"translation": (1.0, -1.0)})
-    np.testing.assert_array_equal(pixels[0, ..., 0], np.roll(subject.fitted[0], (1, -1), (0, 1)))
+    moved, pictures = subject.in_levels({"translation": (1.0, -1.0)})
+    np.testing.assert_array_equal(moved.values[0], np.roll(subject.x.values[0], (1, -1), (0, 1)))
     assert pictures[1].shape == (4, 4, 1)
     shutil.rmtree("r")
     assert cli(*model, "--mode", "enumerate", "--attack", "translation=1").code == 0
     audit = open_audit(RunFolder(Path("r")), seed=0)
     subject = audit.subject(audit.entries[0])
-    pixels, _, pictures = subject.in_levels({"translation": (1.0, -1.0)})
-    moved = transforms.translate(raw[0], -1, 1)
-    np.testing.assert_array_equal(pictures[1][..., 0], moved)
-    np.testing.assert_array_equal(pixels[0, ..., 0], audit.classifier.fit(moved)[0])
+    moved, pictures = subject.in_levels({"translation": (1.0, -1.0)})
+    by_hand = transforms.translate(raw[0], -1, 1)
+    np.testing.assert_array_equal(pictures[1][..., 0], by_hand)
+    np.testing.assert_array_equal(moved.values, audit.classifier.prepare(by_hand).values)
 
 
 # --- Bad input --------------------------------------------------------------------------------------------------------

@@ -24,6 +24,7 @@ from smoothcert.calibration_file import CalibrationFile, error_bounds, read
 from smoothcert.draws import Stream
 from smoothcert.errors import CalibrationError, DataError
 from smoothcert.inputs.datasets import Example, open_dataset
+from smoothcert.inputs.input import Input
 from smoothcert.inputs.spatial import PLAIN, Raw, Spatial
 from smoothcert.smoothing import (
     Attack,
@@ -38,7 +39,7 @@ from smoothcert.smoothing import (
     Translation,
     compose,
 )
-from smoothcert_calibration.attacks import drawn_attack, grid
+from smoothcert_calibration.attacks import drawn_attack
 from smoothcert_calibration.errors import errors_of, intensities
 from smoothcert_calibration.measure import measure
 from smoothcert_calibration.merge import merge
@@ -197,8 +198,7 @@ def test_attacks_are_drawn_evenly_in_the_coordinate() -> None:
 
 
 def test_grids_are_products_and_lattices_within_the_disc() -> None:
-    parts: tuple[Part, ...] = (Translation(2.0, interpolation="bilinear"), Rotation(5.0))
-    found = grid(parts, Attack.of({"translation": (0, 2, 5), "rotation": (-1, 1, 3)}))
+    found = Attack.of({"translation": (0, 2, 5), "rotation": (-1, 1, 3)}).points
     lattice = [(y, x) for y in range(-2, 3) for x in range(-2, 3) if x * x + y * y <= 4]
     assert set(found) == set(itertools.product([(float(y), float(x)) for y, x in lattice], (-1.0, 0.0, 1.0)))
     assert len(found) == 13 * 3
@@ -310,7 +310,7 @@ def test_the_file_is_what_the_plan_says(data: Any, tmp_path: Path) -> None:
 
 def test_compose_takes_what_was_measured(data: Any, tmp_path: Path) -> None:
     calibration = measure(planned(data, "input-sampling", draws=300), data, tmp_path / "a.cal").calibration
-    smoothing = compose(*ROTATION, Noise(2.0), calibration=calibration).of_input(data.load(2).sha256)
+    smoothing = compose(*ROTATION, Noise(2.0), calibration=calibration).of_input(Input.of(data.load(2).x))
     assert 0.5 < smoothing.p_star({"rotation": 0.0}) < smoothing.p_star({"rotation": 5.0}) < 1
     for between in (1.0, (-5.0, 5.0), (-5.0, 5.0, 4)):
         with pytest.raises(ValueError, match="at points of the grid"):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import sys
 from collections import Counter
 from collections.abc import Callable
@@ -27,13 +28,16 @@ from smoothcert import (
     certify,
     certify_radius,
     certify_targets,
+    compose,
     predict,
 )
 from smoothcert.errors import DataError, ModelError, ProviderError
+from smoothcert.inputs.input import Input
+from smoothcert.inputs.levels import EIGHT_BIT
 from smoothcert.model import providers
-from smoothcert.model.classifier import CallableClassifier, as_classifier, to_labels
+from smoothcert.model.classifier import CallableClassifier, Classifier, as_classifier, to_labels
 from smoothcert.model.file import read_model
-from smoothcert.model.preprocess import arrange
+from smoothcert.model.preprocess import prepared
 from smoothcert.sampling import ESTIMATION, SELECTION, Sampler
 
 from . import models
@@ -86,10 +90,10 @@ VARIANTS: dict[str, tuple[tuple[int, ...], dict[str, Any], str | None]] = {
 def test_labels_against_numpy(shape: tuple[int, ...], options: dict[str, Any], output: str | None) -> None:
     """Oracle: argmax of x @ weights + bias in double precision."""
     classifier = OrtClassifier(linear(shape, **options), output=output, threads=1)
-    size = classifier.batch_size(np.zeros(shape))
+    size = classifier.batch_size(math.prod(shape))
     batch = batch_of(shape, size)
     rows = max(1, size - 3)
-    labels = classifier.labels(batch, rows, False)
+    labels = classifier.labels(batch, rows, None)
     assert labels.dtype == np.int64
     assert (labels == models.line_labels(batch[:rows], WEIGHTS, BIAS)).all()
     assert classifier.shape == shape
@@ -102,7 +106,7 @@ def test_labels_of_half_precision() -> None:
     scores = np.sort(batch.astype(float) @ WEIGHTS + BIAS, axis=1)
     clear = scores[:, -1] - scores[:, -2] > 0.2
     assert clear.mean() > 0.9
-    assert (classifier.labels(batch, 500, False) == models.line_labels(batch, WEIGHTS, BIAS))[clear].all()
+    assert (classifier.labels(batch, 500, None) == models.line_labels(batch, WEIGHTS, BIAS))[clear].all()
     assert classifier.precision == "float16"
 
 
@@ -110,7 +114,7 @@ def test_levels_are_divided_by_255() -> None:
     """8-bit samples with noise on them come as int16 levels, unclipped."""
     classifier = OrtClassifier(linear((SIZE,)), threads=1, batch_size=200)
     levels = RNG.integers(-600, 900, (200, SIZE)).astype(np.int16)
-    assert (classifier.labels(levels, 200, True) == models.line_labels(levels / 255, WEIGHTS, BIAS)).all()
+    assert (classifier.labels(levels, 200, EIGHT_BIT) == models.line_labels(levels / 255, WEIGHTS, BIAS)).all()
 
 
 def test_model_of_8_bits_gets_clipped_levels() -> None:
@@ -119,7 +123,7 @@ def test_model_of_8_bits_gets_clipped_levels() -> None:
     classifier = OrtClassifier(content, threads=1, batch_size=200)
     levels = RNG.integers(-600, 900, (200, SIZE)).astype(np.int16)
     expected = models.line_labels(np.clip(levels, 0, 255), WEIGHTS / 100, BIAS)
-    assert (classifier.labels(levels, 200, True) == expected).all()
+    assert (classifier.labels(levels, 200, EIGHT_BIT) == expected).all()
 
 
 def test_model_of_8_bits_with_a_scale_of_its_own_gets_clipped_levels() -> None:
@@ -128,7 +132,7 @@ def test_model_of_8_bits_with_a_scale_of_its_own_gets_clipped_levels() -> None:
     classifier = OrtClassifier(content, threads=1, batch_size=200, preprocess=Preprocess(scale=1.0))
     levels = RNG.integers(-600, 900, (200, SIZE)).astype(np.int16)
     expected = models.line_labels(np.clip(levels, 0, 255), WEIGHTS / 100, BIAS)
-    assert (classifier.labels(levels, 200, True) == expected).all()
+    assert (classifier.labels(levels, 200, EIGHT_BIT) == expected).all()
 
 
 REAL_LEVELS: dict[str, tuple[dict[str, Any], dict[str, Any], Callable[[NDArray[Any]], NDArray[Any]]]] = {
@@ -169,7 +173,7 @@ def test_real_levels(
     values = seen(levels.astype(float))
     scores = np.sort(values @ weights + BIAS, axis=1)
     clear = scores[:, -1] - scores[:, -2] > 1e-4 * np.abs(scores).max()
-    labels = classifier.labels(levels, 300, True)
+    labels = classifier.labels(levels, 300, EIGHT_BIT)
     assert clear.mean() > 0.97
     assert (labels == models.line_labels(values, weights, BIAS))[clear].all()
     assert (models.line_labels(levels, weights, BIAS) != labels).any() or preprocess == {"scale": 1.0} or whole
@@ -179,7 +183,7 @@ def test_values_are_not_levels() -> None:
     """One batch, twice: float data are taken as they are, levels divided by 255, each by a session of its own."""
     classifier = OrtClassifier(linear((SIZE,)), threads=1, batch_size=200)
     batch = RNG.uniform(-300, 600, (200, SIZE)).astype(np.float32)
-    values, levels = classifier.labels(batch, 200, False), classifier.labels(batch, 200, True)
+    values, levels = classifier.labels(batch, 200, None), classifier.labels(batch, 200, EIGHT_BIT)
     assert (values == models.line_labels(batch, WEIGHTS, BIAS)).all()
     assert (levels == models.line_labels(batch / 255, WEIGHTS, BIAS)).all()
     assert (values != levels).any()
@@ -191,8 +195,8 @@ def test_whole_and_real_levels_agree() -> None:
         content = models.linear((SIZE,), WEIGHTS / 100, BIAS, elem_type=elem_type)
         classifier = OrtClassifier(content, threads=1, batch_size=200)
         levels = RNG.integers(-300, 600, (200, SIZE)).astype(np.int16)
-        real = classifier.labels(levels.astype(np.float32), 200, True)
-        assert (real == classifier.labels(levels, 200, True)).all()
+        real = classifier.labels(levels.astype(np.float32), 200, EIGHT_BIT)
+        assert (real == classifier.labels(levels, 200, EIGHT_BIT)).all()
 
 
 @pytest.mark.parametrize("nhwc", [False, True], ids=["nchw", "nhwc"])
@@ -202,7 +206,7 @@ def test_convnet_against_the_reference_evaluator(nhwc: bool) -> None:
     content = models.convnet(shape, nhwc=nhwc)
     batch = batch_of(shape, 16)
     (scores,) = ReferenceEvaluator(onnx.load_from_string(content)).run(None, {"x": batch})
-    labels = OrtClassifier(content, threads=1, batch_size=16).labels(batch, 16, False)
+    labels = OrtClassifier(content, threads=1, batch_size=16).labels(batch, 16, None)
     assert (labels == scores.argmax(axis=1)).all()
     assert len(set(labels.tolist())) > 1
 
@@ -213,10 +217,10 @@ def test_half_space_has_the_radius_it_should() -> None:
     classifier = OrtClassifier(models.half_space((SIZE,), w, b), threads=1, batch_size=2)
     unit, distance = w / np.linalg.norm(w), b / np.linalg.norm(w)
     near = np.stack([-unit * distance * part for part in (0.999, 1.001)]).astype(np.float32)
-    assert classifier.labels(near, 2, False).tolist() == [1, 0]
+    assert classifier.labels(near, 2, None).tolist() == [1, 0]
     slabs = OrtClassifier(models.slabs((SIZE,), unit, [-0.5, 0.1, 0.2]), threads=1, batch_size=4)
     points = np.outer([-0.6, 0.0, 0.15, 0.3], unit).astype(np.float32)
-    assert slabs.labels(points, 4, False).tolist() == [0, 1, 2, 3]
+    assert slabs.labels(points, 4, None).tolist() == [0, 1, 2, 3]
 
 
 # --- One function for every batch, thread and order -------------------------------------------------------------------
@@ -243,7 +247,7 @@ def test_counts_do_not_depend_on_batch_or_threads(
     def sampler(batch_size: int | None, threads: int) -> Sampler:
         scale = Preprocess(scale=1.0) if dtype == np.float32 else None
         classifier = OrtClassifier(model(), batch_size=batch_size, threads=threads, preprocess=scale)
-        return Sampler(classifier, Noise(0.5), classifier.fit(x), 77, 3)
+        return Sampler(classifier, compose(Noise(0.5)).perturbation, classifier.prepare(x), 77, 3)
 
     reference = sampler(32, 1).counts(ESTIMATION, 0, n)
     assert sum(reference.values()) == n
@@ -271,10 +275,14 @@ def test_cpu_logits_are_the_same_bits_for_every_batch_size(model: Callable[[], b
     assert (session.run(None, {entry.name: batch[::-1].copy()})[0][::-1] == whole).all()
 
 
+def sampler_at_zero(classifier: Classifier, size: int) -> Sampler:
+    return Sampler(classifier, compose(Noise(1.0)).perturbation, Input.of(np.zeros(size, np.float32)), 1, 0)
+
+
 def test_a_classifiers_error_passes_through_every_thread() -> None:
     classifier = OrtClassifier(models.gives_nan(), threads=2, batch_size=4)
     with pytest.raises(ModelError, match="NaN"):
-        Sampler(classifier, Noise(0.5), np.zeros(4, np.float32), 1, 0).counts(ESTIMATION, 0, 1000)
+        sampler_at_zero(classifier, 4).counts(ESTIMATION, 0, 1000)
 
 
 # --- Layout and arithmetic --------------------------------------------------------------------------------------------
@@ -308,7 +316,7 @@ def shaped(shape: tuple[int, ...]) -> bytes:
 def test_fit(x: NDArray[Any], shape: tuple[int, ...], layout: Any, expected: NDArray[Any]) -> None:
     classifier = OrtClassifier(shaped(shape), preprocess=Preprocess(layout=layout))
     for values in (x, x.astype(float), (255 * x).astype(np.uint8)):
-        fitted = classifier.fit(values)
+        fitted = classifier.prepare(values).values
         want = (255 * expected).astype(np.uint8) if values.dtype == np.uint8 else expected
         assert fitted.shape == shape
         assert (fitted == want).all()
@@ -332,7 +340,7 @@ MISFITS = {
 def test_fit_refuses(x: NDArray[Any], shape: tuple[int, ...], layout: Any, parts: list[str]) -> None:
     classifier = OrtClassifier(shaped(shape), preprocess=Preprocess(layout=layout))
     with pytest.raises(DataError) as error:
-        classifier.fit(x)
+        classifier.prepare(x)
     one_line(error, *parts)
 
 
@@ -344,9 +352,10 @@ def test_free_axes_need_a_layout() -> None:
     x = models.value("x", TensorProto.FLOAT, ("N", "C", "H", "W"))
     content = models.model(nodes, [x], [models.value("y", TensorProto.FLOAT, ("N", "C"))])
     with pytest.raises(DataError) as error:
-        OrtClassifier(content).fit(COLOUR)
+        OrtClassifier(content).prepare(COLOUR)
     one_line(error, "(?, ?, ?)", "`layout=nchw` or `layout=nhwc`")
-    assert (OrtClassifier(content, preprocess=Preprocess(layout="nchw")).fit(COLOUR) == PLANAR).all()
+    found = OrtClassifier(content, preprocess=Preprocess(layout="nchw")).prepare(COLOUR)
+    assert (found.values == PLANAR).all()
 
 
 ARITHMETIC = {
@@ -374,9 +383,10 @@ def test_preprocess_against_numpy(shape: tuple[int, ...], options: dict[str, Any
     mean = np.reshape(preprocess.mean or (0.0,), per_channel)
     std = np.reshape(preprocess.std or (1.0,), per_channel)
     expected = models.line_labels((batch.astype(float) * scale - mean) / std, weights, BIAS)
-    assert (classifier.labels(batch, 300, levels) == expected).all()
+    known = EIGHT_BIT if levels else None
+    assert (classifier.labels(batch, 300, known) == expected).all()
     plain = OrtClassifier(models.linear(shape, weights, BIAS), batch_size=300, threads=1)
-    assert (plain.labels(batch, 300, levels) != expected).any(), "the arithmetic changes nothing: the test is blind"
+    assert (plain.labels(batch, 300, known) != expected).any(), "the arithmetic changes nothing: the test is blind"
 
 
 @pytest.mark.parametrize(
@@ -518,7 +528,7 @@ def test_unknown_output_is_refused() -> None:
 
 
 def test_another_batch_size_than_the_fixed_one_is_refused() -> None:
-    assert as_it_is(linear((SIZE,), batch=8), batch_size=8).batch_size(np.zeros(SIZE)) == 8
+    assert as_it_is(linear((SIZE,), batch=8), batch_size=8).batch_size(SIZE) == 8
     with pytest.raises(ModelError) as error:
         as_it_is(linear((SIZE,), batch=8), batch_size=4)
     one_line(error, "fixed to 8, got 4")
@@ -576,9 +586,9 @@ def mixing(node: onnx.NodeProto, **constants: Any) -> bytes:
 def test_votes_that_depend_on_each_other_are_refused(node: onnx.NodeProto, x: NDArray[Any]) -> None:
     classifier = as_it_is(mixing(node))
     with pytest.raises(ModelError, match="depends on the others in its batch"):
-        classifier.fit(x)
+        classifier.prepare(x)
     for alone in (as_it_is(mixing(node), batch_size=1), OrtClassifier(mixing(node))):  # the latter: adapted
-        assert alone.fit(x).shape == (4,)
+        assert alone.prepare(x).values.shape == (4,)
 
 
 def test_batch_statistics_of_old_opsets_are_refused() -> None:
@@ -595,11 +605,13 @@ def test_models_of_integers_get_levels() -> None:
     weights = WEIGHTS / 100
     classifier = OrtClassifier(models.linear((SIZE,), weights, BIAS, elem_type=TensorProto.INT32), batch_size=64)
     levels = RNG.integers(-300, 600, (64, SIZE)).astype(np.int16)
-    assert classifier.labels(levels, 64, True).tolist() == models.line_labels(levels, weights, BIAS).tolist()
+    assert classifier.labels(levels, 64, EIGHT_BIT).tolist() == models.line_labels(levels, weights, BIAS).tolist()
     with pytest.raises(DataError, match="takes integers, the data are float"):
-        classifier.fit(np.zeros(SIZE, np.float32))
+        classifier.prepare(np.zeros(SIZE, np.float32))
     with pytest.raises(DataError, match="takes int8"):
-        OrtClassifier(models.linear((SIZE,), weights, BIAS, elem_type=TensorProto.INT8)).fit(np.zeros(SIZE, np.uint8))
+        OrtClassifier(models.linear((SIZE,), weights, BIAS, elem_type=TensorProto.INT8)).prepare(
+            np.zeros(SIZE, np.uint8)
+        )
 
 
 @pytest.mark.parametrize(
@@ -609,13 +621,14 @@ def test_models_of_integers_get_levels() -> None:
 )
 def test_an_order_is_not_guessed(x: tuple[int, ...], shape: tuple[int, ...]) -> None:
     with pytest.raises(DataError, match="`layout"):
-        arrange(np.zeros(x, np.uint8), shape, "auto")
+        prepared(np.zeros(x, np.uint8), shape)
 
 
 def test_a_layout_asked_for_takes_what_fits() -> None:
     x = np.arange(27, dtype=np.uint8).reshape(3, 3, 3)
-    np.testing.assert_array_equal(arrange(x, (3, 3, 3), "nchw"), x)
-    np.testing.assert_array_equal(arrange(np.arange(192, dtype=np.uint8), (3, 8, 8), "flat").ravel(), np.arange(192))
+    np.testing.assert_array_equal(prepared(x, (3, 3, 3), Preprocess(layout="nchw")).values, x)
+    vector = prepared(np.arange(192, dtype=np.uint8), (3, 8, 8), Preprocess(layout="flat"))
+    np.testing.assert_array_equal(vector.values.ravel(), np.arange(192))
 
 
 def test_missing_file_and_folder_are_refused(tmp_path: Path) -> None:
@@ -679,7 +692,7 @@ def test_external_weights_beside_the_model(tmp_path: Path, monkeypatch: pytest.M
     monkeypatch.chdir(tmp_path)
     first = OrtClassifier(path, threads=1, batch_size=50)
     batch = batch_of((SIZE,), 50)
-    assert (first.labels(batch, 50, False) == models.line_labels(batch, WEIGHTS, BIAS)).all()
+    assert (first.labels(batch, 50, None) == models.line_labels(batch, WEIGHTS, BIAS)).all()
     assert OrtClassifier(Path("model/linear.onnx")).sha256 == first.sha256
     weights = path.with_name("weights.bin")
     content = bytearray(weights.read_bytes())
@@ -846,7 +859,7 @@ def test_callable_gets_batches_of_one_shape() -> None:
         return np.zeros(len(batch), np.int64)
 
     classifier = CallableClassifier(spy, batch_size=64)
-    assert Sampler(classifier, Noise(1.0), np.zeros(5, np.float32), 1, 0).counts(ESTIMATION, 0, 130) == {0: 130}
+    assert sampler_at_zero(classifier, 5).counts(ESTIMATION, 0, 130) == {0: 130}
     assert shapes == {(64, 5): 3}
 
 
@@ -856,7 +869,7 @@ def test_callable_gets_batches_of_one_shape() -> None:
 @pytest.mark.parametrize("dtype", [np.uint8, np.float32, np.float64])
 def test_callable_gets_the_input_as_it_is(shape: tuple[int, ...], dtype: Any) -> None:
     x = (np.arange(np.prod(shape)) % 251).reshape(shape).astype(dtype)
-    fitted = CallableClassifier(scores_of).fit(x)
+    fitted = CallableClassifier(scores_of).prepare(x).values
     assert fitted.shape == shape
     assert (fitted == x).all()
 

@@ -97,7 +97,7 @@ def test_certified_verified_reported(cli: Cli, few_digits: Path, options: tuple[
     for certificate in certificates:
         if attack and recipe["algorithm"]["mode"] == "fixed":
             assert certificate["p_lower"] > smoothing.p_star(attack)
-        assert ("interval" in certificate) == (bool(certificate["radius"]) and smoothing.parts[0].kind != "norm")
+        assert ("interval" in certificate) == (bool(certificate["radius"]) and not smoothing.parts[0].is_norm)
         if "interval" in certificate:
             part, (low, high) = smoothing.parts[0], certificate["interval"]
             inside = [v for v in (low, high) if part.coordinate(v)]

@@ -17,13 +17,12 @@ import pytest
 from smoothcert import Attack, Brightness, Contrast, Gamma, Noise, Rotation, compose
 from smoothcert.algorithms import Algorithm, Enumerate, Fixed, Predict, Radius, Slices, Target
 from smoothcert.evidence import Evidence, Slice
-from smoothcert.report.summary import attack_models
-from smoothcert.runs.decisions import Decisions, problems
+from smoothcert.runs.decisions import Decisions, attack_models, problems
 from smoothcert.runs.folder import LEDGER, RECIPE, RunFolder
 from smoothcert.runs.question import Question
 from smoothcert.runs.recipe import differences, run_key
 from smoothcert.sampling import Sampler
-from smoothcert.smoothing import Enumeration, Smoothing
+from smoothcert.smoothing import UNSMOOTHED, Smoothing
 
 from .conftest import MODEL, Result
 from .test_calibrated import WIDE, smoothed
@@ -31,29 +30,33 @@ from .test_runs import edited
 
 Cli = Callable[..., Result]
 BOX = Attack.of({"contrast": (0.8, 1.2), "brightness": (-0.1, 0.1)})
-AFFINE = compose(Contrast(0.4), Brightness(0.3))
+NOISE, AFFINE = compose(Noise(0.5)), compose(Contrast(0.4), Brightness(0.3))
 TURNED = Attack.of({"rotation": (-10, 10)})
 CASES: dict[str, tuple[Algorithm, Smoothing]] = {
-    "fixed": (Fixed(100, 2000), Noise(0.5)),
-    "two-sided": (Fixed(100, 2000, bound="two-sided"), Noise(0.5)),
+    "fixed": (Fixed(100, 2000), NOISE),
+    "two-sided": (Fixed(100, 2000, bound="two-sided"), NOISE),
     "attack": (Fixed(100, 2000, attack=BOX), AFFINE),
-    "radius": (Radius(200, 5000), Gamma(0.1, law="rayleigh")),
-    "target": (Target((0.25, 0.5, 1.0), 5000), Noise(0.5)),
+    "radius": (Radius(200, 5000), compose(Gamma(0.1, law="rayleigh"))),
+    "target": (Target((0.25, 0.5, 1.0), 5000), NOISE),
     "targeted attack": (Target(n=5000, attack=BOX), AFFINE),
-    "predict": (Predict(300), Noise(0.5)),
-    "slices": (Slices(TURNED, 5000), Noise(0.5)),
+    "predict": (Predict(300), NOISE),
+    "slices": (Slices(TURNED, 5000), NOISE),
     "calibrated": (Target((2.0, 5.0, 8.0), 5000), smoothed(Rotation(6.0), attack=WIDE)),
 }
 
 
 @dataclass(frozen=True)
 class Votes:
-    """A sampler of made-up votes: class 3 with probability p, else 5."""
+    """A sampler of made-up votes, and its samples: class 3 with probability p, else 5."""
 
     smoothing: Smoothing
     p: float
     index: int
     rng: np.random.Generator
+
+    @property
+    def made(self) -> Votes:
+        return self
 
     @property
     def slack(self) -> float:
@@ -94,7 +97,7 @@ def ledger(case: str, size: int) -> list[dict[str, Any]]:
     for index in range(size):
         votes = Votes(smoothing, float(0.5 + 0.5 * rng.beta(4, 1)), index, rng)
         sliced_ = isinstance(algorithm, Slices)
-        evidence = sliced(algorithm, votes) if sliced_ else algorithm.draw(cast(Sampler, votes))
+        evidence = sliced(algorithm, votes) if sliced_ else algorithm.draw(cast(Sampler, votes), smoothing)
         certificate = algorithm.decide(evidence, smoothing).to_json()
         entries.append({"index": index, "certificate": certificate, "evidence": evidence.to_json()})
     return [json.loads(json.dumps(e)) for e in entries]
@@ -137,7 +140,7 @@ def test_slack_and_attack_model_are_those_of_the_smoothing(case: str) -> None:
 
 
 def test_enumerated_votes_are_called_so() -> None:
-    smoothing, algorithm = Enumeration(Attack.of({"brightness": 0.0})), Enumerate()
+    smoothing, algorithm = UNSMOOTHED, Enumerate(Attack.of({"brightness": 0.0}))
     for model in ("enumerated", "integer", "float-unclipped"):
         evidence = Evidence("enumerate", {3: 1}, {3: 1}, key=1, attack_model=model)
         entry = {
@@ -170,12 +173,12 @@ def test_equal_votes_are_decided_once() -> None:
 
     algorithm = Counted(100)
     entries = [
-        {"index": i, "certificate": algorithm.decide(e, Noise(0.5)).to_json(), "evidence": e.to_json()}
+        {"index": i, "certificate": algorithm.decide(e, NOISE).to_json(), "evidence": e.to_json()}
         for i in range(50)
         for e in [Evidence("predict", {3: 90 + i % 2, 5: 10 - i % 2}, key=1, index=i)]
     ]
     asked.clear()
-    decisions = Decisions(algorithm, Noise(0.5), key=1)
+    decisions = Decisions(algorithm, NOISE, key=1)
     assert not any(map(decisions.problems, entries))
     assert len(asked) == 2
 

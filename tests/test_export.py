@@ -87,7 +87,7 @@ def test_the_order_of_axes_is_folded(nhwc: bool, tmp_path: Path) -> None:
     moved = np.moveaxis(batch, 1, -1) if nhwc else np.moveaxis(batch, -1, 1)
     mean, std = (np.reshape(v, (3,) if nhwc else (3, 1, 1)) for v in (CHANNELS.mean, CHANNELS.std))
     expected = reference(content)(((moved - mean) / std).astype(np.float32)).argmax(axis=1)
-    assert classifier.labels(batch, 30, False).tolist() == expected.tolist()
+    assert classifier.labels(batch, 30, None).tolist() == expected.tolist()
     assert len(set(expected.tolist())) > 1
 
 
@@ -107,7 +107,7 @@ def test_an_exported_file_is_exported_again(tmp_path: Path) -> None:
     classifier = OrtClassifier(tmp_path / "b.onnx", threads=1, batch_size=30)
     batch = 3 * RNG.standard_normal((30, 12, 12, 3), np.float32)
     expected = reference(PLANAR)((np.moveaxis(batch, -1, 1) - mean) / std).argmax(axis=1)
-    assert classifier.labels(batch, 30, False).tolist() == expected.tolist()
+    assert classifier.labels(batch, 30, None).tolist() == expected.tolist()
     assert classifier.card.source == "again"
 
 
@@ -282,7 +282,7 @@ def test_weights_beyond_the_limit_lie_beside_the_model(tmp_path: Path, monkeypat
     found, expected = (
         OrtClassifier(path, threads=1, batch_size=40) for path in (tmp_path / "a" / "m.onnx", whole.path)
     )
-    assert found.labels(batch, 40, False).tolist() == expected.labels(batch, 40, False).tolist()
+    assert found.labels(batch, 40, None).tolist() == expected.labels(batch, 40, None).tolist()
     assert found.card.weights_sha256 == expected.card.weights_sha256
 
 
@@ -314,7 +314,7 @@ def test_levels_for_networks_of_integers(tmp_path: Path) -> None:
         return np.clip(np.floor(batch + 0.5), 0, 255) @ weights + bias
 
     finished(tmp_path / "m.onnx", content, (16,), reference=scores, input_range=(0, 255))
-    assert OrtClassifier(tmp_path / "m.onnx").fit(np.zeros(16, np.uint8)).dtype == np.uint8
+    assert OrtClassifier(tmp_path / "m.onnx").prepare(np.zeros(16, np.uint8)).values.dtype == np.uint8
 
 
 # --- Comparison -------------------------------------------------------------------------------------------------------

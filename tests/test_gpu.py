@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from smoothcert import Noise, OrtClassifier, certify
+from smoothcert import Noise, OrtClassifier, certify, compose
 from smoothcert.errors import ProviderError
 from smoothcert.sampling import ESTIMATION, Sampler
 
@@ -29,12 +29,12 @@ def image() -> np.ndarray:
 
 
 def votes(classifier: OrtClassifier, image: np.ndarray) -> dict[int, int]:
-    sampler = Sampler(classifier, Noise(0.5), classifier.fit(image), key=5, index=0)
+    sampler = Sampler(classifier, compose(Noise(0.5)).perturbation, classifier.prepare(image), key=5, index=0)
     return dict(sampler.counts(ESTIMATION, 0, 5000))
 
 
 def test_votes_repeat_and_do_not_depend_on_threads(cuda: OrtClassifier, image: np.ndarray) -> None:
-    size = cuda.batch_size(cuda.fit(image))
+    size = cuda.batch_size(image.size)
     one = OrtClassifier(MODEL, providers="cuda", threads=1, batch_size=size)
     assert votes(cuda, image) == votes(cuda, image) == votes(one, image)
 

@@ -10,7 +10,7 @@ import pytest
 from numpy.typing import NDArray
 from onnx import TensorProto, helper
 
-from smoothcert import Blur, Noise, OrtClassifier, certify
+from smoothcert import Blur, Noise, OrtClassifier, certify, compose
 from smoothcert.errors import ModelError
 from smoothcert.model.classifier import to_labels
 from smoothcert.model.file import read_model
@@ -33,7 +33,7 @@ def opened(content: bytes, size: int | None = None) -> OrtClassifier:
 def refused(classifier: OrtClassifier, x: NDArray[Any]) -> bool:
     """Whether the search finds something, with rows made of x and with samples of a smoothing."""
     try:
-        Sampler.of(classifier, Noise(0.5), x, 1, 0).require_one_function()
+        Sampler(classifier, compose(Noise(0.5)).perturbation, classifier.prepare(x), 1, 0).require_one_function()
     except ModelError as error:
         return MIXED in str(error)
     return False
@@ -117,9 +117,9 @@ def dynamic() -> bytes:
 def test_dynamic_quantisation_is_refused_by_name_beyond_one_row(wrap: Callable[[bytes], bytes]) -> None:
     content = wrap(dynamic())
     with pytest.raises(ModelError, match=r"\(DynamicQuantizeLinear\).*pass `batch_size=1`, or quantise it statically"):
-        opened(content).fit(REALS)
-    assert opened(content, 1).fit(REALS).shape == REALS.shape
-    assert OrtClassifier(content, threads=1, batch_size=1).fit(REALS).shape == REALS.shape
+        opened(content).prepare(REALS)
+    assert opened(content, 1).prepare(REALS).values.shape == REALS.shape
+    assert OrtClassifier(content, threads=1, batch_size=1).prepare(REALS).values.shape == REALS.shape
 
 
 def whole_batch(batch: NDArray[np.float32]) -> NDArray[np.float32]:

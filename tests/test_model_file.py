@@ -544,7 +544,7 @@ def endless() -> bytes:
 def test_a_model_that_loops_for_ever_is_ended(monkeypatch: pytest.MonkeyPatch) -> None:
     """As it is, and while it is tried for adaptation: once, not trial after trial."""
     monkeypatch.setitem(providers.PATIENCE, "CPUExecutionProvider", 0.5)
-    for way in (lambda: OrtClassifier(read_model(endless())).fit(X), lambda: OrtClassifier(endless()).fit(X)):
+    for way in (lambda: OrtClassifier(read_model(endless())).prepare(X), lambda: OrtClassifier(endless()).prepare(X)):
         start = time.perf_counter()
         with pytest.raises(
             ProviderError, match=r"expected an answer to a batch of shape \(.*\) within 0.5 s, got none"

@@ -124,7 +124,7 @@ def test_every_public_name_is_there() -> None:
     [
         "smoothcert.lower_confidence_bound(9, 10, 0.01)",
         "smoothcert.compose(smoothcert.Contrast(0.3), smoothcert.Brightness(0.3)).p_star({'contrast': 1.1})",
-        "smoothcert.Enumeration(smoothcert.Attack.of({'rotation': 1.0})).members",
+        "from smoothcert.algorithms import Enumerate; Enumerate(smoothcert.Attack.of({'rotation': 1.0})).members()",
     ],
     ids=["confidence", "composition", "enumeration"],
 )

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from smoothcert import Blur, OrtClassifier, Preprocess, Translation, certify
 from smoothcert.errors import DataError
 from smoothcert.model.classifier import CallableClassifier
-from smoothcert.model.preprocess import Shape, arrange, image_shape
+from smoothcert.model.preprocess import Shape, prepared
 
 from . import models
 
@@ -54,17 +54,17 @@ PLACES: dict[str, tuple[tuple[int, ...], Shape, str, tuple[int, ...]]] = {  # da
 
 
 @pytest.mark.parametrize(("data", "model", "layout", "expected"), PLACES.values(), ids=PLACES)
-def test_image_shape(data: tuple[int, ...], model: Shape, layout: Any, expected: tuple[int, ...]) -> None:
+def test_layout(data: tuple[int, ...], model: Shape, layout: Any, expected: tuple[int, ...]) -> None:
     """The fitted values, read in that shape, lie in their rows and columns, and every colour in a plane of its own."""
     outer, rows, columns, inner = expected
-    found = image_shape(np.zeros(data, np.uint8), model, layout)
     planar = outer > 1 if model == data or layout == "flat" else data[0] == outer * inner and data[-1] != outer * inner
     y, x, c = np.meshgrid(np.arange(rows), np.arange(columns), np.arange(outer * inner), indexing="ij")
     codes = 100 * c + 10 * y + x  # [row, column, colour]
     values = (np.moveaxis(codes, 2, 0) if planar else codes).reshape(data).astype(np.float32)
-    fitted = arrange(values, model, layout).reshape(expected)
-    np.testing.assert_array_equal(fitted, np.moveaxis(codes.reshape(rows, columns, outer, inner), 2, 0))
-    assert found == expected
+    x = prepared(values, model, Preprocess(layout=layout))
+    assert x.layout == expected
+    assert x.values.shape == tuple(given or free for given, free in zip(model, x.values.shape, strict=True))
+    np.testing.assert_array_equal(x.pixels, np.moveaxis(codes.reshape(rows, columns, outer, inner), 2, 0))
 
 
 @pytest.mark.parametrize(
@@ -83,8 +83,9 @@ def test_image_shape(data: tuple[int, ...], model: Shape, layout: Any, expected:
     ],
     ids=str,
 )
-def test_image_shape_for_a_callable(data: tuple[int, ...], expected: tuple[int, ...] | None) -> None:
-    assert CallableClassifier(lambda batch: batch).image(np.zeros(data)) == image_shape(np.zeros(data)) == expected
+def test_layout_for_a_callable(data: tuple[int, ...], expected: tuple[int, ...] | None) -> None:
+    assert CallableClassifier(lambda batch: batch).prepare(np.zeros(data)).layout == expected
+    assert prepared(np.zeros(data)).layout == expected
 
 
 @pytest.mark.parametrize("part", [Blur(2.0), Translation(1.0)], ids=["blur", "translation"])

@@ -119,7 +119,7 @@ def test_batch_norm_is_folded_and_the_batch_is_free(trained: Any, tmp_path: Path
     for size in (1, 2, 33):
         classifier = OrtClassifier(tmp_path / "m.onnx", batch_size=size, threads=1)
         batch = np.random.default_rng(size).random((size, 1, 32, 32), np.float32)
-        assert classifier.labels(batch, size, False).tolist() == scores(trained, batch).argmax(axis=1).tolist()
+        assert classifier.labels(batch, size, None).tolist() == scores(trained, batch).argmax(axis=1).tolist()
 
 
 def test_two_processes_write_the_same_bytes(tmp_path: Path) -> None:
@@ -165,7 +165,7 @@ def test_exported_programs_and_double_precision(tmp_path: Path) -> None:
     assert done.batch is None
     batch = np.random.default_rng(0).random((9, 3, 4), np.float32)
     expected = scores(module, batch).argmax(axis=1).tolist()
-    assert OrtClassifier(done.path, batch_size=9).labels(batch, 9, False).tolist() == expected
+    assert OrtClassifier(done.path, batch_size=9).labels(batch, 9, None).tolist() == expected
     double = export(module.double(), tmp_path / "d.onnx", example=np.zeros((2, 3, 4)))
     assert (double.precision, double.batch) == ("double", None)
 
@@ -179,7 +179,7 @@ def test_a_program_of_one_batch_size(tmp_path: Path) -> None:
     assert done.batch in (None, 4)
     batch = np.random.default_rng(0).random((4, 3, 4), np.float32)
     expected = scores(module, batch).argmax(axis=1).tolist()
-    assert OrtClassifier(done.path, batch_size=4).labels(batch, 4, False).tolist() == expected
+    assert OrtClassifier(done.path, batch_size=4).labels(batch, 4, None).tolist() == expected
 
 
 def test_a_batch_size_in_the_code_is_adapted_or_named(tmp_path: Path) -> None:
@@ -195,7 +195,7 @@ def test_a_batch_size_in_the_code_is_adapted_or_named(tmp_path: Path) -> None:
     done = export(module, tmp_path / "m.onnx", example=np.zeros((3, 4), np.float32))
     assert done.batch is None or done.warning
     batch = np.random.default_rng(0).random((1, 3, 4), np.float32)
-    label = OrtClassifier(done.path, batch_size=1).labels(batch, 1, False).tolist()
+    label = OrtClassifier(done.path, batch_size=1).labels(batch, 1, None).tolist()
     assert label == scores(module, batch).argmax(axis=1).tolist()
 
 
@@ -372,7 +372,7 @@ def test_a_factory_with_weights(cli: Callable[..., Result]) -> None:
     assert classifier.card.class_names == tuple("abcdefghij")
     batch = np.random.default_rng(0).random((50, 1, 32, 32), np.float32)
     expected = scores(module, (batch - 0.5) / 0.25).argmax(axis=1)
-    assert classifier.labels(batch, 50, False).tolist() == expected.tolist()
+    assert classifier.labels(batch, 50, None).tolist() == expected.tolist()
 
 
 def test_the_command(cli: Callable[..., Result]) -> None:

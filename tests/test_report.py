@@ -13,11 +13,13 @@ from hypothesis import strategies as st
 from rich.console import Console
 from scipy.stats import binom
 
-from smoothcert import Attack, Brightness, Contrast, Enumeration, Gamma, Noise, Translation, compose
+from smoothcert import Attack, Brightness, Contrast, Gamma, Noise, Translation, compose
+from smoothcert.algorithms import Enumerate
 from smoothcert.report import floor_text, summarise, table, tsv
 from smoothcert.report.table import interval_text
+from smoothcert.smoothing import UNSMOOTHED
 
-RECIPE: dict[str, Any] = {"algorithm": {"mode": "fixed", "alpha": 0.001}, "smoothing": Noise(0.5).recipe}
+RECIPE: dict[str, Any] = {"algorithm": {"mode": "fixed", "alpha": 0.001}, "smoothing": compose(Noise(0.5)).recipe}
 
 
 def entry(index: int, label: int | None, prediction: int, radius: float, reason: str = "") -> dict[str, Any]:
@@ -125,8 +127,8 @@ ASKED = Attack.of({"contrast": (0.5, 2), "brightness": 0.2}).recipe
             ["radius", "40.0%"],
         ),
         (
-            Enumeration(Attack.of(ASKED | {"contrast": (0.5, 2, 4)})),
-            {"mode": "enumerate", "alpha": 0.0},
+            UNSMOOTHED,
+            Enumerate(Attack.of(ASKED | {"contrast": (0.5, 2, 4)})).recipe,
             "enumerate mode, attack model integer, 5 inputs",
             ["attack", "contrast 0.5:2:4, brightness 0.2 (grid: contrast every 0.5;", "40.0%"],
         ),
@@ -146,12 +148,12 @@ def test_the_attack_is_printed_in_place_of_radii(
 
 def test_radii_of_a_factor_are_printed_with_their_values() -> None:
     """Oracle: exp of the radius, ends rounded towards 1; the distance is that of the logarithm."""
-    text = printed(ENTRIES, [0.3, 0.8], {"smoothing": Contrast(0.6).recipe, "algorithm": RECIPE["algorithm"]})
+    text = printed(ENTRIES, [0.3, 0.8], {"smoothing": compose(Contrast(0.6)).recipe, "algorithm": RECIPE["algorithm"]})
     assert "values" in text
     assert "0.7409:1.3498" in text  # 0.74081822, 1.34985880
     assert "0.4494:2.2255" in text  # 0.44932896, 2.22554092
     assert "values" not in printed(
-        ENTRIES, [0.3], {"smoothing": Translation(2.0).recipe, "algorithm": RECIPE["algorithm"]}
+        ENTRIES, [0.3], {"smoothing": compose(Translation(2.0)).recipe, "algorithm": RECIPE["algorithm"]}
     )
 
 

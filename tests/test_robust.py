@@ -24,7 +24,7 @@ import numpy as np
 import onnx
 import pytest
 
-from smoothcert import Brightness, Noise, certify, certify_targets, predict
+from smoothcert import Brightness, Noise, certify, certify_targets, compose, predict
 from smoothcert.calibration_file import read
 from smoothcert.errors import ArgumentError, CalibrationError, DataError, ProviderError, RunError, SmoothcertError
 from smoothcert.evidence import Evidence, Look, Slice
@@ -159,7 +159,7 @@ def test_every_failure_of_an_input_is_its_own(tmp_path: Path) -> None:
     raised = [MemoryError(), cv2.error("broken"), PermissionError(13, "no"), UnicodeDecodeError("utf-8", b"", 0, 1, "")]
     raised += [ValueError("embedded null byte"), KeyError("x"), RecursionError("deep"), OSError(36, "too long")]
     data = Failing([*raised, None])
-    run = new_run(Files(MODEL, tmp_path / "d"), OrtClassifier(MODEL), data, Noise(0.5), Fixed(10, 100))
+    run = new_run(Files(MODEL, tmp_path / "d"), OrtClassifier(MODEL), data, compose(Noise(0.5)), Fixed(10, 100))
     preflight(run)
     entries = list(complete(RunFolder(tmp_path / "r"), run))
     assert [("error" in entry) for entry in entries] == [True] * len(raised) + [False]
@@ -171,11 +171,13 @@ def test_a_bug_is_no_inputs_failure(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     from smoothcert.algorithms import Fixed
 
     files, data = Files(MODEL, tmp_path / "d"), Failing([None, None])
-    run = new_run(files, OrtClassifier(MODEL), data, Noise(0.5), Fixed(10, 100))
-    monkeypatch.setattr("smoothcert.runs.opening.prepared", lambda *_: 1 / 0)
+    run = new_run(files, OrtClassifier(MODEL), data, compose(Noise(0.5)), Fixed(10, 100))
+    monkeypatch.setattr("smoothcert.runs.opening.certify_input", lambda *_, **__: 1 / 0)
     with pytest.raises(ZeroDivisionError):
         list(complete(RunFolder(tmp_path / "r"), run))
-    monkeypatch.setattr("smoothcert.runs.opening.prepared", lambda *_: np.empty(2**50))  # memory that there is not
+    monkeypatch.setattr(
+        "smoothcert.runs.opening.certify_input", lambda *_, **__: np.empty(2**50)
+    )  # memory that there is not
     entries = list(complete(RunFolder(tmp_path / "r"), run))
     assert all("not enough memory" in entry["error"] for entry in entries)
 

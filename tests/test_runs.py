@@ -18,6 +18,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import tomli_w
 
 from smoothcert import Noise
 from smoothcert.errors import RunError
@@ -234,6 +235,24 @@ def test_the_key_depends_on_what_determines_the_votes(whole: list[dict[str, Any]
     assert run_key(moved) == run_key(recipe)
 
 
+def test_a_run_that_this_version_does_not_read_is_refused_by_a_line_that_names_its_own(
+    cli: Cli, finished_run: Path
+) -> None:
+    """Before enumeration was an algorithm, its set of attacks stood in the smoothing."""
+    recipe = RunFolder(finished_run).recipe()
+    brightness = {"brightness": {"low": 0.0, "high": 0.02}}
+    enumerated = {"guarantee": "enumerated", "attack": brightness, "order": ["brightness"], "border": "black"}
+    old = {"smoothcert": "0.0.7", "smoothing": enumerated | {"parts": []}}
+    (finished_run / RECIPE).write_text(tomli_w.dumps(recipe | old | {"algorithm": {"mode": "enumerate", "alpha": 0.0}}))
+    again = ("--mode", "enumerate", "--attack", "brightness=0:0.02", "--run", "r")
+    for asked in (("report", "r"), ("verify", "r"), ("audit", "r"), ("certify", MODEL, "six.npz", *again)):
+        result = cli(*asked)
+        assert (result.code, result.out, result.err.count("\n")) == (2, "", 1)
+        assert "recipe.toml: expected a run folder" in result.err
+        assert "'enumerated'" in result.err
+        assert "use the version that wrote it, '0.0.7'" in result.err
+
+
 def command(*arguments: object) -> list[str]:
     return [sys.executable, "-c", "from smoothcert.cli.app import main; main()", *map(str, arguments)]
 
@@ -284,7 +303,7 @@ def test_two_hundred_random_kills(tmp_path: Path) -> None:
 KILLS = """
 import json, os, random, signal, sys, time
 from pathlib import Path
-from smoothcert import Noise
+from smoothcert import Noise, compose
 from smoothcert.algorithms import Fixed
 from smoothcert.model.classifier import OrtClassifier
 from smoothcert.inputs.datasets import open_dataset
@@ -294,7 +313,7 @@ from smoothcert.runs.folder import RunFolder
 
 files = Files(Path(sys.argv[1]), Path("d.npz"))
 classifier, data = OrtClassifier(files.model, threads=1), open_dataset(files.data)
-run = new_run(files, classifier, data, Noise(0.5), Fixed(20, 200), nonce="k")
+run = new_run(files, classifier, data, compose(Noise(0.5)), Fixed(20, 200), nonce="k")
 start = time.monotonic()
 entries = len(list(complete(RunFolder(Path("whole")), run)))
 one = (time.monotonic() - start) / entries

@@ -16,9 +16,10 @@ from numpy.typing import NDArray
 
 from smoothcert import Noise, OrtClassifier, Preprocess, Rotation, Spatial, certify, certify_enumerated
 from smoothcert.errors import DataError, ModelError
+from smoothcert.inputs.levels import EIGHT_BIT
 from smoothcert.inputs.spatial import INTERPOLATIONS, Raw
 from smoothcert.model.file import METADATA
-from smoothcert.model.preprocess import seen
+from smoothcert.model.preprocess import prepared
 
 from . import models
 
@@ -62,6 +63,11 @@ def resized(image: Image, width: int, height: int, flag: int) -> Image:
 
 def bordered(image: Image) -> Image:
     return np.pad(image, ((1, 1), (1, 1), *((0, 0),) * (image.ndim - 2)))
+
+
+def seen(image: Image, spatial: Spatial) -> Image:
+    """The image behind the pipeline, for a model of any shape."""
+    return prepared(image, preprocess=Preprocess(spatial=spatial)).values
 
 
 BY_HAND: dict[str, tuple[Spatial, Callable[[Image], Image]]] = {
@@ -316,7 +322,7 @@ def test_members_are_attacked_ahead_of_the_pipeline() -> None:
         matrix = cv2.getRotationMatrix2D((14.5, 20.0), angle, 1)
         turned = TALL if angle == 0 else cv2.warpAffine(TALL, matrix, (30, 41))
         batch = np.moveaxis(spatial.apply(turned), 2, 0)[None].astype(np.int16)
-        expected.append(int(bare.labels(batch, 1, True)[0]))
+        expected.append(int(bare.labels(batch, 1, EIGHT_BIT)[0]))
     classifier = OrtClassifier(model, preprocess=Preprocess(spatial=spatial))
     votes = certify_enumerated(classifier, TALL, {"rotation": (-90, 90, 13)}).evidence.estimation
     assert votes == {label: expected.count(label) for label in set(expected)}

@@ -170,8 +170,8 @@ def certify_input(
 ) -> Certificate:
     """As `run`, for an input that the classifier has prepared."""
     smoothing = smoothing.of_input(x) if algorithm.certifies else smoothing  # attacked inputs have no bounds
-    sampler = sampler_of(algorithm, as_classifier(classifier), smoothing, x, key=key, index=index)
     require(algorithm.largest(smoothing) > 0, why_only_abstain(algorithm, smoothing))
+    sampler = sampler_of(algorithm, as_classifier(classifier), smoothing, x, key=key, index=index)
     require_one_function(classifier, sampler, smoothing)
     return algorithm.decide(algorithm.draw(sampler, smoothing), smoothing)
 

@@ -9,8 +9,7 @@ import threading
 from collections import Counter
 from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
-from functools import cached_property
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -41,7 +40,8 @@ if hasattr(os, "register_at_fork"):  # a child has the pool's lists but none of 
 class Sampler:
     """Votes of the base classifier on perturbed copies of x; sample i of a stage depends on (key, index, stage, i).
 
-    `errors`: bounds that were measured ahead for this input alone, which belong to its evidence.
+    `made`: the samples of x, ready to be filled in. `DataError` for data that do not suit. `errors`: bounds that were
+    measured ahead for this input alone, which belong to its evidence.
     """
 
     classifier: Classifier
@@ -50,11 +50,11 @@ class Sampler:
     key: int
     index: int
     errors: tuple[tuple[float, float], ...] = ()
+    made: Samples = field(init=False)
 
-    @cached_property
-    def made(self) -> Samples:
-        """The samples of x, ready to be filled in. `DataError` for data that do not suit."""
-        return self.perturbation.samples(self.x)
+    def __post_init__(self) -> None:
+        # Not a cached property: Python 3.11 has a lock in those, for which a forked child would wait for ever.
+        object.__setattr__(self, "made", self.perturbation.samples(self.x))
 
     def require_one_function(self, others: Iterable[Input] = ()) -> None:
         """`ModelError` where the answer to some perturbed x depends on more than that x: see `Classifier`.

@@ -85,7 +85,8 @@ class Slices(Algorithm):
 
     def needed(self, smoothing: Smoothing) -> float:
         """The probability that the class must have at the middle of every slice."""
-        if len(smoothing.parts) != 1 or not isinstance(smoothing.parts[0], Noise):
+        alone = len(smoothing.parts) == 1 and smoothing.guarantee == "exact"
+        if not alone or not isinstance(smoothing.parts[0], Noise):
             raise ArgumentError("slices: expected a smoothing of noise alone; the attack itself is not smoothed")
         return smoothing.p_star({"noise": _SHARE * smoothing.parts[0].sigma})
 

@@ -85,7 +85,7 @@ class Subject:
         The pictures are of the raw image where the attack is on that, else of the model's pixels.
         """
         raw, pixels = self.x.raw, self.pixels.copy()
-        before = replace(self.x, values=pixels, layout=pixels.shape).image().image
+        before = replace(self.x, layout=pixels.shape).image().image
         pictures = before, before
         if steps := self.steps(member, raw=True):
             if raw is None:

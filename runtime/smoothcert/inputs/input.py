@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -56,7 +55,7 @@ class Input:
         """Full intensity: that of the levels, or 1."""
         return self.levels.unit if self.levels else 1.0
 
-    @cached_property
+    @property
     def sha256(self) -> str:
         """Of what the data hold: type, shape and values."""
         return fingerprint(self.given)
