@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from .bounds.confidence import lower_confidence_bound
+    from .bounds.laws import LogNormal, Normal
     from .calibration_file import read_calibration
     from .certificate import ABSTAIN, Certificate
     from .certification import certify, certify_enumerated, certify_radius, certify_targets, predict
@@ -30,14 +31,17 @@ if TYPE_CHECKING:
         Gamma,
         Hue,
         Noise,
+        Part,
         Range,
         Rotation,
         Saturation,
         Scaling,
         Shear,
+        Transform,
         Translation,
         compose,
     )
+    from .smoothing.plugins import load_plugin
 
 __version__ = "0.1.0"
 
@@ -51,8 +55,11 @@ _HOME = {
     "Evidence": "evidence",
     "Gamma": "smoothing",
     "Hue": "smoothing",
+    "LogNormal": "bounds.laws",
     "Noise": "smoothing",
+    "Normal": "bounds.laws",
     "OrtClassifier": "model.classifier",
+    "Part": "smoothing",
     "Preprocess": "model.preprocess",
     "Range": "smoothing",
     "Rotation": "smoothing",
@@ -61,6 +68,7 @@ _HOME = {
     "Shear": "smoothing",
     "SmoothcertError": "errors",
     "Spatial": "inputs.spatial",
+    "Transform": "smoothing",
     "Translation": "smoothing",
     "certify": "certification",
     "certify_enumerated": "certification",
@@ -68,6 +76,7 @@ _HOME = {
     "certify_targets": "certification",
     "compose": "smoothing",
     "demo_file": "files.demo_files",
+    "load_plugin": "smoothing.plugins",
     "lower_confidence_bound": "bounds.confidence",
     "predict": "certification",
     "read_calibration": "calibration_file",
@@ -83,8 +92,11 @@ __all__ = [
     "Evidence",
     "Gamma",
     "Hue",
+    "LogNormal",
     "Noise",
+    "Normal",
     "OrtClassifier",
+    "Part",
     "Preprocess",
     "Range",
     "Rotation",
@@ -93,6 +105,7 @@ __all__ = [
     "Shear",
     "SmoothcertError",
     "Spatial",
+    "Transform",
     "Translation",
     "certify",
     "certify_enumerated",
@@ -100,6 +113,7 @@ __all__ = [
     "certify_targets",
     "compose",
     "demo_file",
+    "load_plugin",
     "lower_confidence_bound",
     "predict",
     "read_calibration",

@@ -119,6 +119,7 @@ class Part(TypedDict):
     about: NotRequired[str]
     border: NotRequired[str]
     interpolation: NotRequired[str]
+    plugin: NotRequired[Sha256]
 
 
 class Smoothing(TypedDict):
@@ -136,6 +137,7 @@ class Algorithm(TypedDict):
     alpha: Number
     attack: NotRequired[dict[str, Range]]
     radii: NotRequired[list[Number]]
+    plugins: NotRequired[dict[str, Sha256]]  # by parameter
 
 
 class Selection(TypedDict):
@@ -152,6 +154,12 @@ class Path(TypedDict):
     path: str
 
 
+class Plugins(TypedDict):
+    """The users' files that a run's transformations come from, in a recipe."""
+
+    path: list[str]
+
+
 class RecipeTable(TypedDict):
     """`recipe.toml`."""
 
@@ -164,6 +172,7 @@ class RecipeTable(TypedDict):
     selection: Selection
     attack_model: NotRequired[AttackModel]
     calibration: NotRequired[Path]
+    plugins: NotRequired[Plugins]
     host: NotRequired[dict[str, Any]]
 
 

@@ -30,6 +30,9 @@ from ..inputs.spatial import PLAIN
 from ..model.classifier import OrtClassifier
 from ..sampling import PROBE
 from ..smoothing import Attack, Smoothing
+from ..smoothing.plugins import LOADED
+from ..smoothing.table import require_plugin
+from ..smoothing.transform import plugins_of
 from .folder import Entry, Ledger, Recipe, RunFolder, run_key
 
 _REAL = "float-unclipped"  # the attack model of real arithmetic
@@ -95,6 +98,7 @@ class Job:
             "smoothing": self.smoothing.recipe,
             **({"calibration": {"path": str(self.calibration_path.resolve())}} if self.calibration_path else {}),
             "algorithm": self.algorithm.recipe,
+            **self._plugins,
             "selection": chosen,
             "host": {
                 "threads": self.classifier.threads,
@@ -108,6 +112,12 @@ class Job:
     def attack_model(self) -> str:
         """Whose attacks certificates speak of, for the first input that can be read; each input's is in the ledger."""
         return self.algorithm.attack_model(self.smoothing, levels_of(self._first().x))
+
+    @property
+    def _plugins(self) -> dict[str, Any]:
+        """The users' files that the transformations come from, for people: the hashes stand where they count."""
+        used = plugins_of(self.algorithm.transforms(self.smoothing)).values()
+        return {"plugins": {"path": [LOADED[sha256].path for sha256 in dict.fromkeys(used)]}} if used else {}
 
     @property
     def _opencv(self) -> dict[str, str]:
@@ -230,11 +240,16 @@ def _disguised(x: NDArray[Any]) -> bool:
 
 
 def algorithm_of(recipe: Recipe) -> Algorithm:
-    """The algorithm that a recipe describes; `RunError` for a mode, `ArgumentError` for numbers that are none's."""
+    """The algorithm that a recipe describes; `RunError` for a mode, `ArgumentError` for numbers that are none's.
+
+    `PluginError` for a transformation of a plugin that is not loaded, or another.
+    """
     numbers: dict[str, Any] = dict(recipe["algorithm"])
     mode: Any = ALGORITHMS.get(numbers.pop("mode"))
     if mode is None:
         raise RunError(f"recipe: expected a mode of {', '.join(ALGORITHMS)}, got {recipe['algorithm']['mode']!r}")
+    for name, sha256 in numbers.pop("plugins", {}).items():
+        require_plugin(name, sha256)
     if "attack" in numbers:
         order = numbers.pop("order", [*numbers["attack"]])  # a table's keys may have lost theirs
         numbers["attack"] = Attack.of({name: numbers["attack"][name] for name in order})
