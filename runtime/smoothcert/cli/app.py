@@ -8,8 +8,9 @@ from typing import Annotated
 import typer
 
 from ..errors import ArgumentError, SmoothcertError
-from . import calibrate_commands, export_commands, run_commands
+from . import calibrate_commands, check_commands, export_commands, run_commands
 from . import options as opt
+from .check_commands import Plugin, load_plugins
 from .closed_pipe import dropped
 from .options import as_options
 
@@ -111,11 +112,13 @@ def certify(
     std: opt.Std = "",
     layout: opt.LayoutName = "auto",
     tf32: opt.Tf32 = False,
+    plugin: Plugin = [],  # noqa: B006
     quiet: opt.Quiet = False,
 ) -> None:
     """Certify every input of DATA: how strong an attack the smoothed MODEL can take before its answer changes."""
     from .launch import algorithm, launch
 
+    load_plugins(plugin)
     launch(context.params, algorithm(context.params))
 
 
@@ -147,12 +150,14 @@ def predict(
     std: opt.Std = "",
     layout: opt.LayoutName = "auto",
     tf32: opt.Tf32 = False,
+    plugin: Plugin = [],  # noqa: B006
     quiet: opt.Quiet = False,
 ) -> None:
     """The smoothed MODEL's answer for every input of DATA, or abstain where it could be a tie (Hung and Fithian)."""
     from ..algorithms import Predict
     from .launch import launch
 
+    load_plugins(plugin)
     launch(context.params, Predict(n, alpha))
 
 
@@ -180,6 +185,7 @@ def demo(run: opt.RunOption = None) -> None:
 
 for _command in (run_commands.merge, run_commands.verify, run_commands.audit, run_commands.report):
     app.command()(_command)
+app.command()(check_commands.check)
 app.command()(export_commands.inspect)
 app.add_typer(calibrate_commands.app, name="calibrate")
 app.add_typer(export_commands.app, name="export")

@@ -10,6 +10,7 @@ import typer
 
 from ..errors import ArgumentError, require
 from . import options as opt
+from .check_commands import Plugin, load_plugins
 
 if TYPE_CHECKING:
     from ..inputs.datasets import Dataset
@@ -82,6 +83,7 @@ def measure(
     mask: opt.Mask = "",
     model: Model = None,
     grey: Grey = None,
+    plugin: Plugin = [],  # noqa: B006
     quiet: opt.Quiet = False,
 ) -> None:
     """Measure the error of the parts of --smooth (without noise) over DATA, for attacks of --attack; write OUT."""
@@ -92,6 +94,7 @@ def measure(
     from ..report.terminal import watched
     from ..smoothing import Attack, parse_part
 
+    load_plugins(plugin)
     require(bool(smooth), "--smooth: expected at least one NAME=SCALE, such as rotation=5, got none")
     parts = tuple(parse_part(text) for text in smooth)
     asked = Attack.parse(attack)
@@ -126,6 +129,7 @@ def show(
     file: File,
     below: Below = "",
     png: Annotated[Path | None, typer.Option(help="Draw the histogram of the errors there.")] = None,
+    plugin: Plugin = [],  # noqa: B006
 ) -> None:
     """What FILE measured, what may be claimed with it, P(E < t), and the bounds that certificates may use."""
     from smoothcert_calibration.histogram import draw
@@ -133,6 +137,7 @@ def show(
 
     from ..calibration_file import read
 
+    load_plugins(plugin)
     thresholds = _thresholds(below)
     found = read(file)
     used = png is not None or not found.calibration.per_input

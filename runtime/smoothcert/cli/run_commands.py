@@ -11,6 +11,7 @@ import typer
 
 from ..errors import ArgumentError, RunError, require
 from . import options as opt
+from .check_commands import Plugin, load_plugins
 
 UNCHECKED = 3  # exit code of a verify that found nothing wrong, but could not look at everything
 
@@ -35,6 +36,7 @@ def verify(
     redraw: Annotated[
         int | None, typer.Option(metavar="K", help="Sample K inputs again too, and compare the votes exactly.")
     ] = None,
+    plugin: Plugin = [],  # noqa: B006 - Typer's own lists
 ) -> None:
     """Decide every certificate of RUN again from its evidence, and check hashes.
 
@@ -44,6 +46,7 @@ def verify(
     from ..runs.redraw import redraw as draw_again
     from ..runs.verify import verify as verify_run
 
+    load_plugins(plugin)
     verdict = verify_run(RunFolder(run), model, data, calibration)
     if redraw is not None:
         again = draw_again(RunFolder(run), redraw, model, data)
@@ -76,6 +79,7 @@ def audit(
     data: opt.MovedData = None,
     provider: Annotated[str, typer.Option(help="cpu, cuda or tensorrt. (default: the run's)", show_default=False)] = "",
     threads: opt.Threads = None,
+    plugin: Plugin = [],  # noqa: B006
     quiet: opt.Quiet = False,
 ) -> None:
     """Replay attacks inside the certified sets of RUN through the real pipeline. Exit code 1 if an answer changes."""
@@ -83,6 +87,7 @@ def audit(
     from ..report.audited import show_audit
     from ..runs.folder import RunFolder
 
+    load_plugins(plugin)
     opened = open_audit(
         RunFolder(run),
         model=model,
@@ -135,6 +140,7 @@ def report(
             "--evaluation", help="How many are certified, with the base classifier's class, with the right one."
         ),
     ] = False,
+    plugin: Plugin = [],  # noqa: B006
 ) -> None:
     """Certified accuracy of RUN at radii, under its attack or over a region of two parameters; abstention and cost.
 
@@ -147,6 +153,7 @@ def report(
     from .launch import numbers
     from .show import print_ends, print_evaluation, print_region, print_report, print_warning
 
+    load_plugins(plugin)
     asked = {"--evaluation": evaluation, "--ends": ends is not None, "--region": bool(region), "--tsv": tsv}
     outputs = [name for name, wanted in asked.items() if wanted]
     require(len(outputs) < 2, f"{', '.join(outputs)}: expected one of them, a report has one output; run it twice")

@@ -79,13 +79,14 @@ def identity(part: Part, shape: tuple[int, ...]) -> Any:
 
 def shown(value: Any) -> str:
     """A value in words."""
-    return "an array" if isinstance(value, np.ndarray) else str(value)
+    if isinstance(value, np.ndarray):
+        return "an array"
+    return f"{value:.4g}" if isinstance(value, float) else str(value)
 
 
 def pairs_of(part: Part, shape: tuple[int, ...]) -> Iterator[tuple[Any, Any]]:
     """Two values in a row."""
-    found = values(part, shape)
-    yield from itertools.islice(itertools.product(found, found[::-1]), 9)
+    yield from itertools.product(values(part, shape), repeat=2)
 
 
 def transformed(part: Part, pixels: NDArray[Any], value: Any, unit: float) -> NDArray[Any]:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -12,14 +13,14 @@ from ..errors import ArgumentError, require
 from ..inputs.levels import EIGHT_BIT
 from ..smoothing import PARTS, TRANSFORMS, Attack, Part, Range, Transform, described, parse_part
 from . import attackers, composed, drawn, exact
-from .cases import Image, batches, pictures, values
+from .cases import Image, batches, pictures, shown, values
 from .finding import Check, Finding
 
 _MOST = 12  # members of a set that are tried
 _IMAGES = 4  # given images that are tried
 
 
-def check(text: str, images: Sequence[Image] = (), options: dict[str, Any] | None = None) -> tuple[Finding, ...]:
+def check(text: str, images: Sequence[Image] = ()) -> tuple[Finding, ...]:
     """Try what certificates take for granted of a transformation, on images made for it and on the first few given.
 
     `text`: a part, NAME=SCALE[,OPTION=VALUE], or a set of attacks to enumerate or slice, NAME=LOW:HIGH[:POINTS] (or a
@@ -33,45 +34,45 @@ def check(text: str, images: Sequence[Image] = (), options: dict[str, Any] | Non
     name, _, value = text.partition("=")
     require(name in TRANSFORMS, f"check: expected one of {', '.join(TRANSFORMS)}, got {name!r}")
     require(bool(value), f"check: expected {name}=SCALE, or {name}=LOW:HIGH[:POINTS] to enumerate, got {text!r}")
-    shown = pictures(images[:_IMAGES])
+    tried = pictures(images[:_IMAGES])
     if ":" in value.partition(",")[0] or name not in PARTS:
         attack = Attack.parse([text], "check")
         if attack is None:
             raise ArgumentError(f"check: expected {name}=LOW:HIGH[:POINTS], got {text!r}")
-        found = _of_set(TRANSFORMS[name](), attack.ranges[0][1], shown)
+        found = _of_set(TRANSFORMS[name](), attack.ranges[0][1], tried)
     else:
-        found = _of_part(parse_part(text), shown, images[:_IMAGES])
+        found = _of_part(parse_part(text), tried, images[:_IMAGES])
     return tuple(one.finding() for one in found)
 
 
-def _of_set(transform: Transform, r: Range, shown: Any) -> list[Check]:
+def _of_set(transform: Transform, r: Range, images: Mapping[str, Image]) -> list[Check]:
     """Checks of a transformation whose values are tried one by one, or in slices."""
-    enclosed = [] if r.points else attackers.enclosure_check(transform, shown, r)
+    enclosed = [] if r.points else attackers.enclosure_check(transform, images, r)
     if enclosed and not r.is_one:
-        tried: Sequence[Any] = (r.low, r.high)
+        some: Sequence[Any] = (r.low, r.high)
         members = []
     else:
         pool = transform.members(r)
-        tried = [pool[i] for i in np.linspace(0, len(pool) - 1, min(_MOST, len(pool))).round().astype(int)]
+        some = [pool[i] for i in np.linspace(0, len(pool) - 1, min(_MOST, len(pool))).round().astype(int)]
         members = [attackers.members_check(transform, [r])]
-    return [*attackers.checks(transform, attackers.cases_of(shown, tried)), *members, *enclosed]
+    return [*attackers.checks(transform, attackers.cases_of(images, some)), *members, *enclosed]
 
 
-def _of_part(part: Part, shown: Any, images: Sequence[Image]) -> list[Check]:
+def _of_part(part: Part, tried: Mapping[str, Image], images: Sequence[Image]) -> list[Check]:
     """Checks of a part: the attackers' form, the law, and what it composes with."""
     cases = [
-        (f"{label}, {value if not isinstance(value, np.ndarray) else 'an array'}", image, value)
-        for label, image in shown.items()
+        (f"{label}, {shown(value)}", image, value)
+        for label, image in tried.items()
         for value in values(part, image.shape)
     ]
     found = [
-        Check("recipe: the description gives the part again", [(part.label, lambda: _reread(part))]),
+        Check("recipe: the description gives the part again", [(part.label, partial(_reread, part))]),
         drawn.coordinate_check(part),
         *drawn.checks(part),
         *attackers.checks(part.transform, cases),
     ]
     if not part.composes:
-        return [*found, _error(part, shown)]
+        return [*found, _error(part, tried)]
     pixels = batches(images)
     return [*found, *exact.checks(part, pixels), exact.agreement_check(part, cases), *composed.checks(part, pixels)]
 
@@ -81,7 +82,7 @@ def _reread(part: Part) -> float:
     return float(again != part or again.description != part.description)
 
 
-def _error(part: Part, shown: Any) -> Check:
+def _error(part: Part, images: Mapping[str, Image]) -> Check:
     """How far two values in a row are from their combination: what a calibration measures, and certificates pay for."""
     transform = part.transform
 
@@ -91,8 +92,8 @@ def _error(part: Part, shown: Any) -> Check:
         return float(np.linalg.norm(twice.astype(float) - once)) / EIGHT_BIT.unit
 
     trials = [
-        (f"{label}, {a:.3g} then {b:.3g}" if isinstance(a, float) else label, lambda i=image, a=a, b=b: apart(i, a, b))
-        for label, image in shown.items()
+        (f"{label}, {shown(a)} then {shown(b)}", partial(apart, image, a, b))
+        for label, image in images.items()
         for a in values(part, image.shape)
         for b in values(part, image.shape)
     ]

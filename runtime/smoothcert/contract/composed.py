@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import math
 from collections.abc import Iterator, Sequence
 from functools import partial
 from typing import Any
@@ -10,6 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from ..errors import ArgumentError, require
 from ..smoothing import PARTS, Part
 from ..smoothing.pairs import TABLE
 from ..smoothing.part import Relation
@@ -18,7 +20,7 @@ from .cases import Batch, off, transformed, values
 from .finding import Check, Trial
 
 _NEAR = 1e-4
-_CLIMBS = 60  # small steps from the direction that is lengthened most
+_CLIMBS = 40  # small steps from the direction that is lengthened most
 _SCALES = {"translation": 2.0, "blur": 1.0}
 
 
@@ -28,14 +30,17 @@ def checks(part: Part, batches: Sequence[Batch]) -> list[Check]:
     for (ahead, behind), relation in list(TABLE.items()):
         if part.form not in (ahead, behind) or (relation == "commute" and part.form != ahead):
             continue
-        first, second = (part if form == part.form else _of(form) for form in (ahead, behind))
-        trials = list(_trials(first, second, relation, batches))
-        if trials:
-            what = {
-                "commute": f"pairs: {ahead} and {behind} in either order are one",
-                "carries": f"pairs: {ahead} makes {behind} longer by its stretch at most",
-                "scales": f"pairs: {ahead} multiplies {behind} by its own factor",
-            }.get(relation, f"pairs: {ahead} then {behind} are a group, {relation}")
+        what = {
+            "commute": f"pairs: {ahead} and {behind} in either order are one",
+            "carries": f"pairs: {ahead} makes {behind} longer by its stretch at most",
+            "scales": f"pairs: {ahead} multiplies {behind} by its own factor",
+        }.get(relation, f"pairs: {ahead} then {behind} are a group, {relation}")
+        try:
+            first, second = (part if form == part.form else _of(form) for form in (ahead, behind))
+        except ArgumentError as error:
+            found.append(Check(what, [(str(error), lambda: math.inf)]))
+            continue
+        if trials := list(_trials(first, second, relation, batches)):
             found.append(Check(what, trials, _NEAR))
     return found
 
@@ -43,13 +48,15 @@ def checks(part: Part, batches: Sequence[Batch]) -> list[Check]:
 def _of(form: str) -> Part:
     """A part of that form, of a plain scale."""
     name, *options = form.split()
-    assert name in PARTS, f"{form}: expected a part of {', '.join(PARTS)}"
+    require(name in PARTS, f"expected a part of {', '.join(PARTS)}, got {form}")
     given = dict(option.split("=", 1) for option in options)
     return part_of(name, _SCALES.get(name, 0.2), given, name)
 
 
 def _trials(first: Part, second: Part, relation: Relation, batches: Sequence[Batch]) -> Iterator[Trial]:
     for batch in batches:
+        if batch.unit != 1 and relation in ("carries", "scales"):
+            continue  # the same, by another unit, at another price
         if relation in ("carries", "scales"):
             if relation == "scales" or first.stretch is not None:
                 yield batch.label, partial(_longer, first, batch, relation == "scales")

@@ -7,7 +7,7 @@ import platform
 import time
 from collections.abc import Iterator
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from functools import cached_property
 from itertools import islice
 from pathlib import Path
@@ -253,5 +253,7 @@ def algorithm_of(recipe: Recipe) -> Algorithm:
     if "attack" in numbers:
         order = numbers.pop("order", [*numbers["attack"]])  # a table's keys may have lost theirs
         numbers["attack"] = Attack.of({name: numbers["attack"][name] for name in order})
+    if "alpha" not in {field.name for field in fields(mode)}:
+        numbers.pop("alpha", None)  # of an algorithm that leaves nothing to chance
     found: Algorithm = built(numbers, mode, "recipe: [algorithm]")
     return found

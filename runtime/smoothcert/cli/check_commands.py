@@ -1,0 +1,57 @@
+"""Users' own transformations on the command line: `--plugin`, and `smoothcert check`. Heavy imports stay inside."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from . import options as opt
+
+Plugin = Annotated[
+    list[str],
+    typer.Option(
+        "--plugin",
+        metavar="FILE",
+        help="Python file with transformations of your own, or the name of an installed one; it is run. Repeats.",
+    ),
+]
+CheckedData = Annotated[Path | None, typer.Option("--data", parser=opt.path, help="Try it on the first images, too.")]
+_IMAGES = 4
+
+
+def load_plugins(names: Iterable[str]) -> None:
+    """Run the files of --plugin, ahead of all that names transformations."""
+    names = list(names)
+    if names:
+        from ..smoothing.plugins import load_plugin
+
+        for name in names:
+            load_plugin(name)
+
+
+def check(
+    part: Annotated[str, typer.Argument(metavar="NAME=SCALE", help="As for --smooth; or as for --attack, a set.")],
+    plugin: Plugin = [],  # noqa: B006 - Typer's own lists
+    data: CheckedData = None,
+) -> None:
+    """Try what certificates take for granted of a transformation: a line for each check, exit code 1 where one fails.
+
+    NAME=SCALE[,OPTION=VALUE] is a part of --smooth, NAME=LOW:HIGH[:POINTS] a set of --attack, to enumerate or slice.
+    """
+    from ..contract import check as tried
+    from ..inputs.datasets import open_dataset
+    from ..model.preprocess import raw_image
+
+    load_plugins(plugin)
+    opened = open_dataset(data) if data else None
+    raws = (raw_image(opened.load(i).x) for i in range(min(_IMAGES, len(opened)))) if opened else ()
+    findings = tried(part, [raw.image for raw in raws if raw is not None])
+    for finding in findings:
+        print(finding)
+    failed = sum(finding.passed is False for finding in findings)
+    print(f"{part}: {len(findings)} checks, {failed} failed")
+    if failed:
+        raise typer.Exit(1)
