@@ -287,7 +287,7 @@ def test_an_exact_part_has_the_radius_that_its_law_says(tmp_path: Path) -> None:
     """The distance to the threshold in its own unit, from both sides: a mean of 0.6 is 25.5 levels above 0.5."""
     load_plugin(written(tmp_path, GLOW + GLOWING))
     x, part = np.full((2, 2), 153, np.uint8), PARTS["glow"](20.0)
-    assert certify(threshold(), part, x, attack={"glow": (-24.0, 30.0)}, n=100_000).prediction == 1
+    assert certify(threshold(), part, x, attack={"glow": (-24.0, 24.0)}, n=100_000).prediction == 1
     assert certify(threshold(), part, x, attack={"glow": (-27.0, 0.0)}, n=100_000).prediction == ABSTAIN
     assert compose(part, Noise(0.2)).p_star({"glow": 20.0}) == pytest.approx(0.841344746, rel=1e-8)
     with pytest.raises(ArgumentError, match=r"glow with |glow does not compose with|no theorem"):
@@ -302,7 +302,7 @@ def test_enumeration_tries_every_member(tmp_path: Path) -> None:
     assert (lost.prediction, lost.reason) == (ABSTAIN, "attack found: 1 of 52 members are not class 1")
 
 
-# --- What is kept of it: runs are in test_plugins_cli.py ---------------------------------------------------------------
+# --- What is kept of it: runs are in test_plugins_cli.py --------------------------------------------------------------
 
 
 def test_descriptions_ask_for_their_plugin(tmp_path: Path, forget: Forget) -> None:

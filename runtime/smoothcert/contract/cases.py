@@ -5,13 +5,14 @@ from __future__ import annotations
 import itertools
 import math
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ..inputs.input import Input
+from ..inputs.levels import EIGHT_BIT, Levels
 from ..smoothing import Part, Transform
 
 Image = NDArray[np.uint8]
@@ -22,11 +23,16 @@ _SHIFTS = ((2.0, -1.0), (-1.0, 3.0), (0.0, 1.0))
 
 @dataclass(frozen=True)
 class Batch:
-    """Equal float images in a layout, (outer, height, width, inner), of full intensity `unit`."""
+    """A float image in a layout, (outer, height, width, inner): between `levels`, or of real numbers."""
 
     label: str
     pixels: NDArray[np.float32]
-    unit: float
+    levels: Levels | None
+
+    @property
+    def unit(self) -> float:
+        """Full intensity."""
+        return self.levels.unit if self.levels else 1.0
 
     def of(self, n: int) -> NDArray[np.float32]:
         """n copies, writable and in C order."""
@@ -34,7 +40,7 @@ class Batch:
 
     def taken(self, part: Part) -> NDArray[np.float32]:
         """The image itself; `DataError` where the part has no meaning for it."""
-        part.require_data(Input.of(self.pixels, self.pixels.shape))
+        part.require_data(replace(Input.of(self.pixels, self.pixels.shape), levels=self.levels))
         return self.pixels
 
 
@@ -50,16 +56,17 @@ def pictures(given: Sequence[Image] = ()) -> Mapping[str, Image]:
 
 
 def batches(given: Sequence[Image] = ()) -> list[Batch]:
-    """The images as real numbers from 0.1 to 0.9 of full intensity, planar and interleaved, in both units."""
+    """The images as real numbers from 0.1 to 0.9 of full intensity, planar and interleaved, in levels and without."""
     found = []
+    kinds: dict[str, Levels | None] = {"levels": EIGHT_BIT, "real": None}
     for label, picture in pictures(given).items():
-        inner = (0.1 + 0.8 * picture[None].astype(np.float32) / 255).astype(np.float32)
+        inner = (0.1 + 0.8 * picture[None].astype(np.float32) / EIGHT_BIT.highest).astype(np.float32)
         outer = np.ascontiguousarray(np.moveaxis(inner, 3, 0)).reshape(picture.shape[2], *picture.shape[:2], 1)
         for name, pixels in {"interleaved": inner, "planar": outer}.items():
             if picture.shape[2] > 1 or name == "planar":
-                found += [
-                    Batch(f"{label}, {name}, of {unit}", pixels * np.float32(unit), unit) for unit in (1.0, 255.0)
-                ]
+                for kind, levels in kinds.items():
+                    full = np.float32(levels.unit if levels else 1)
+                    found.append(Batch(f"{label}, {name}, {kind}", pixels * full, levels))
     return found
 
 

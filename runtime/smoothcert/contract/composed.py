@@ -26,7 +26,7 @@ _SCALES = {"translation": 2.0, "blur": 1.0}
 
 def checks(part: Part, batches: Sequence[Batch]) -> list[Check]:
     """One for each pair of the table that the part is in."""
-    found = []
+    found, batches = [], [batch for batch in batches if batch.levels]  # real numbers tell nothing more
     for (ahead, behind), relation in list(TABLE.items()):
         if part.form not in (ahead, behind) or (relation == "commute" and part.form != ahead):
             continue
@@ -55,8 +55,6 @@ def _of(form: str) -> Part:
 
 def _trials(first: Part, second: Part, relation: Relation, batches: Sequence[Batch]) -> Iterator[Trial]:
     for batch in batches:
-        if batch.unit != 1 and relation in ("carries", "scales"):
-            continue  # the same, by another unit, at another price
         if relation in ("carries", "scales"):
             if relation == "scales" or first.stretch is not None:
                 yield batch.label, partial(_longer, first, batch, relation == "scales")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import replace
-from functools import partial
+from functools import cache, partial
 from typing import Any
 
 import numpy as np
@@ -29,6 +29,7 @@ _INNER = np.linspace(0.02, 0.98, 193)
 def checks(part: Part) -> list[Check]:
     """The law by its own functions; draws by their law; draws by their addresses."""
     law = part.line
+    many = cache(lambda: drawn(part, _STREAM, 0, _DRAWS))
     laws: list[Trial] = [
         ("ppf against cdf", lambda: _worst(law.cdf(law.ppf(_TAILS)) / _TAILS - 1)),
         ("isf against sf", lambda: _worst(law.sf(law.isf(_TAILS)) / _TAILS - 1)),
@@ -43,8 +44,8 @@ def checks(part: Part) -> list[Check]:
         Check(f"{name}: cdf, sf, ppf, isf, pdf and score agree", laws, 1e-3),
         Check(f"{name}: log-concave, for its score never falls", [("all over it", lambda: _falls(law))], 1e-9),
         Check(f"{name}: the density begins and ends at 0, if `smooth`", [("both ends", lambda: _jump(law))], 1e-3),
-        Check("draws: follow the law", [("Kolmogorov and Smirnov", lambda: _distance(part))], _FARTHEST),
-        Check("draws: tell nothing of the next", [("correlation", lambda: _related(part))], _RELATED),
+        Check("draws: follow the law", [("Kolmogorov and Smirnov", lambda: _distance(law, many()))], _FARTHEST),
+        Check("draws: tell nothing of the next", [("correlation", lambda: _related(law, many()))], _RELATED),
         Check("draws: functions of their address", [("in parts, and elsewhere", lambda: _misplaced(part))]),
     ]
 
@@ -104,18 +105,18 @@ def drawn(part: Part, stream: Stream, first: int, batch: int) -> Array:
     return np.log(values) if part.transforms.kind == "factor" else values
 
 
-def _distance(part: Part) -> float:
+def _distance(law: Law, draws: Array) -> float:
     """The farthest that the share of draws up to a value is from the law's; whole numbers are rounded ones."""
-    y = np.sort(drawn(part, _STREAM, 0, _DRAWS))
+    y = np.sort(draws)
     if (y == np.rint(y)).all():
         at, counts = np.unique(y, return_counts=True)
-        return _worst(np.cumsum(counts) / len(y) - part.line.cdf(at + 0.5))
-    stated, place = np.asarray(part.line.cdf(y)), np.arange(len(y) + 1) / len(y)
+        return _worst(np.cumsum(counts) / len(y) - law.cdf(at + 0.5))
+    stated, place = np.asarray(law.cdf(y)), np.arange(len(y) + 1) / len(y)
     return max(_worst(stated - place[1:]), _worst(stated - place[:-1]))
 
 
-def _related(part: Part) -> float:
-    y = np.asarray(part.line.cdf(drawn(part, _STREAM, 0, _DRAWS)))
+def _related(law: Law, draws: Array) -> float:
+    y = np.asarray(law.cdf(draws))
     return _worst(np.corrcoef(y[:-1], y[1:])[0, 1])
 
 

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from ..draws import Stream
 from ..inputs.input import Input
+from ..inputs.levels import EIGHT_BIT
 from ..smoothing import Part, Transform
 from ..smoothing.perturbation import OnPixels
 from .attackers import Cases
@@ -60,9 +61,8 @@ def agreement_check(part: Part, cases: Cases) -> Check:
         part.require_data(Input.of(image, (1, *image.shape)))
         there = transform.apply(image.copy(), value).astype(float)
         pixels = image[None].astype(np.float32)
-        own = value / 255 if isinstance(value, np.ndarray) else value  # noise: levels there, intensities here
-        here = transformed(part, pixels, own * 255 if isinstance(value, np.ndarray) else own, 255.0)[0]
-        inside = (here >= 0) & (here <= 255)
+        here = transformed(part, pixels, value, EIGHT_BIT.unit)[0]
+        inside = (here >= EIGHT_BIT.lowest) & (here <= EIGHT_BIT.highest)
         granted = _ROUNDED + 0.05 * np.abs(here - image).max()
         return float(np.abs(there - here)[inside].max(initial=0) / granted)
 
@@ -108,7 +108,7 @@ def _layouts(part: Part, batches: Sequence[Batch]) -> list[Trial]:
 def _rebatched(part: Part, batch: Batch) -> float:
     """The share of samples that depend on the batch that they are made in; of whole levels and of real numbers."""
     pixels, stream, worst = batch.taken(part), Stream(key=11, index=2, stage=1), 0.0
-    kinds: list[NDArray[Any]] = [pixels] + ([pixels.astype(np.uint8)] if batch.unit == 255 else [])
+    kinds: list[NDArray[Any]] = [pixels] + ([pixels.astype(np.uint8)] if batch.levels else [])
     for given in kinds:
         made = OnPixels((part,)).samples(Input.of(given, given.shape))
         whole = np.full((12, *made.shape), 77, made.dtype)
@@ -123,7 +123,7 @@ def _rebatched(part: Part, batch: Batch) -> float:
 def _whole(part: Part, batch: Batch) -> float:
     """How far whole levels come from whole ones, and from what real numbers give."""
     pixels = np.rint(batch.taken(part))
-    if batch.unit != 255 or (part.is_norm and not part.transforms.is_planar()):
+    if not batch.levels or (part.is_norm and not part.transforms.is_planar()):
         return 0.0  # of noise, what is drawn is whole: `draws` says how
     worst = 0.0
     for value in values(part, pixels.shape):
