@@ -24,7 +24,8 @@ class Finding:
 
     def __str__(self) -> str:
         state = {True: "passed", False: "FAILED", None: "measured"}[self.passed]
-        return f"{state:8} {self.what}: {self.cases} cases" + (f", {self.note}" if self.note else "")
+        cases = f"{self.cases} case{'s' * (self.cases != 1)}"
+        return f"{state:8} {self.what}: {cases}" + (f", {self.note}" if self.note else "")
 
 
 @dataclass(frozen=True)
