@@ -10,7 +10,7 @@ import typer
 from ..errors import ArgumentError, SmoothcertError
 from . import calibrate_commands, check_commands, export_commands, run_commands
 from . import options as opt
-from .check_commands import Plugin, load_plugins
+from .check_commands import Plugin
 from .closed_pipe import dropped
 from .options import as_options
 
@@ -118,7 +118,6 @@ def certify(
     """Certify every input of DATA: how strong an attack the smoothed MODEL can take before its answer changes."""
     from .launch import algorithm, launch
 
-    load_plugins(plugin)
     launch(context.params, algorithm(context.params))
 
 
@@ -157,7 +156,6 @@ def predict(
     from ..algorithms import Predict
     from .launch import launch
 
-    load_plugins(plugin)
     launch(context.params, Predict(n, alpha))
 
 

@@ -10,7 +10,7 @@ import typer
 
 from ..errors import ArgumentError, require
 from . import options as opt
-from .check_commands import Plugin, load_plugins
+from .check_commands import Plugin
 
 if TYPE_CHECKING:
     from ..inputs.datasets import Dataset
@@ -94,7 +94,6 @@ def measure(
     from ..report.terminal import watched
     from ..smoothing import Attack, parse_part
 
-    load_plugins(plugin)
     require(bool(smooth), "--smooth: expected at least one NAME=SCALE, such as rotation=5, got none")
     parts = tuple(parse_part(text) for text in smooth)
     asked = Attack.parse(attack)
@@ -137,7 +136,6 @@ def show(
 
     from ..calibration_file import read
 
-    load_plugins(plugin)
     thresholds = _thresholds(below)
     found = read(file)
     used = png is not None or not found.calibration.per_input

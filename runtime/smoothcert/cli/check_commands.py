@@ -10,17 +10,6 @@ import typer
 
 from . import options as opt
 
-Plugin = Annotated[
-    list[str],
-    typer.Option(
-        "--plugin",
-        metavar="FILE",
-        help="Python file with transformations of your own, or the name of an installed one; it is run. Repeats.",
-    ),
-]
-CheckedData = Annotated[Path | None, typer.Option("--data", parser=opt.path, help="Try it on the first images, too.")]
-_IMAGES = 4
-
 
 def load_plugins(names: Iterable[str]) -> None:
     """Run the files of --plugin, ahead of all that names transformations."""
@@ -30,6 +19,26 @@ def load_plugins(names: Iterable[str]) -> None:
 
         for name in names:
             load_plugin(name)
+
+
+def _load(context: typer.Context, names: list[str]) -> list[str]:
+    if not context.resilient_parsing:  # a shell that completes a line runs nothing
+        load_plugins(names)
+    return names
+
+
+Plugin = Annotated[
+    list[str],
+    typer.Option(
+        "--plugin",
+        metavar="FILE",
+        callback=_load,
+        is_eager=True,  # ahead of all other options, and of the command
+        help="Python file with transformations of your own, or the name of an installed one; it is run. Repeats.",
+    ),
+]
+CheckedData = Annotated[Path | None, typer.Option("--data", parser=opt.path, help="Try it on the first images, too.")]
+_IMAGES = 4
 
 
 def check(
@@ -45,7 +54,6 @@ def check(
     from ..inputs.datasets import open_dataset
     from ..model.preprocess import raw_image
 
-    load_plugins(plugin)
     opened = open_dataset(data) if data else None
     raws = (raw_image(opened.load(i).x) for i in range(min(_IMAGES, len(opened)))) if opened else ()
     findings = tried(part, [raw.image for raw in raws if raw is not None])

@@ -11,7 +11,7 @@ import typer
 
 from ..errors import ArgumentError, RunError, require
 from . import options as opt
-from .check_commands import Plugin, load_plugins
+from .check_commands import Plugin
 
 UNCHECKED = 3  # exit code of a verify that found nothing wrong, but could not look at everything
 
@@ -46,7 +46,6 @@ def verify(
     from ..runs.redraw import redraw as draw_again
     from ..runs.verify import verify as verify_run
 
-    load_plugins(plugin)
     verdict = verify_run(RunFolder(run), model, data, calibration)
     if redraw is not None:
         again = draw_again(RunFolder(run), redraw, model, data)
@@ -87,7 +86,6 @@ def audit(
     from ..report.audited import show_audit
     from ..runs.folder import RunFolder
 
-    load_plugins(plugin)
     opened = open_audit(
         RunFolder(run),
         model=model,
@@ -153,7 +151,6 @@ def report(
     from .launch import numbers
     from .show import print_ends, print_evaluation, print_region, print_report, print_warning
 
-    load_plugins(plugin)
     asked = {"--evaluation": evaluation, "--ends": ends is not None, "--region": bool(region), "--tsv": tsv}
     outputs = [name for name, wanted in asked.items() if wanted]
     require(len(outputs) < 2, f"{', '.join(outputs)}: expected one of them, a report has one output; run it twice")
