@@ -117,7 +117,7 @@ def test_an_additive_transformation_gets_a_part_of_its_options(tmp_path: Path) -
     assert (part.scale, part.law, part.transform.options) == (4.0, "normal", {"least": 8.0})
     assert (part.label, part.unit, part.form) == ("glow48.0", "levels", "glow least=8.0")
     assert described(json.loads(json.dumps(part.description))) == part
-    with pytest.raises(ArgumentError, match=r"--smooth glow: least: expected a number such as 0.0, got 'high'"):
+    with pytest.raises(ArgumentError, match=r"glow: least: expected a number such as 0.0, got 'high'"):
         parse_part("glow=4,least=high")
     with pytest.raises(ArgumentError, match=r"glow48.0 composes only up to an error"):
         compose(part)

@@ -175,6 +175,22 @@ def test_a_plugin_that_is_none_is_one_line(cli: Cli, tmp_path: Path, text: str, 
     assert result.err.count("\n") == 1
 
 
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("wobble=3", "check: expected NAME=SCALE or NAME=LOW:HIGH with NAME one of noise, .*, got 'wobble=3'"),
+        ("rotation", "check: expected NAME=SCALE or NAME=LOW:HIGH with NAME one of .*, got 'rotation'"),
+        ("rotation=a:b", "expected NAME=VALUE, NAME=LOW:HIGH or"),
+        ("rotation=x", "--smooth rotation: expected rotation=SCALE with a number"),
+        ("blur=0:3", "no end of members"),
+    ],
+)
+def test_what_cannot_be_checked_is_refused(cli: Cli, text: str, message: str) -> None:
+    result = cli("check", text)
+    assert result.code == 2
+    assert re.search(message, result.err)
+
+
 def test_check_says_what_fails_and_where(cli: Cli, plugin: Path) -> None:
     """Exit code 1, and the line that says how far off which case is."""
     plugin.write_text(plugin.read_text().replace("out *= np.exp(", "out *= 1.01 * np.exp("))

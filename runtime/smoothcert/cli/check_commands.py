@@ -4,11 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from ..errors import require
 from . import options as opt
+
+if TYPE_CHECKING:
+    from ..smoothing import Attack, Part
 
 
 def load_plugins(names: Iterable[str]) -> None:
@@ -56,10 +60,23 @@ def check(
 
     opened = open_dataset(data) if data else None
     raws = (raw_image(opened.load(i).x) for i in range(min(_IMAGES, len(opened)))) if opened else ()
-    findings = tried(part, [raw.image for raw in raws if raw is not None])
+    findings = tried(_asked(part), [raw.image for raw in raws if raw is not None])
     for finding in findings:
         print(finding)
     failed = sum(finding.passed is False for finding in findings)
     print(f"{part}: {len(findings)} checks, {failed} failed")
     if failed:
         raise typer.Exit(1)
+
+
+def _asked(text: str) -> Part | Attack:
+    """A part of --smooth, or a set of --attack where there is a colon, or no part of that name."""
+    from ..smoothing import PARTS, TRANSFORMS, Attack, parse_part
+
+    name, _, value = text.partition("=")
+    known = name in TRANSFORMS and bool(value)
+    require(
+        known, f"check: expected NAME=SCALE or NAME=LOW:HIGH with NAME one of {', '.join(TRANSFORMS)}, got {text!r}"
+    )
+    attack = Attack.parse([text], "check") if ":" in value or name not in PARTS else None
+    return attack or parse_part(text)

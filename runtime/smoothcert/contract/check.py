@@ -9,9 +9,10 @@ from typing import Any
 
 import numpy as np
 
-from ..errors import ArgumentError, require
+from ..errors import require
 from ..inputs.levels import EIGHT_BIT
-from ..smoothing import PARTS, TRANSFORMS, Attack, Part, Range, Transform, described, parse_part
+from ..smoothing import Attack, Part, Range, Transform, described
+from ..smoothing.transform import transform_of
 from . import attackers, composed, drawn, exact
 from .cases import Image, batches, pictures, shown, values
 from .finding import Check, Finding
@@ -20,29 +21,24 @@ _MOST = 12  # members of a set that are tried
 _IMAGES = 4  # given images that are tried
 
 
-def check(text: str, images: Sequence[Image] = ()) -> tuple[Finding, ...]:
+def check(asked: Part | Attack, images: Sequence[Image] = ()) -> tuple[Finding, ...]:
     """Try what certificates take for granted of a transformation, on images made for it and on the first few given.
 
-    `text`: a part, NAME=SCALE[,OPTION=VALUE], or a set of attacks to enumerate or slice, NAME=LOW:HIGH[:POINTS] (or a
-    single value, for a transformation that has no part). `images`: 8-bit, (H, W, C), red, green, blue. A finding that
-    did not pass is a certificate that may be false; that all pass proves nothing, for only cases are tried.
-    `ArgumentError` for a name that there is not. Docs: docs/plugins.md.
+    `asked`: a part, as it smooths, or a set of attacks on one parameter, as it is enumerated or sliced. `images`: uint8
+    (H, W, C), red, green, blue. A finding that did not pass is a certificate that may be false; that all pass proves
+    nothing, for only cases are tried. `ArgumentError` for a set without end, or of several parameters. Docs:
+    docs/plugins.md.
 
-    >>> all(finding.passed is not False for finding in check("brightness=0.2"))
+    >>> from smoothcert import Brightness
+    >>> all(finding.passed is not False for finding in check(Brightness(0.2)))
     True
     """
-    name, _, value = text.partition("=")
-    require(name in TRANSFORMS, f"check: expected one of {', '.join(TRANSFORMS)}, got {name!r}")
-    require(bool(value), f"check: expected {name}=SCALE, or {name}=LOW:HIGH[:POINTS] to enumerate, got {text!r}")
     tried = pictures(images[:_IMAGES])
-    if ":" in value.partition(",")[0] or name not in PARTS:
-        attack = Attack.parse([text], "check")
-        if attack is None:
-            raise ArgumentError(f"check: expected {name}=LOW:HIGH[:POINTS], got {text!r}")
-        found = _of_set(TRANSFORMS[name](), attack.ranges[0][1], tried)
-    else:
-        found = _of_part(parse_part(text), tried, images[:_IMAGES])
-    return tuple(one.finding() for one in found)
+    if isinstance(asked, Part):
+        return tuple(one.finding() for one in _of_part(asked, tried, images[:_IMAGES]))
+    require(len(asked.ranges) == 1, f"check: expected a set of attacks on one parameter, got {asked}")
+    ((name, r),) = asked
+    return tuple(one.finding() for one in _of_set(transform_of(name, {}), r, tried))
 
 
 def _of_set(transform: Transform, r: Range, images: Mapping[str, Image]) -> list[Check]:
