@@ -62,7 +62,8 @@ def pipeline_text(pipeline: Mapping[str, Any]) -> str:
     """The parts, then the preprocessing: `rotation 5 degrees bilinear black; resize 256, crop 224; 3 colours`."""
     parts = []
     for part in pipeline["parts"]:
-        options = [str(v) for k, v in part.items() if k not in ("part", "scale", "law", "unit")]
+        said = {k: v for k, v in part.items() if k not in ("part", "scale", "law", "unit")}
+        options = [f"plugin {v:.8}" if k == "plugin" else str(v) for k, v in said.items()]
         unit = {"degrees": "degrees", "l2 norm, pixels": "pixels"}.get(part["unit"], "")
         parts.append(" ".join(word for word in (part["part"], f"{part['scale']:g}", unit, *options) if word))
     steps = ", ".join(f"{k} {v}" for k, v in pipeline["spatial"].items()) or "no preprocessing"

@@ -1,6 +1,8 @@
 """The public names of `smoothcert`: a line here makes one public."""
 
 from .bounds.confidence import lower_confidence_bound as lower_confidence_bound
+from .bounds.laws import LogNormal as LogNormal
+from .bounds.laws import Normal as Normal
 from .calibration_file import read_calibration as read_calibration
 from .certificate import ABSTAIN as ABSTAIN
 from .certificate import Certificate as Certificate
@@ -15,6 +17,7 @@ from .files.demo_files import demo_file as demo_file
 from .inputs.spatial import Spatial as Spatial
 from .model.classifier import OrtClassifier as OrtClassifier
 from .model.preprocess import Preprocess as Preprocess
+from .runs.opening import open_run as open_run
 from .smoothing import Attack as Attack
 from .smoothing import Blur as Blur
 from .smoothing import Brightness as Brightness
@@ -22,10 +25,13 @@ from .smoothing import Contrast as Contrast
 from .smoothing import Gamma as Gamma
 from .smoothing import Hue as Hue
 from .smoothing import Noise as Noise
+from .smoothing import Part as Part
 from .smoothing import Range as Range
 from .smoothing import Rotation as Rotation
 from .smoothing import Saturation as Saturation
 from .smoothing import Scaling as Scaling
 from .smoothing import Shear as Shear
+from .smoothing import Transform as Transform
 from .smoothing import Translation as Translation
 from .smoothing import compose as compose
+from .smoothing.plugins import load_plugin as load_plugin

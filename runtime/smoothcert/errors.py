@@ -32,6 +32,10 @@ class CalibrationError(SmoothcertError):
     """The calibration file is damaged, or was made for something else."""
 
 
+class PluginError(SmoothcertError):
+    """A plugin cannot be loaded, or a run or calibration needs one that is not loaded, or another."""
+
+
 class RunError(SmoothcertError):
     """The run folder was made by something else, is in use, or is damaged."""
 

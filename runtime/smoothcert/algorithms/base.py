@@ -17,6 +17,7 @@ from ..inputs.levels import Levels
 from ..sampling import Sampler
 from ..smoothing import Attack, Smoothing, Transform
 from ..smoothing.perturbation import Perturbation
+from ..smoothing.transform import plugins_of
 
 
 class Algorithm(ABC):
@@ -113,6 +114,12 @@ def recipe_of(mode: str, algorithm: Any) -> dict[str, Any]:
     if algorithm.attack is not None:
         values["attack"] = algorithm.attack.recipe
     return {k: list(v) if isinstance(v, tuple) else v for k, v in values.items() if v not in (None, ())}
+
+
+def with_plugins(transforms: Mapping[str, Transform]) -> dict[str, Any]:
+    """What a recipe says of the users' transformations among those of an algorithm: nothing where there are none."""
+    found = plugins_of(transforms)
+    return {"plugins": found} if found else {}
 
 
 def require_sizes(n: int, alpha: float, n0: int = 1, bound: Bound = "one-sided") -> None:

@@ -24,7 +24,7 @@ from ..smoothing.perturbation import eight_bit
 from ..smoothing.transform import attacked, transform_of
 from ..transforms.checks import require_name
 from ..transforms.warps import WARP_BORDERS
-from .base import Algorithm, abstain, conclude, totals
+from .base import Algorithm, abstain, conclude, totals, with_plugins
 
 _MOST = 1_000_000
 
@@ -52,10 +52,10 @@ class Enumerate(Algorithm):
 
     @property
     def recipe(self) -> dict[str, Any]:
-        """Mode, alpha = 0, and the set; the order of a table's keys is no part of it, that of the attacks is."""
+        """Mode, alpha = 0, the set and its plugins; the order of a table's keys is no part, that of the attacks is."""
         order = [name for name, _ in self.attack]
         asked = {"attack": self.attack.recipe, "order": order, "border": self.border}
-        return {"mode": "enumerate", "alpha": self.alpha, **asked}
+        return {"mode": "enumerate", "alpha": self.alpha, **asked} | with_plugins(self.transforms(UNSMOOTHED))
 
     def transforms(self, smoothing: Smoothing) -> Mapping[str, Transform]:
         return {name: transform_of(name, {"border": self.border}) for name, _ in self.attack}

@@ -23,7 +23,7 @@ from ..sampling import ESTIMATION, Sampler
 from ..smoothing import TRANSFORMS, Attack, Noise, Smoothing, Transform
 from ..smoothing.transform import attacked, transform_of
 from ..transforms.enclosure import FAR
-from .base import Algorithm, abstain, conclude, recipe_of, require_sizes, totals, why_only_abstain
+from .base import Algorithm, abstain, conclude, recipe_of, require_sizes, totals, why_only_abstain, with_plugins
 from .cutting import MOST, Cutting
 
 _SHARE = 0.5  # of a standard deviation of the noise: what an image may move within a slice
@@ -80,8 +80,8 @@ class Slices(Algorithm):
 
     @property
     def recipe(self) -> dict[str, Any]:
-        """Mode, attack, border, interpolation, sample size, failure probability."""
-        return recipe_of("slices", self)
+        """Mode, attack, border, interpolation, sample size, failure probability, plugin."""
+        return recipe_of("slices", self) | with_plugins({self.name: self.transform})
 
     def needed(self, smoothing: Smoothing) -> float:
         """The probability that the class must have at the middle of every slice."""

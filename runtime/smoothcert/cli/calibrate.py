@@ -155,6 +155,7 @@ def measure(
     limit: Limit = None,
     skip: opt.Skip = 0,
     shard: Annotated[str, opt.of_run(metavar="I/K", help="Take every K-th input from the I-th on; see merge.")] = "1/1",
+    plugin: opt.Plugin = [],  # noqa: B006 - Typer's own lists
     quiet: opt.Quiet = False,
 ) -> None:
     """Measure the error of the parts of --smooth (without noise) over DATA, for attacks of --attack; write OUT."""
@@ -193,6 +194,7 @@ def show(
     file: File,
     below: Below = "",
     png: Annotated[Path | None, opt.to_show(metavar="FILE", help="Draw the histogram of the errors there.")] = None,
+    plugin: opt.Plugin = [],  # noqa: B006
 ) -> None:
     """What FILE measured, what may be claimed with it, P(E < t), and the bounds that certificates may use."""
     from smoothcert_calibration.histogram import draw

@@ -46,6 +46,7 @@ def predict(
     alpha: opt.Alpha = opt.Statistics.alpha,
     calibration: opt.Calibration = None,
     output: opt.Output = None,
+    plugin: opt.Plugin = [],  # noqa: B006 - Typer's own lists
     setting: opt.Setting,
 ) -> None:
     """The smoothed MODEL's answer for every input of DATA, or abstain where it could be a tie (Hung and Fithian)."""

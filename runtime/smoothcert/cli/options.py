@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -60,6 +61,33 @@ RunFolder = Annotated[Path, typer.Argument(help="Run folder.")]
 MovedModel = Annotated[Path | None, of_run("--model", parser=path, metavar="FILE", help="The model, if it has moved.")]
 MovedData = Annotated[Path | None, of_run("--data", parser=path, metavar="FILE", help="The data, if they have moved.")]
 
+
+def load_plugins(names: Iterable[str]) -> None:
+    """Run the files of --plugin, ahead of all that names transformations."""
+    names = list(names)
+    if names:
+        from ..smoothing.plugins import load_plugin
+
+        for name in names:
+            load_plugin(name)
+
+
+def _load(context: typer.Context, names: list[str]) -> list[str]:
+    if not context.resilient_parsing:  # a shell that completes a line runs nothing
+        load_plugins(names)
+    return names
+
+
+Plugin = Annotated[
+    list[str],
+    to_certify(
+        "--plugin",
+        metavar="FILE",
+        callback=_load,
+        is_eager=True,  # ahead of all other options, and of the command
+        help="Python file with transformations of your own, or the name of an installed one; it is run. Repeats.",
+    ),
+]
 Smooth = Annotated[
     list[str],
     to_certify(
@@ -123,6 +151,7 @@ class ToCertify:
             "never better.",
         ),
     ] = "tight"
+    plugin: Plugin = field(default_factory=list)
     border: Annotated[
         Border | None,
         to_certify(

@@ -50,6 +50,7 @@ def verify(
     calibration: Annotated[
         Path | None, opt.of_run(metavar="FILE", help="The calibration file, if it has moved.")
     ] = None,
+    plugin: opt.Plugin = [],  # noqa: B006 - Typer's own lists
 ) -> None:
     """Decide every certificate of RUN again from its evidence, and check hashes.
 
@@ -98,6 +99,7 @@ def audit(
     limit: Annotated[int | None, opt.of_run(help="Take at most this many certificates.")] = None,
     model: opt.MovedModel = None,
     data: opt.MovedData = None,
+    plugin: opt.Plugin = [],  # noqa: B006
     quiet: opt.Quiet = False,
 ) -> None:
     """Replay attacks inside the certified sets of RUN through the real pipeline. Exit code 1 if an answer changes."""
@@ -178,6 +180,7 @@ def report(
             help="Exit code 1 where certified accuracy at radius R (0: the attack) is below ACC (0.9 or 90%).",
         ),
     ] = "",
+    plugin: opt.Plugin = [],  # noqa: B006
 ) -> None:
     """Certified accuracy of RUN at radii, under its attack or over a region of two parameters; abstention and cost.
 

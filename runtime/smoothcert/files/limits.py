@@ -12,6 +12,7 @@ LINE_BYTES = 2**24  # of one line of a ledger; mode slices writes the longest, o
 NESTING = 32  # of lists and tables in JSON and TOML; ours go six deep
 CALIBRATION_BYTES = 2**32  # of a calibration file, and of the errors in it once decompressed
 HEAD_BYTES = 2**27  # of a calibration's first line, which names every attack and input
+PLUGIN_BYTES = 2**24  # of a user's own Python file
 METADATA_BYTES = 2**24  # of one value of a model's metadata; class names are the longest
 MANIFEST_BYTES = 2**30  # of a .csv manifest
 FILES = 2**22  # images that a manifest lists; ImageNet has 1.3 million

@@ -114,6 +114,7 @@ class Part(TypedDict):
     about: NotRequired[str]
     border: NotRequired[str]
     interpolation: NotRequired[str]
+    plugin: NotRequired[Sha256]
 
 
 class Smoothing(TypedDict):
@@ -132,6 +133,7 @@ class Algorithm(TypedDict):
     attack: NotRequired[dict[str, Range]]
     order: NotRequired[list[str]]
     radii: NotRequired[list[Number]]
+    plugins: NotRequired[dict[str, Sha256]]  # by parameter
 
 
 class Selection(TypedDict):
@@ -142,6 +144,12 @@ class Selection(TypedDict):
 
 class Path(TypedDict):  # of a calibration file
     path: str
+
+
+class Plugins(TypedDict):
+    """The users' files that a run's transformations come from, in a recipe."""
+
+    path: list[str]
 
 
 class RecipeTable(TypedDict):
@@ -156,6 +164,7 @@ class RecipeTable(TypedDict):
     selection: Selection
     attack_model: NotRequired[AttackModel]
     calibration: NotRequired[Path]
+    plugins: NotRequired[Plugins]
     host: NotRequired[dict[str, Any]]
 
 

@@ -7,6 +7,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
@@ -19,6 +20,8 @@ from ..inputs.levels import levels_of
 from ..inputs.spatial import PLAIN
 from ..model.classifier import OrtClassifier
 from ..smoothing import Smoothing
+from ..smoothing.plugins import LOADED
+from ..smoothing.transform import plugins_of
 from .opening import OpenRun
 from .question import Question
 
@@ -65,6 +68,7 @@ def new_run(
         "smoothing": smoothing.recipe,
         **({"calibration": {"path": str(files.calibration.resolve())}} if files.calibration else {}),
         "algorithm": algorithm.recipe,
+        **_plugins(smoothing, algorithm),
         "selection": {"skip": skip, "shard": shard} | ({} if limit is None else {"limit": limit}),
         "host": {
             "threads": classifier.threads,
@@ -74,6 +78,12 @@ def new_run(
         },
     }
     return OpenRun(Question(recipe, smoothing, algorithm), classifier, data)
+
+
+def _plugins(smoothing: Smoothing, algorithm: Algorithm) -> dict[str, Any]:
+    """The users' files that the transformations come from, for people: the hashes stand where they count."""
+    used = dict.fromkeys(plugins_of(algorithm.transforms(smoothing)).values())
+    return {"plugins": {"path": [LOADED[sha256].path for sha256 in used]}} if used else {}
 
 
 def readable(data: Dataset, indices: Sequence[int]) -> Iterator[Example]:

@@ -11,6 +11,7 @@ from ..errors import RunError, require
 from ..files.documents import built
 from ..model.preprocess import Preprocess
 from ..smoothing import Attack, Smoothing, smoothing_of
+from ..smoothing.table import require_plugin
 from .recipe import Recipe, chosen, run_key
 
 
@@ -58,6 +59,8 @@ def _algorithm_of(recipe: Recipe) -> Algorithm:
         order = numbers.pop("order", [*attack])  # a table's keys may have lost theirs
         require(sorted(order) == sorted(attack), f"recipe: expected an order of {', '.join(attack)}, got {order}")
         numbers["attack"] = Attack.of({name: attack[name] for name in order})
+    for name, sha256 in numbers.pop("plugins", {}).items():
+        require_plugin(name, sha256)
     if "alpha" not in {field.name for field in fields(mode)}:
         numbers.pop("alpha", None)  # of an algorithm that leaves nothing to chance
     found: Algorithm = built(numbers, mode, "recipe: [algorithm]")

@@ -83,15 +83,16 @@ class Part(ABC):
 
     @property
     def description(self) -> dict[str, Any]:
-        """The part in a recipe: its name, scale and law, an attack's unit, and its options."""
+        """The part in a recipe: its name, scale and law, an attack's unit, its options, and its plugin's SHA-256."""
         options = {f.name: getattr(self, f.name) for f in fields(cast(Any, self))[1:]}
-        return {"part": self.name, "scale": self.scale, "law": self.law, "unit": self.unit} | options
+        plugin = {"plugin": self.transforms.plugin} if self.transforms.plugin else {}
+        return {"part": self.name, "scale": self.scale, "law": self.law, "unit": self.unit} | options | plugin
 
     @property
     def label(self) -> str:
         """Name and scale, and the options that are not the default's, as one word: `gamma0.1rayleigh`."""
         options = (f for f in fields(cast(Any, self))[1:] if getattr(self, f.name) != f.default)
-        return f"{self.name}{self.scale:g}" + "".join(getattr(self, f.name) for f in options)
+        return f"{self.name}{self.scale:g}" + "".join(str(getattr(self, f.name)) for f in options)
 
     @property
     def form(self) -> str:
@@ -99,7 +100,7 @@ class Part(ABC):
 
         A subclass that names no transformation of its own is another part, whatever it inherits.
         """
-        options = {k: v for k, v in self.description.items() if k not in ("part", "scale", "law", "unit")}
+        options = {k: v for k, v in self.description.items() if k not in ("part", "scale", "law", "unit", "plugin")}
         own = vars(type(self)).get("transforms")
         return " ".join([own.name if own else "", *(f"{k}={v}" for k, v in options.items())])
 

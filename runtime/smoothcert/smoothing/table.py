@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import fields
+from dataclasses import field, fields, make_dataclass
 from typing import Any
 
-from ..errors import require
+from ..bounds.laws import LogNormal, Normal
+from ..errors import ArgumentError, PluginError, require
 from . import pairs
 from .blur import Blur
 from .chroma import Hue, Saturation
@@ -22,31 +23,97 @@ PARTS: dict[str, type[Any]] = {}  # every part by the name it has on the command
 
 
 def register(*rows: type[Part] | type[Transform]) -> None:
-    """Add rows to the table: parts, with their transformations, or transformations that are enumerated alone."""
+    """Add rows to the table: parts, with their transformations, or transformations alone.
+
+    A transformation alone whose values add up, or multiply, gets a part that a calibration is needed for. Adding the
+    same rows again changes nothing. `ArgumentError`, and nothing is added, where a name stands for another
+    transformation already, or a part states a pair that it is not in.
+    """
+    taken = dict(TRANSFORMS)
     for row in rows:
+        kind = row.transforms if issubclass(row, Part) else row
+        new = taken.setdefault(kind.name, kind) is kind
+        require(new, f"{kind.name}: expected a new name, got one that is taken")
         if issubclass(row, Part):
-            PARTS[row.transforms.name] = row
+            _require_pairs(row)
+    for row in rows:
+        kind = row.transforms if issubclass(row, Part) else row
+        TRANSFORMS[kind.name] = kind
+        if issubclass(row, Part):
+            PARTS[kind.name] = row
             pairs.state(row.pairs)
-            row = row.transforms
-        TRANSFORMS[row.name] = row
+        elif kind.kind in ("additive", "factor"):
+            PARTS.setdefault(kind.name, _calibrated(kind))
+
+
+def _require_pairs(row: type[Part]) -> None:
+    """`ArgumentError` for pairs of other parts, and for those that sampling, which may reorder, would break."""
+    name = row.transforms.name
+    for ahead, behind, relation in row.pairs:
+        own = name in (ahead.split()[0], behind.split()[0])
+        require(own, f"{name}: expected pairs with {name} in them, got {ahead} and {behind}")
+        first = (row.moves or row.encodes) and relation in ("scale first", "shift first")
+        require(not first, f"{name}: expected no {relation} with moves or encodes, which are done first, got {behind}")
+
+
+def _calibrated(kind: type[Transform]) -> type[Part]:
+    """A random part for the transformation, of a normal law in the coordinate where its values add up."""
+    law: type[Normal] = LogNormal if kind.kind == "factor" else Normal
+    options = [(f.name, f.type, field(default=f.default)) for f in fields(kind)]
+    return make_dataclass(
+        f"Random{kind.__name__}",
+        [("scale", float), ("law", str, field(default=law.name)), *options],
+        bases=(Part,),
+        namespace={"transforms": kind, "laws": {law.name: law}, "moves": True, "__module__": kind.__module__},
+        frozen=True,
+    )
 
 
 register(Noise, Brightness, Contrast, Gamma, Hue, Saturation, Blur, Translation, Rotation, Scaling, Shear, CompressJpeg)
 
 
 def described(description: Mapping[str, Any]) -> Part:
-    """The part of that description in a recipe; `ArgumentError` for one that this version does not know."""
-    options = {k: v for k, v in description.items() if k not in ("part", "scale", "unit")}
+    """The part of that description in a recipe; `ArgumentError` for one that this version does not know.
+
+    `PluginError` for one of a plugin that is not loaded, or another.
+    """
+    options = {k: v for k, v in description.items() if k not in ("part", "scale", "unit", "plugin")}
     name = description["part"]
+    require_plugin(name, description.get("plugin", ""))
     require(name in PARTS, f"recipe: expected a part of {', '.join(PARTS)}, got {name!r}")
     return part_of(name, description["scale"], options, f"recipe: {name}")
 
 
-def part_of(name: str, scale: float, options: Mapping[str, str], where: str) -> Part:
-    """The part of that name, scale and options; `ArgumentError`, beginning with `where`, for options it lacks."""
-    known = [field.name for field in fields(PARTS[name])][1:]
+def require_plugin(name: str, sha256: str) -> None:
+    """`PluginError` unless the transformation of that name comes from the plugin of that hash; "" stands for none."""
+    here = TRANSFORMS[name].plugin if name in TRANSFORMS else ""
+    if sha256 and not here:
+        raise PluginError(f"{name}: expected the plugin that it comes from, SHA-256 {sha256}, got none; pass `plugin`")
+    if here != sha256:
+        want = f"the plugin of SHA-256 {sha256}" if sha256 else "no plugin"
+        raise PluginError(f"{name}: expected {want}, got the plugin of SHA-256 {here}; pass the file as it was")
+
+
+def part_of(name: str, scale: float, options: Mapping[str, Any], where: str) -> Part:
+    """The part of that name, scale and options; `ArgumentError`, beginning with `where`, for options it lacks.
+
+    Text becomes a number where the option's default is one.
+    """
+    defaults = {field.name: field.default for field in fields(PARTS[name])[1:]}
+    known = list(defaults)
     given = {k: v for k, v in options.items() if not (name == "noise" and (k, v) == ("law", "normal"))}
     strange = sorted(given.keys() - set(known))
     require(not strange, f"{where}: expected options of {', '.join(known) or 'none'}, got {', '.join(strange)}")
-    part: Part = PARTS[name](scale, **given)
+    values = {option: _like(defaults[option], value, f"{where}: {option}") for option, value in given.items()}
+    part: Part = PARTS[name](scale, **values)
     return part
+
+
+def _like(default: Any, value: Any, where: str) -> Any:
+    """The value, from text a number where the default is one."""
+    if not isinstance(value, str) or not isinstance(default, int | float):
+        return value
+    try:
+        return type(default)(value)
+    except ValueError:
+        raise ArgumentError(f"{where}: expected a number such as {default}, got {value!r}") from None

@@ -11,7 +11,7 @@ from typing import Any, ClassVar, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from ..errors import ArgumentError, require
+from ..errors import ArgumentError, DataError, SmoothcertError, first_line, require
 from .grid import Grid
 from .ranges import Range
 
@@ -35,6 +35,7 @@ class Transform(ABC):
     identity: ClassVar[Any]  # the value that changes nothing: a number, (down, right), or None where there is none
     help: ClassVar[str]  # one line for the command line
     widest: ClassVar[float] = math.inf  # of one enclosure, in the coordinate: its cost grows with the way
+    plugin: ClassVar[str] = ""  # SHA-256 of the user's file that it comes from; empty for those of the product
 
     @abstractmethod
     def apply(self, image: Image, value: Any) -> Image:
@@ -65,7 +66,7 @@ class Transform(ABC):
     @classmethod
     def grid(cls, r: Range) -> Grid:
         """The grid of values that the range means."""
-        return Grid(cls.name, r, cls.identity)
+        return Grid(cls.name, r, math.nan if cls.identity is None else cls.identity)
 
     @classmethod
     def listed(cls, r: Range) -> tuple[Any, ...] | None:
@@ -132,5 +133,27 @@ def attacked(image: Image, steps: Iterable[tuple[Transform, Any]]) -> Image:
     """
     for transform, value in steps:
         if value != transform.identity:
-            image = transform.apply(image, value)
+            image = _by_plugin(transform, image, value) if transform.plugin else transform.apply(image, value)
     return image
+
+
+def _by_plugin(transform: Transform, image: Image, value: Any) -> Image:
+    """The image under a user's transformation, which cannot write to its input; `DataError` for what is no image."""
+    shown = image.view()
+    shown.flags.writeable = False
+    try:
+        found = transform.apply(shown, value)
+    except (SmoothcertError, ArgumentError):
+        raise
+    except Exception as error:
+        what = f"{type(error).__name__}: {first_line(error)}"
+        raise DataError(f"{transform.name}: its plugin failed at {value}: {what}") from error
+    if not isinstance(found, np.ndarray) or found.dtype != np.uint8 or found.shape != image.shape:
+        got = f"{found.dtype} values of shape {found.shape}" if isinstance(found, np.ndarray) else type(found).__name__
+        raise DataError(f"{transform.name}: expected an 8-bit image of shape {image.shape} of its plugin, got {got}")
+    return found
+
+
+def plugins_of(transforms: Mapping[str, Transform]) -> dict[str, str]:
+    """By parameter, the SHA-256 of the plugin that it comes from, for those that come from one."""
+    return {name: transform.plugin for name, transform in transforms.items() if transform.plugin}

@@ -1,0 +1,92 @@
+"""What must hold of every transformation of 8-bit images."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Mapping, Sequence
+from functools import partial
+from typing import Any
+
+import numpy as np
+
+from ..smoothing import Range, Transform
+from .cases import Image, sampled, shown
+from .finding import Check, Trial
+
+Cases = Sequence[tuple[str, Image, Any]]  # where, image, value
+
+
+def cases_of(images: Mapping[str, Image], values: Sequence[Any]) -> Cases:
+    """Every image with every value."""
+    return [(f"{name}, {shown(v)}", image, v) for (name, image), v in itertools.product(images.items(), values)]
+
+
+def checks(transform: Transform, cases: Cases) -> list[Check]:
+    """What an attacker's form must be, whatever it is for."""
+
+    def same_kind(image: Image, value: Any) -> float:
+        found: Any = transform.apply(image.copy(), value)
+        kept = isinstance(found, np.ndarray) and found.dtype == np.uint8 and found.shape == image.shape
+        return 0.0 if kept else np.inf
+
+    def modifies(image: Image, value: Any) -> float:
+        given = image.copy()
+        transform.apply(given, value)
+        return float((given != image).mean())
+
+    def varies(image: Image, value: Any) -> float:
+        first = transform.apply(image.copy(), value).copy()
+        for other in (image, value), next((i, v) for _, i, v in cases if i is image):
+            transform.apply(np.roll(other[0], 1, 0).copy(), other[1])
+        return _largest(first, transform.apply(image.copy(), value))
+
+    def changes(image: Image, value: Any) -> float:
+        return _largest(image, transform.apply(image.copy(), transform.identity))
+
+    once = list({id(image): (label, image, value) for label, image, value in cases}.values())
+    found = [
+        Check("8-bit form: gives an 8-bit image of the same shape", [_trial(same_kind, case) for case in cases]),
+        Check("8-bit form: leaves its input as it is", [_trial(modifies, case) for case in cases]),
+        Check("8-bit form: gives the same image again", [_trial(varies, case) for case in cases]),
+    ]
+    if transform.identity is not None:
+        what = f"8-bit form: the identity, {shown(transform.identity)}, changes nothing"
+        found.append(Check(what, [_trial(changes, case) for case in once]))
+    return found
+
+
+def members_check(transform: Transform, ranges: Sequence[Range]) -> Check:
+    """That sets are finite, and no member of one comes twice."""
+
+    def twice(r: Range) -> float:
+        members = transform.members(r)
+        assert all(np.isfinite(np.asarray(member, float)).all() for member in members), "a member that is no number"
+        return float(len(members) - len(set(members))) if members else np.inf
+
+    return Check("8-bit form: members are numbers, each once", [(str(r), partial(twice, r)) for r in ranges])
+
+
+def enclosure_check(transform: Transform, images: Mapping[str, Image], r: Range) -> list[Check]:
+    """That what lies between two values is enclosed, where the transformation says so: mode slices rests on it."""
+    if type(transform).enclose is Transform.enclose:
+        return []
+
+    def outside(image: Image) -> float:
+        pieces = list(transform.enclose(image, r.low, r.high))
+        worst = 0
+        for value in sampled(transform, r.low, r.high, 41):
+            found = transform.apply(image.copy(), value).astype(int)
+            worst = max(worst, min(max((low - found).max(), (found - high).max()) for low, high in pieces))
+        return float(worst)
+
+    trials: list[Trial] = [(f"{name}, {r}", partial(outside, image)) for name, image in images.items()]
+    return [Check("slices: the enclosure holds all that the range makes", trials)]
+
+
+def _trial(measure: Any, case: tuple[str, Image, Any]) -> Trial:
+    label, image, value = case
+    return label, partial(measure, image, value)
+
+
+def _largest(a: Image, b: Image) -> float:
+    return float(np.abs(a.astype(int) - b).max(initial=0))

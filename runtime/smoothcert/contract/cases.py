@@ -1,0 +1,116 @@
+"""The images and values that transformations are tried on."""
+
+from __future__ import annotations
+
+import itertools
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..inputs.input import Input
+from ..inputs.levels import EIGHT_BIT, Levels
+from ..smoothing import Part, Transform
+
+Image = NDArray[np.uint8]
+_STEPS = (-1.5, -0.6, 0.3, 1.2)  # values tried, in scales of the coordinate
+_SIZES = {"grey": (9, 8, 1), "colour": (8, 7, 3)}
+_SHIFTS = ((2.0, -1.0), (-1.0, 3.0), (0.0, 1.0))
+
+
+@dataclass(frozen=True)
+class Batch:
+    """A float image in a layout, (outer, height, width, inner): between `levels`, or of real numbers."""
+
+    label: str
+    pixels: NDArray[np.float32]
+    levels: Levels | None
+
+    @property
+    def unit(self) -> float:
+        """Full intensity."""
+        return self.levels.unit if self.levels else 1.0
+
+    def of(self, n: int) -> NDArray[np.float32]:
+        """n copies, writable and in C order."""
+        return np.repeat(self.pixels[None], n, axis=0)
+
+    def taken(self, part: Part) -> NDArray[np.float32]:
+        """The image itself; `DataError` where the part has no meaning for it."""
+        part.require_data(replace(Input.of(self.pixels, self.pixels.shape), levels=self.levels))
+        return self.pixels
+
+
+def pictures(given: Sequence[Image] = ()) -> Mapping[str, Image]:
+    """8-bit images (H, W, C): random ones and gradients, grey and colour, of odd and even sides; then those given."""
+    rng = np.random.default_rng(1)
+    found: dict[str, Image] = {}
+    for colours, shape in _SIZES.items():
+        ramp = np.add.outer(np.arange(shape[0]), np.arange(shape[1]))[..., None] * [11, 7, 5][: shape[2]]
+        found[f"random {colours}"] = rng.integers(0, 256, shape).astype(np.uint8)
+        found[f"smooth {colours}"] = (40 + ramp % 200).astype(np.uint8)
+    return found | {f"image {i}": image for i, image in enumerate(given)}
+
+
+def batches(given: Sequence[Image] = ()) -> list[Batch]:
+    """The images as real numbers from 0.1 to 0.9 of full intensity, planar and interleaved, in levels and without."""
+    found = []
+    kinds: dict[str, Levels | None] = {"levels": EIGHT_BIT, "real": None}
+    for label, picture in pictures(given).items():
+        inner = (0.1 + 0.8 * picture[None].astype(np.float32) / EIGHT_BIT.highest).astype(np.float32)
+        outer = np.ascontiguousarray(np.moveaxis(inner, 3, 0)).reshape(picture.shape[2], *picture.shape[:2], 1)
+        for name, pixels in {"interleaved": inner, "planar": outer}.items():
+            if picture.shape[2] > 1 or name == "planar":
+                for kind, levels in kinds.items():
+                    full = np.float32(levels.unit if levels else 1)
+                    found.append(Batch(f"{label}, {name}, {kind}", pixels * full, levels))
+    return found
+
+
+def values(part: Part, shape: tuple[int, ...]) -> list[Any]:
+    """Values of a part, to both sides of its identity where it has two; of noise, arrays of that shape."""
+    if part.transforms.is_planar():
+        return list(_SHIFTS)
+    if part.is_norm:
+        return [part.scale * np.random.default_rng(i).standard_normal(shape) for i in range(3)]
+    return [part.value(step * part.scale) for step in _STEPS if step > 0 or part.signed]
+
+
+def identity(part: Part, shape: tuple[int, ...]) -> Any:
+    """The value that changes nothing, as the part's own form takes it."""
+    return np.zeros(shape) if part.is_norm and not part.transforms.is_planar() else part.transforms.identity
+
+
+def shown(value: Any) -> str:
+    """A value in words."""
+    if isinstance(value, np.ndarray):
+        return "an array"
+    return f"{value:.4g}" if isinstance(value, float) else str(value)
+
+
+def pairs_of(part: Part, shape: tuple[int, ...]) -> Iterator[tuple[Any, Any]]:
+    """Two values in a row."""
+    yield from itertools.product(values(part, shape), repeat=2)
+
+
+def transformed(part: Part, pixels: NDArray[Any], value: Any, unit: float) -> NDArray[Any]:
+    """One image transformed with one value, by the part's own form."""
+    out = np.repeat(pixels[None], 1, axis=0)
+    part.fill(part.encode(pixels), np.asarray([value]), out, unit)
+    found: NDArray[Any] = out[0]
+    return found
+
+
+def off(a: NDArray[Any], b: NDArray[Any], unit: float) -> float:
+    """The largest difference, as a share of full intensity or of the largest value."""
+    return float(np.abs(a - b).max(initial=0) / max(unit, np.abs(a).max(initial=0), np.abs(b).max(initial=0)))
+
+
+def sampled(transform: Transform, low: float, high: float, n: int) -> list[float]:
+    """Values of an interval, even in the coordinate; its ends themselves."""
+    a, b = transform.coordinate(low), transform.coordinate(high)
+    inside = (transform.value(float(c)) for c in np.linspace(a, b, n)[1:-1])
+    return [low, *(min(max(v, low), high) for v in inside), high] if math.isfinite(b - a) else [low, high]
