@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
+from copy import deepcopy
 from dataclasses import dataclass
 
 import numpy as np
@@ -20,7 +21,7 @@ from smoothcert.model.rounding import REWRITTEN, TRIAL, is_narrow
 from smoothcert.model.scores import difference
 from smoothcert.model.sessions import Sessions
 
-from ..graph import Array, CannotAdapt, inputs, static_shape
+from ..graph import Array, CannotAdapt, element_type, inputs, static_shape
 from .parity import BATCHES
 
 _FEW = 5  # rows tried at all sizes but the largest; odd, so that the last batch of two is filled up
@@ -41,25 +42,19 @@ def observe(
     """Run the graph once on an input of that shape; what came of the tensors named."""
     if not shapes and not values:
         return Observed({}, {})
-    probe = onnx.ModelProto()
-    probe.CopyFrom(proto)
+    probe = deepcopy(proto)
     graph = probe.graph
-    (entry,) = inputs(graph)
     del graph.output[:]
     del graph.value_info[:]
-    for i, name in enumerate(shapes):
-        graph.node.append(helper.make_node("Shape", [name], [f"{PROBE}_{i}"]))
-        graph.output.add(name=f"{PROBE}_{i}").type.tensor_type.elem_type = TensorProto.INT64
+    wanted = [f"{PROBE}_{i}" for i in range(len(shapes))]
+    for name, place in zip(shapes, wanted, strict=True):
+        graph.node.append(helper.make_node("Shape", [name], [place]))
+        graph.output.add(name=place).type.tensor_type.elem_type = TensorProto.INT64
     for name in values:
         graph.output.add(name=name)
-    wanted = [f"{PROBE}_{i}" for i in range(len(shapes))]
-    file = ModelFile(probe, folder, "", None, tuple(shape[1:]), entry.type.tensor_type.elem_type, "")
     try:
-        found = first_run(
-            Sessions(file, Preprocess()).of(np.dtype(np.float32), levels=False),
-            [*wanted, *values],
-            {INPUT: np.full(shape, 0.5, np.float32)},
-        )
+        session = runner(probe, folder, "").of(np.dtype(np.float32), levels=False)
+        found = first_run(session, [*wanted, *values], {INPUT: np.full(shape, 0.5, np.float32)})
     except ProviderError:
         raise
     except Exception as error:
@@ -70,9 +65,7 @@ def observe(
 
 def runner(proto: onnx.ModelProto, folder: str, output: str) -> Sessions:
     """One output of a graph, ready to run on float32 values of its input, cast to what it takes."""
-    (entry,) = inputs(proto.graph)
-    file = ModelFile(proto, folder, "", None, (), entry.type.tensor_type.elem_type, output)
-    return Sessions(file, Preprocess())
+    return Sessions(ModelFile(proto, folder, "", None, (), element_type(proto.graph), output), Preprocess())
 
 
 def random_rows(elem_type: int, shape: Sequence[int], count: int = max(BATCHES)) -> Array:
@@ -141,25 +134,15 @@ class Trial:
         examples: Array | None = None,
     ) -> None:
         self._folder, self._output, self._own = folder, output, declared or 1
-        kind = inputs(given.graph)[0].type.tensor_type.elem_type
-        run = runner(given, folder, output)
+        self.coarse = is_narrow(given)  # a rounding can move a value by a step of half precision or of 8 bits
+        run, kind = runner(given, folder, output), element_type(given.graph)
         rows = random_rows(kind, shape)
         scores = run.by(rows, self._own)
         more = [hard_rows(kind, shape), *([] if examples is None else [np.asarray(examples, np.float32)])]
         hard, answers = _answered(run, np.concatenate(more), self._own)
-        rows, self._expected = np.concatenate([rows, hard]), np.concatenate([scores, *answers])
-        self._rows = rows
-        self._plain = np.ptp(rows.reshape(len(rows), -1), axis=1) == 0
-        self._coarse = is_narrow(given)
-        table = np.nan_to_num(self._expected)
-        if self._own == 1 and table.ndim == 1 and table.size > len(table):
-            table = table.reshape(len(self._rows), -1)
-        to_labels(table, len(table), len(table))
-
-    @property
-    def coarse(self) -> bool:
-        """Whether a rounding can move a value by a step of half precision or of 8 bits."""
-        return self._coarse
+        self._rows, self._expected = np.concatenate([rows, hard]), np.concatenate([scores, *answers])
+        self._plain = np.ptp(self._rows.reshape(len(self._rows), -1), axis=1) == 0
+        to_labels(np.nan_to_num(self._expected), len(self._rows), len(self._rows))
 
     def check(self, proto: onnx.ModelProto, batches: tuple[int, ...] = BATCHES, *, other_kernels: bool = False) -> None:
         """`CannotAdapt` unless the changed model gives every row the scores that it had.
@@ -169,7 +152,7 @@ class Trial:
         """
         run = runner(proto, self._folder, self._output)
         for size in dict.fromkeys((self._own, *batches)):
-            limit = REWRITTEN if size == self._own and not other_kernels else TRIAL.of(self._coarse)
+            limit = REWRITTEN if size == self._own and not other_kernels else TRIAL.of(self.coarse)
             count = len(self._rows) if size == max(batches) else max(_FEW, size)
             some = np.linspace(0, len(self._rows) - 1, min(count, len(self._rows))).astype(int)
             found, plain = run.by(self._rows[some], size), self._plain[some]
@@ -182,8 +165,6 @@ class Trial:
         """Whether a model that declares a free batch axis fails at some size, or mixes its rows."""
         try:
             self.check(proto)
-        except ProviderError:
-            raise
         except ModelError:
             return True
         return False
