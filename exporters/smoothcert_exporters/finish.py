@@ -22,8 +22,8 @@ from .adapt.adapted import Adapted, adapt
 from .adapt.pipeline import Folded, Pipeline, fold
 from .adapt.precision import TOLERANCES, convert
 from .files import outsourced, publish, save
-from .graph import inputs as graph_inputs
 from .graph import element_type, static_shape
+from .graph import inputs as graph_inputs
 from .metadata import describe, strip, weights_sha256
 from .options import DEFAULTS, Options
 from .proof.parity import BATCHES, Function, Parity, random_inputs
