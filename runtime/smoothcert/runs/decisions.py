@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -115,21 +115,20 @@ def recipe_problems(question: Question, entries: Sequence[Entry]) -> list[str]:
         for name, value in known.items()
         if recipe[name] != value
     ]
-    said, models = recipe.get("attack_model"), Counter(map(attack_model, entries)).keys() - {None}
+    said, models = recipe.get("attack_model"), _attack_models(entries)
     if said is not None and models and said not in models:
-        wrong.append(f"recipe: expected attack_model {', '.join(sorted(map(str, models)))}, got {said}")
+        wrong.append(f"recipe: expected attack_model {', '.join(sorted(models))}, got {said}")
     return wrong
 
 
-def attack_model(entry: Entry) -> str | None:
-    """Whose attacks the entry's votes speak of; None where it has none."""
-    evidence = entry.get("evidence")
-    return str(evidence["attack_model"]) if isinstance(evidence, Mapping) and "attack_model" in evidence else None
+def _attack_models(entries: Sequence[Entry]) -> Counter[str]:
+    """Whose attacks the entries' votes speak of, and how many do."""
+    return Counter(e["evidence"]["attack_model"] for e in entries if "attack_model" in e.get("evidence", {}))
 
 
 def attack_models(recipe: Recipe, entries: Sequence[Entry]) -> str:
     """`attack model integer`, or how many inputs have which where they differ; the recipe's where there are none."""
-    found = Counter(model for entry in entries if (model := attack_model(entry)))
+    found = _attack_models(entries)
     if len(found) > 1:
         return "mixed attack models: " + ", ".join(f"{count} {name}" for name, count in sorted(found.items()))
     return f"attack model {next(iter(found), recipe.get('attack_model', 'unknown'))}"
