@@ -15,7 +15,7 @@ from smoothcert.model.graph.functions import inlined, standing
 
 from ..graph import Array, CannotAdapt, constants, fixed_batch, inputs, opset, prune, set_shape
 from ..proof.parity import BATCHES
-from ..proof.trial import Trial, input_shape, observe, runner
+from ..proof.trial import Trial, input_shape, observe_shapes, runner
 from .conversion import inlined_by_conversion, upgraded
 from .dynamic_batch import free_batch
 from .folding import constant_nodes, fold_batch_norm, fold_constants
@@ -186,8 +186,9 @@ def _folded(
         constant_nodes(work)
         names = [n.input[0] for n in found] + [n.input[0] for n in work.graph.node if n.op_type == "MatMul"]
         made = {name for node in work.graph.node for name in node.output}
-        seen = observe(work, folder, (batch, *shape), [n for n in dict.fromkeys(names) if n in made], [])
-        return fold_batch_norm(work, folder, seen)
+        return fold_batch_norm(
+            work, folder, observe_shapes(work, folder, (batch, *shape), [n for n in dict.fromkeys(names) if n in made])
+        )
 
     steps: tuple[Callable[[onnx.ModelProto], tuple[str, ...]], ...] = (ahead, norms)
     for step in steps:

@@ -9,7 +9,7 @@ import onnx
 from onnx import helper
 
 from ..graph import CannotAdapt, inputs, prune, reads, refill, set_shape, subgraphs
-from ..proof.trial import observe
+from ..proof.trial import observe_shapes
 from . import batch_pieces as pieces
 from . import batch_rules as rules
 from .batch_axis import Axis, Rewrite
@@ -61,8 +61,8 @@ def free_batch(proto: onnx.ModelProto, folder: str, shape: tuple[int, ...]) -> N
     graph = proto.graph
     (entry,) = inputs(graph)
     set_shape(entry, shape)
-    seen = observe(proto, folder, shape, [name for node in graph.node for name in node.output if name], [])
-    rewrite = Rewrite(proto, folder, {entry.name: shape, **seen.shapes}, shape[0], entry.name)
+    shapes = observe_shapes(proto, folder, shape, [name for node in graph.node for name in node.output if name])
+    rewrite = Rewrite(proto, folder, {entry.name: shape, **shapes}, shape[0], entry.name)
     for node in deepcopy(list(graph.node)):
         _follow(rewrite, node)
     (output,) = graph.output

@@ -27,7 +27,7 @@ from ..graph import (
     rename,
     static_shape,
 )
-from ..proof.trial import Observed, observe
+from ..proof.trial import observe, observe_shapes
 from .shapes import proved
 
 _MOST = 64 << 20  # bytes of one constant computed ahead
@@ -76,7 +76,7 @@ def fold_constants(proto: onnx.ModelProto, folder: str, shape: tuple[int, ...], 
         return 0
     made = [name for node in nodes for name in node.output if name]
     measured = [node.input[0] for node in nodes if node.op_type in ("Shape", "Size")]
-    sizes = observe(proto, folder, shape, list(dict.fromkeys([*made, *measured])), []).shapes
+    sizes = observe_shapes(proto, folder, shape, list(dict.fromkeys([*made, *measured])))
     _require_honest(graph, {name: sizes[name] for name in measured})
     done: set[str] = set()
     for node in nodes:
@@ -86,7 +86,7 @@ def fold_constants(proto: onnx.ModelProto, folder: str, shape: tuple[int, ...], 
     staying = [node for node in graph.node if not set(node.output) <= done]
     needed = {name for node in staying for name in reads(node)} | {value.name for value in graph.output}
     wanted = [name for name in made if name in done & needed]
-    values = observe(proto, folder, shape, [], wanted).values
+    values = observe(proto, folder, shape, wanted)
     if any(not isinstance(value, np.ndarray) for value in values.values()):
         return 0  # sequences
     graph.initializer.extend(numpy_helper.from_array(value, name) for name, value in values.items())
@@ -162,10 +162,10 @@ def _norm(graph: onnx.GraphProto, node: onnx.NodeProto, folder: str) -> tuple[Ar
     return factor, bias - mean * factor
 
 
-def fold_batch_norm(proto: onnx.ModelProto, folder: str, seen: Observed) -> tuple[str, ...]:
+def fold_batch_norm(proto: onnx.ModelProto, folder: str, shapes: Mapping[str, tuple[int, ...]]) -> tuple[str, ...]:
     """Fold every BatchNormalization into the Conv, ConvTranspose, Gemm or MatMul before it, where there is one.
 
-    Any other stays: one kernel of ONNX Runtime does it in one pass. `seen` holds the shapes of the tensors.
+    Any other stays: one kernel of ONNX Runtime does it in one pass. `shapes`: of the tensors before them.
     """
     graph = proto.graph
     counts, settled = consumers(graph), proved(graph).shapes
@@ -178,7 +178,8 @@ def fold_batch_norm(proto: onnx.ModelProto, folder: str, seen: Observed) -> tupl
             continue
         if before.op_type == "MatMul" and before.input[0] not in settled:
             continue  # the rank, and so the axis that is normalised, may be another
-        if _into(graph, before, *norm, folder, seen):
+        vectors = len(shapes.get(before.input[0], ())) == 2
+        if _into(graph, before, *norm, folder, vectors):
             if before.op_type == "MatMul":  # has no place for the shift
                 dtype = helper.tensor_dtype_to_np_dtype(constants(graph)[before.input[1]].data_type)
                 shift = add_constant(graph, "smoothcert_shift", norm[1].astype(dtype))
@@ -193,16 +194,19 @@ def fold_batch_norm(proto: onnx.ModelProto, folder: str, seen: Observed) -> tupl
 
 
 def _into(
-    graph: onnx.GraphProto, node: onnx.NodeProto, factor: Array, shift: Array, folder: str, seen: Observed
+    graph: onnx.GraphProto, node: onnx.NodeProto, factor: Array, shift: Array, folder: str, vectors: bool
 ) -> bool:
-    """Scale the weights of a layer and shift its bias; False, and nothing done, where it is not that simple."""
+    """Scale the weights of a layer and shift its bias; False, and nothing done, where it is not that simple.
+
+    `vectors`: it takes one for each row.
+    """
     weights = constants(graph)
     if node.op_type not in ("Conv", "ConvTranspose", "Gemm", "MatMul") or node.input[1] not in weights:
         return False
     old = weights[node.input[1]]
     rank = len(old.dims)
     axis = {"Conv": 0, "ConvTranspose": 1, "MatMul": rank - 1}.get(node.op_type, 1 - attribute(node, "transB", 0))
-    one_channel_axis = node.op_type != "MatMul" or (rank == 2 and len(seen.shapes.get(node.input[0], ())) == 2)
+    one_channel_axis = node.op_type != "MatMul" or (rank == 2 and vectors)
     grouped = node.op_type == "ConvTranspose" and attribute(node, "group", 1) != 1
     if grouped or not one_channel_axis or old.dims[axis] != len(factor):
         return False

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from copy import deepcopy
-from dataclasses import dataclass
 
 import numpy as np
 import onnx
@@ -21,46 +20,38 @@ from smoothcert.model.rounding import REWRITTEN, TRIAL, is_narrow
 from smoothcert.model.scores import difference
 from smoothcert.model.sessions import Sessions
 
-from ..graph import Array, CannotAdapt, element_type, inputs, static_shape
+from ..graph import Array, CannotAdapt, element_type, inputs, refill, static_shape
 from .parity import BATCHES
 
 _FEW = 5  # rows tried at all sizes but the largest; odd, so that the last batch of two is filled up
 WHOLE = (TensorProto.UINT8, TensorProto.INT8, TensorProto.INT16, TensorProto.INT32, TensorProto.INT64)
 
 
-@dataclass(frozen=True)
-class Observed:
-    """What one run of a graph told: the shape of every tensor asked for, and the values of the constants."""
-
-    shapes: Mapping[str, tuple[int, ...]]
-    values: Mapping[str, Array]
-
-
-def observe(
-    proto: onnx.ModelProto, folder: str, shape: Sequence[int], shapes: Sequence[str], values: Sequence[str]
-) -> Observed:
-    """Run the graph once on an input of that shape; what came of the tensors named."""
-    if not shapes and not values:
-        return Observed({}, {})
+def observe(proto: onnx.ModelProto, folder: str, shape: Sequence[int], names: Sequence[str]) -> dict[str, Array]:
+    """Run the graph once on an input of that shape; the values of the tensors named."""
+    if not names:
+        return {}
     probe = deepcopy(proto)
-    graph = probe.graph
-    del graph.output[:]
-    del graph.value_info[:]
-    wanted = [f"{PROBE}_{i}" for i in range(len(shapes))]
-    for name, place in zip(shapes, wanted, strict=True):
-        graph.node.append(helper.make_node("Shape", [name], [place]))
-        graph.output.add(name=place).type.tensor_type.elem_type = TensorProto.INT64
-    for name in values:
-        graph.output.add(name=name)
+    del probe.graph.value_info[:]
+    refill(probe.graph.output, [onnx.ValueInfoProto(name=name) for name in names])
     try:
         session = runner(probe, folder, "").of(np.dtype(np.float32), levels=False)
-        found = first_run(session, [*wanted, *values], {INPUT: np.full(shape, 0.5, np.float32)})
+        found = first_run(session, list(names), {INPUT: np.full(shape, 0.5, np.float32)})
     except ProviderError:
         raise
     except Exception as error:
         raise CannotAdapt(f"its tensors cannot be looked at ({reason(error)})") from None
-    sizes = {name: tuple(int(n) for n in size) for name, size in zip(shapes, found, strict=False)}
-    return Observed(sizes, dict(zip(values, found[len(shapes) :], strict=True)))
+    return dict(zip(names, found, strict=True))
+
+
+def observe_shapes(
+    proto: onnx.ModelProto, folder: str, shape: Sequence[int], names: Sequence[str]
+) -> dict[str, tuple[int, ...]]:
+    """The same, for the shapes of the tensors named."""
+    probe, places = deepcopy(proto), [f"{PROBE}_{i}" for i in range(len(names))]
+    probe.graph.node.extend(helper.make_node("Shape", [n], [p]) for n, p in zip(names, places, strict=True))
+    found = observe(probe, folder, shape, places)
+    return {name: tuple(found[place].tolist()) for name, place in zip(names, places, strict=True)}
 
 
 def runner(proto: onnx.ModelProto, folder: str, output: str) -> Sessions:
