@@ -32,7 +32,6 @@ def attribute(node: onnx.NodeProto, name: str, default: Any = None) -> Any:
 
 
 def set_attribute(node: onnx.NodeProto, name: str, value: Any) -> None:
-    """Set an attribute, replacing the one there."""
     keep(node.attribute, lambda a: a.name != name)
     node.attribute.append(helper.make_attribute(name, value))
 
@@ -139,7 +138,6 @@ def prune(graph: onnx.GraphProto) -> None:
 
 
 def is_standard(node: onnx.NodeProto) -> bool:
-    """Whether the operator is of ONNX itself."""
     return node.domain in ("", "ai.onnx")
 
 

@@ -60,7 +60,6 @@ class Subject:
 
     @cached_property
     def x(self) -> Input:
-        """The input as the model takes it."""
         return self.classifier.prepare(self.example.x)
 
     @property

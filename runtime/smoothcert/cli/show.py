@@ -62,8 +62,7 @@ def print_warning(entries: Sequence[Entry]) -> None:
 
 def print_evaluation(recipe: Recipe, entries: Sequence[Entry]) -> None:
     """The table of certified inputs, against the base classifier's own answers."""
-    units = (entry["certificate"].get("unit", "") for entry in entries if "certificate" in entry)
-    unit = next(filter(None, units), "")
+    unit = next((unit for entry in entries if (unit := entry.get("certificate", {}).get("unit"))), "")
     main = Question.of(recipe).smoothing.main
     unit = f"log {unit}" if unit and main and main.transforms.kind == "factor" else unit
     console().print(evaluation(recipe, summarise(recipe, entries), unit))

@@ -29,11 +29,6 @@ class Decisions:
     key: int
     _known: dict[Any, dict[str, Any] | str] = field(default_factory=dict, init=False, repr=False)
 
-    @staticmethod
-    def of(question: Question) -> Decisions:
-        """Those of the run that asks the question."""
-        return Decisions(question.algorithm, question.smoothing, question.key)
-
     def problems(self, entry: Entry) -> list[str]:
         """What of an entry does not follow from its own evidence, drawn under the run's key; empty where all does."""
         if "error" in entry:
@@ -96,7 +91,7 @@ def problems(question: Question, entries: Sequence[Entry]) -> Iterator[tuple[Ent
 
     Neither model nor data are looked at: `verify` does that.
     """
-    decisions, expected = Decisions.of(question), question.indices
+    decisions, expected = Decisions(question.algorithm, question.smoothing, question.key), question.indices
     seen: set[int] = set()
     for entry in entries:
         found = decisions.problems(entry)

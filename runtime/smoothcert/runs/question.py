@@ -34,7 +34,6 @@ class Question:
 
     @property
     def indices(self) -> range:
-        """The inputs that are asked about."""
         return chosen(self.recipe)
 
     @property
@@ -44,7 +43,6 @@ class Question:
 
     @property
     def attack(self) -> Attack | None:
-        """The set of attacks that is asked about, if any."""
         return self.algorithm.attack
 
 
