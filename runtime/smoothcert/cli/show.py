@@ -10,7 +10,6 @@ from dataclasses import fields
 from pathlib import Path
 
 from ..certificate import ABSTAIN
-from ..certification import LEVELS
 from ..errors import SmoothcertError
 from ..files.demo_files import demo_file
 from ..model.classifier import Classifier, OrtClassifier
@@ -27,13 +26,6 @@ from ..runs.recipe import Recipe
 from ..smoothing import Range
 from . import options as opt
 from .messages import as_options
-
-_HINT = "hint: the inputs look like 8-bit images divided by 255; as uint8 they would get integer noise, which is exact"
-_ROUNDED = "note: the data are 8-bit images: what rounding to 8 bits and clipping do is not covered; see --calibration"
-_TOKENS = (
-    "note: the model takes integers: it gets the levels 0 to 255 themselves, rounded; noise goes beyond them on both "
-    "sides"
-)
 
 
 def print_notes(classifier: Classifier | None) -> None:
@@ -104,9 +96,8 @@ def preflight_text(run: OpenRun, first: Preflight, done: int = 0) -> str:
         f"{first.rate:,.0f} samples/s on {classifier.provider} "
         f"({classifier.precision}, {classifier.threads} threads, batch {first.batch_size}): {spent}"
     )
-    hinted = first.disguised and all(part.whole for part in smoothing.parts)
-    notes = {_HINT: hinted, _ROUNDED: first.unrounded, _TOKENS: first.as_tokens}
-    return "\n".join([line, *(note for note, holds in notes.items() if holds)])
+    options = {"calibration": "--calibration"}
+    return "\n".join([line, *(as_options(note, options, named=False) for note in first.notes)])
 
 
 def show_run(run: OpenRun, folder: RunFolder, *, quiet: bool) -> str:
@@ -117,8 +108,8 @@ def show_run(run: OpenRun, folder: RunFolder, *, quiet: bool) -> str:
         folder.require_same(question.recipe)
     done, before, first = {entry["index"] for entry in there}, len(there), preflight(run)
     terminal.print(preflight_text(run, first, len(done & set(indices))))
-    if first.in_levels:
-        print(f"warning: {LEVELS}", file=sys.stderr)
+    if first.warning:
+        print(f"warning: {first.warning}", file=sys.stderr)
     terminal.print(f"run folder: {folder.path}")
     if there:
         require_decided(folder.path, folder.recipe(), there)
