@@ -35,9 +35,8 @@ from .proof.written import Proof
 class Export:
     """What an export wrote, and how it was checked.
 
-    `parity` is the framework against ONNX Runtime, `agreement` the float32 graph against one of another precision.
-    `changes` says in words what was made of the graph. `batch` is the size it stays fixed to, None for any, and
-    `warning` what that costs.
+    `parity`: the framework against ONNX Runtime. `agreement`: the float32 graph against one of another precision.
+    `changes` in words. `batch`: the size that the graph stays fixed to, None for any; `warning`: what that costs.
     """
 
     path: Path
@@ -77,9 +76,8 @@ def finish(
     """Make a graph ready to certify, prove that it computes `reference`, and write it to `path`.
 
     `reference` gives the framework's scores or labels for a batch of the network's own inputs, `example` is a batch of
-    those; its shape counts, and without preprocessing it is compared too. `source` is written into the metadata.
-    `folder` holds external weights. Raises `ModelError` where the scores differ or depend on the batch, and leaves no
-    file.
+    those; its shape counts, and without preprocessing it is compared too. `source` goes into the metadata. `folder`
+    holds external weights. Raises `ModelError` where scores differ or depend on the batch, and leaves no file.
     """
     target = Path(path)
     target.parent.mkdir(parents=True, exist_ok=True)

@@ -30,8 +30,7 @@ _MODERN = 18  # opset that an older file is upgraded to
 class Adapted:
     """A classifier ready to certify. `changes` says each change in words; `batch` is the size it stays fixed to.
 
-    `warning` names what could not be changed, and what that costs; empty where all could. `given` is the graph before
-    the changes, with one input and scores that numpy knows.
+    `warning`: what could not be changed, and what that costs; empty where all could. `given`: the graph before that.
     """
 
     proto: onnx.ModelProto
@@ -47,12 +46,11 @@ def adapt(
     """Adapt a classifier; the graph given stays as it is. `folder` holds its external weights, if any.
 
     ZipMap removed, one output kept (`output`, or the scores found by a trial), initializers no longer listed as
-    inputs, local functions inlined, opsets before 8 upgraded, constants computed ahead, BatchNormalization folded, and
-    a fixed batch axis made free. What the batch is to every operator, and that no shape depends on values, is proved
-    from the graph; and every change is tried against the graph given, on random and hard inputs and on `examples`
-    (n, *shape of one input), values as the graph takes them: scores within 1e-5 at its own batch size, the same for
-    every row at batches of 1, 2 and 17. A change that fails is not made. The same bytes every time. Raises `ModelError`
-    for what is no classifier that can be certified, and where what must change (opset, functions) fails the trial.
+    inputs, local functions inlined, opsets before 8 upgraded, constants computed ahead, BatchNormalization folded, a
+    fixed batch axis made free. That the axis can be free is proved from the graph; and every change is tried on random
+    and hard inputs and on `examples` (n, *shape of one input), as the graph takes them: scores within 1e-5 at its own
+    batch size, the same for every row at batches of 1, 2 and 17; else it is not made. The same bytes every time.
+    Raises `ModelError` for what cannot be certified, or where what must change (opset, functions) fails the trial.
     """
     work = deepcopy(proto)
     changes, before = _settle(work, folder, output)

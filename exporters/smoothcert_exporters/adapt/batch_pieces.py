@@ -117,14 +117,14 @@ def resize(rewrite: Rewrite, node: onnx.NodeProto) -> list[Axis | None]:
     if not axis.exact or shape[axis.position] != new[axis.position]:
         raise CannotAdapt(f"{node.op_type} changes the batch")
     around = attribute(node, "axes")
-    scales = _scales(rewrite, node)
-    if scales and (around is None or axis.position in around):
+    named = around is None or axis.position in around
+    if named and (scales := _scales(rewrite, node)):
         place = axis.position if around is None else list(around).index(axis.position)
         if scales[place] != 1:
             raise CannotAdapt(f"{node.op_type} resizes the batch")
     if attribute(node, "coordinate_transformation_mode", b"") == b"tf_crop_and_resize" and around is None:
         raise CannotAdapt("Resize crops, and names the batch among its axes")
-    if len(node.input) > 3 and node.input[3] and (around is None or axis.position in around):
+    if named and len(node.input) > 3 and node.input[3]:
         if around is not None:
             raise CannotAdapt("Resize names the batch among its axes")
         node.input[3] = rewrite.sized(rewrite.ints(node.input[3]), axis.position)

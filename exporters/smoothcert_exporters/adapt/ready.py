@@ -26,8 +26,7 @@ from .shapes import loose
 def made_ready(path: Readable, output: str | None = None, examples: NDArray[Any] | None = None) -> ModelFile | None:
     """The classifier of a file, adapted, under its own SHA-256; None where it can be certified as it is.
 
-    `examples` (n, *shape of one input), values as the graph takes them, are tried besides inputs that are made up.
-    Raises `ModelError` for what cannot be certified.
+    `examples` (n, *shape of one input), as the graph takes them, are tried too. `ModelError` for what is no classifier.
     """
     source = read_source(path)
     if not _needs(source.proto, source.folder, output):

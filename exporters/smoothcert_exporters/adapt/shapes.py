@@ -66,8 +66,7 @@ STEERED = {"Loop": (0, 1), "SplitToSequence": (1,)}  # of which nothing is prove
 class Proved:
     """Tensors proved to have one value, and one shape, for every input of one shape.
 
-    `loose` names the operators, of those known, at which a shape begins to depend on values. `trusting`: what is not
-    known is taken for an operator whose shapes follow from shapes.
+    `loose`: known operators at which a shape begins to depend on values. `trusting`: the unknown are taken for good.
     """
 
     values: set[str]

@@ -161,8 +161,8 @@ def _encoded(recipe: Recipe, where: Path) -> bytes:
 def merge(out: RunFolder, shards: list[RunFolder]) -> int:
     """Merge the ledgers of shards of one run, sorted by input. Returns the number of entries.
 
-    The recipe is written last: a merge that was killed can be repeated. The largest limit counts. `RunError` where the
-    recipes differ in more than shard and limit, or two shards hold the same input.
+    The recipe comes last: a merge that was killed can be repeated. The largest limit counts. `RunError` where recipes
+    differ in more than shard and limit, or two shards hold the same input.
     """
     if (out.path / RECIPE).exists():
         raise RunError(f"{out.path} already holds a run; choose another folder for the merged one")

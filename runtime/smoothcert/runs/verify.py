@@ -32,8 +32,7 @@ _Read = TypeVar("_Read")
 class Verdict:
     """`wrong`: what does not hold, a line each. `unchecked`: what could not be looked at, and why.
 
-    `attack_model`: whose attacks the certificates speak of, in words. `redrawn`: the inputs that were sampled again,
-    None where that was not asked for.
+    `attack_model`: whose attacks the certificates speak of. `redrawn`: what was sampled again; None: nothing was asked.
     """
 
     entries: int
