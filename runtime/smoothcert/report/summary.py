@@ -86,7 +86,7 @@ def certified(entry: Entry, radius: float) -> bool:
 def summarise(recipe: Recipe, entries: Sequence[Entry], radii: Sequence[float] = ()) -> Summary:
     """Summary at the radii given, or at the run's targets, or at a grid up to the largest certified.
 
-    The lower bound takes off as many false ones as m inputs exceed with probability alpha at most (theory.md section 8).
+    The lower bound takes off as many false ones as m inputs exceed with probability alpha (theory.md section 8).
     """
     m = len(entries)
     radii = radii or recipe["algorithm"].get("radii") or ([] if Question.of(recipe).attack else _grid(entries))
