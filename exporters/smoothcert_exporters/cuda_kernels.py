@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import onnx
 
-from .graph import is_standard, subgraphs
+from .graph import ML_DOMAIN, is_standard, opset, subgraphs
 
 # "Operators implemented by CUDAExecutionProvider" in ONNX Runtime's docs/OperatorKernels.md, of domain ai.onnx (the
 # state with kernels up to opset 24). Types and opsets are not followed; newer versions of ONNX Runtime may have more.
@@ -39,31 +39,25 @@ def cuda_gaps(proto: onnx.ModelProto) -> tuple[tuple[str, ...], tuple[str, ...]]
         for node in nodes:
             for graph in subgraphs(node):
                 visit(list(graph.node), version)
-            if node.op_type == "Constant" or (is_standard(node) and node.op_type in _KERNELS):
+            name = node.op_type if is_standard(node) else f"{node.domain}.{node.op_type}"
+            if node.op_type == "Constant" or name in _KERNELS:
                 continue
-            if is_standard(node):
-                body = _body(node, version)
-                if body is None:
-                    without.add(node.op_type)
-                elif body:
-                    visit(body, version)
-                else:
-                    unknown.add(node.op_type)
-            elif node.domain == "ai.onnx.ml":
-                without.add(f"{node.domain}.{node.op_type}")  # the list has no kernel of that domain
+            if body := _body(node, version):
+                visit(body, version)
             else:
-                unknown.add(f"{node.domain}.{node.op_type}")
+                (without if body is None else unknown).add(name)
 
-    versions = [o.version for o in proto.opset_import if o.domain in ("", "ai.onnx")]
-    visit(list(proto.graph.node), max(versions, default=1))
+    visit(list(proto.graph.node), opset(proto))
     for function in proto.functions:
-        visit(list(function.node), max(versions, default=1))
+        visit(list(function.node), opset(proto))
         unknown.discard(f"{function.domain}.{function.name}")
     return tuple(sorted(without)), tuple(sorted(unknown))
 
 
 def _body(node: onnx.NodeProto, version: int) -> list[onnx.NodeProto] | None:
-    """Nodes that ONNX defines an operator by; empty where that depends on its inputs, None where there are none."""
+    """Nodes that ONNX defines an operator by, None where there are none; empty where that is not known ahead."""
+    if not is_standard(node):
+        return None if node.domain == ML_DOMAIN else []  # the list has no kernel of that domain
     try:
         schema = onnx.defs.get_schema(node.op_type, version, "")
     except onnx.defs.SchemaError:

@@ -22,8 +22,7 @@ def real_examples(
 ) -> NDArray[Any]:
     """The first inputs of a data set, (n, *shape of one input of the file): resized, arranged.
 
-    `shape`: of one input of the network. `preprocess`, `input_layout`: as `export` takes them. Raises `DataError` where
-    the data cannot be read, or do not fit.
+    `shape`: of one input of the network. `preprocess`, `input_layout`: see `Options`. `DataError` where data misfit.
     """
     pipeline = Pipeline(preprocess or Preprocess(), shape, input_layout)
     after, outer = pipeline.residual, pipeline.outer

@@ -16,18 +16,14 @@ from .finish import Export, finish
 from .graph import inputs, static_shape
 from .options import DEFAULTS, Options
 
-FRAMEWORKS = {  # top-level package of a model's class: the module of `frameworks` that exports it
-    "torch": "pytorch",
-    "keras": "keras",
-    "tensorflow": "keras",
-    "xgboost": "boosting",
-    "lightgbm": "boosting",
-    "sklearn": "sklearn",
-    "jax": "jax",
-    "jaxlib": "jax",
-    "flax": "jax",
-    "equinox": "jax",
+_PACKAGES = {  # module of `frameworks`: top-level packages of the classes of models that it exports
+    "pytorch": ("torch",),
+    "keras": ("keras", "tensorflow"),
+    "boosting": ("xgboost", "lightgbm"),
+    "sklearn": ("sklearn",),
+    "jax": ("jax", "jaxlib", "flax", "equinox"),
 }
+FRAMEWORKS = {package: name for name, packages in _PACKAGES.items() for package in packages}
 
 
 def export(

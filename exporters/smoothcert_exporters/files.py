@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from copy import deepcopy
 from pathlib import Path
 
 import onnx
@@ -23,10 +24,9 @@ def save(proto: onnx.ModelProto, path: Path) -> Path:
     weights = path.with_name(path.name + ".data")
     weights.unlink(missing_ok=True)  # ONNX appends
     if _size(proto) > _LARGEST:
-        model = onnx.ModelProto()
-        model.CopyFrom(proto)
-        convert_model_to_external_data(model, location=weights.name, size_threshold=1024)
-        proto = write_external_data_tensors(model, str(path.parent))
+        proto = deepcopy(proto)
+        convert_model_to_external_data(proto, location=weights.name, size_threshold=1024)
+        write_external_data_tensors(proto, str(path.parent))
     path.write_bytes(proto.SerializeToString(deterministic=True))
     if weights.exists():
         weights.chmod(path.stat().st_mode)  # ONNX writes them for their owner alone

@@ -22,8 +22,8 @@ from .adapt.adapted import Adapted, adapt
 from .adapt.pipeline import Folded, Pipeline, fold
 from .adapt.precision import TOLERANCES, convert
 from .files import outsourced, publish, save
+from .graph import element_type, static_shape
 from .graph import inputs as graph_inputs
-from .graph import static_shape
 from .metadata import describe, strip, weights_sha256
 from .options import DEFAULTS, Options
 from .proof.parity import BATCHES, Function, Parity, random_inputs
@@ -35,9 +35,8 @@ from .proof.written import Proof
 class Export:
     """What an export wrote, and how it was checked.
 
-    `parity` is the framework against ONNX Runtime, `agreement` the float32 graph against one of another precision.
-    `changes` says in words what was made of the graph. `batch` is the size it stays fixed to, None for any, and
-    `warning` what that costs.
+    `parity`: the framework against ONNX Runtime. `agreement`: the float32 graph against one of another precision.
+    `changes` in words. `batch`: the size that the graph stays fixed to, None for any; `warning`: what that costs.
     """
 
     path: Path
@@ -73,20 +72,18 @@ def finish(
     source: str,
     options: Options = DEFAULTS,
     folder: str = "",
-    output: str | None = None,
 ) -> Export:
     """Make a graph ready to certify, prove that it computes `reference`, and write it to `path`.
 
     `reference` gives the framework's scores or labels for a batch of the network's own inputs, `example` is a batch of
-    those; its shape counts, and without preprocessing it is compared too. `source` is written into the metadata.
-    `folder` holds external weights, `output` names the scores where there are several outputs. Raises `ModelError`
-    where the scores differ or depend on the batch, and leaves no file.
+    those; its shape counts, and without preprocessing it is compared too. `source` goes into the metadata. `folder`
+    holds external weights. Raises `ModelError` where scores differ or depend on the batch, and leaves no file.
     """
     target = Path(path)
     target.parent.mkdir(parents=True, exist_ok=True)
     with scratch_folder(target.parent, ".export-") as work:
         proto, folder = outsourced(strip(proto), folder, work / "source")
-        adapted = adapt(proto, folder, output=output)
+        adapted = adapt(proto, folder)
         load_external_data_for_model(adapted.proto, folder)
         final, card, (parity, agreement) = _proved(adapted, work / target.name, reference, example, options)
         told = replace(card, source=source, weights_sha256=weights_sha256(final.proto))
@@ -118,18 +115,15 @@ def _proved(
     proof = Proof(file, inputs, pipeline.apply(inputs), adapted.batch, options.provider, options.class_names)
     final, agreement = fold(adapted.proto, pipeline), None
     parity, scores = proof.parity(final.proto, final.preprocess, reference, tolerance)
-    precision = options.precision
-    if precision != "float32":
+    record: dict[str, Any] = {"framework": parity.bounds}
+    if (precision := options.precision) != "float32":
         final = fold(convert(adapted.proto, precision), pipeline)
         limit = max(tolerance, TOLERANCES[precision])
         agreement = proof.agreement(final.proto, final.preprocess, scores, precision, limit)
-    card = ModelCard(
-        input_range=span,
-        class_names=tuple(options.class_names),
-        training_noise=options.training_noise,
-        parity=_record(parity, agreement, tolerance, adapted.batch),
-    )
-    return final, card, (parity, agreement)
+        record["float32"] = agreement.bounds
+    record |= {"tolerance": tolerance, "batches": list(BATCHES if adapted.batch is None else (adapted.batch,))}
+    names, noise = tuple(options.class_names), options.training_noise
+    return final, ModelCard(span, class_names=names, training_noise=noise, parity=record), (parity, agreement)
 
 
 def _resolution(proto: onnx.ModelProto) -> float:
@@ -140,8 +134,8 @@ def _resolution(proto: onnx.ModelProto) -> float:
 
 def _shape(proto: onnx.ModelProto, example: NDArray[Any]) -> tuple[int, ...]:
     """Shape of one of the network's inputs, free axes as in the example; `ValueError` where that does not fit."""
-    declared = static_shape(graph_inputs(proto.graph)[0]) or (None, *example.shape[1:])
     shape = example.shape[1:]
+    declared = static_shape(graph_inputs(proto.graph)[0]) or (None, *shape)
     fits = len(shape) == len(declared) - 1 and all(d in (None, n) for d, n in zip(declared[1:], shape, strict=True))
     require(fits, f"example: expected a batch of inputs of shape {show(declared[1:])}, got an array {example.shape}")
     return shape
@@ -162,7 +156,7 @@ def _inputs(
     span: tuple[float, float] | None,
 ) -> NDArray[np.float32]:
     """What parity is measured on, as the file takes it: random inputs, then real ones."""
-    divided = graph_inputs(proto.graph)[0].type.tensor_type.elem_type not in WHOLE and pipeline.preprocess.scale is None
+    divided = element_type(proto.graph) not in WHOLE and pipeline.preprocess.scale is None
     levels = span is not None and span[1] == 255
     require(not (divided and levels), "input_range: up to 255 is for files of levels; give `scale=1` as well")
     if span is None:
@@ -176,8 +170,3 @@ def _inputs(
     require(real.shape[1:] == shape, f"examples: expected inputs of shape (n, {show(shape)[1:]}, got {real.shape}")
     divisor = 255 if divided and real.dtype == np.uint8 else 1
     return np.concatenate([inputs, real.astype(np.float32) / divisor], dtype=np.float32)
-
-
-def _record(parity: Parity, agreement: Parity | None, tolerance: float, batch: int | None) -> dict[str, Any]:
-    compared = {"framework": parity.bounds} | ({} if agreement is None else {"float32": agreement.bounds})
-    return compared | {"tolerance": tolerance, "batches": list(BATCHES if batch is None else (batch,))}

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -32,10 +32,15 @@ def attribute(node: onnx.NodeProto, name: str, default: Any = None) -> Any:
 
 
 def set_attribute(node: onnx.NodeProto, name: str, value: Any) -> None:
-    """Set an attribute, replacing the one there."""
-    kept = [a for a in node.attribute if a.name != name]
-    del node.attribute[:]
-    node.attribute.extend([*kept, helper.make_attribute(name, value)])
+    keep(node.attribute, lambda a: a.name != name)
+    node.attribute.append(helper.make_attribute(name, value))
+
+
+def keep(items: Any, wanted: Callable[[Any], bool]) -> None:
+    """Leave out of a list of a graph (nodes, initializers, inputs) what is not wanted."""
+    for i in reversed(range(len(items))):
+        if not wanted(items[i]):
+            del items[i]
 
 
 def subgraphs(node: onnx.NodeProto) -> Iterator[onnx.GraphProto]:
@@ -93,11 +98,11 @@ def add_constant(graph: onnx.GraphProto, stem: str, values: Array) -> str:
     return name
 
 
-def replace_nodes(graph: onnx.GraphProto, nodes: Iterable[onnx.NodeProto]) -> None:
-    """Put these nodes in place of the graph's, in this order."""
-    kept = [onnx.NodeProto.FromString(node.SerializeToString()) for node in nodes]
-    del graph.node[:]
-    graph.node.extend(kept)
+def refill(items: Any, others: Iterable[Any]) -> None:
+    """Put others in place of all in a list of a graph, in this order."""
+    kept = list(others)
+    del items[:]
+    items.extend(kept)
 
 
 def rename(graph: onnx.GraphProto, names: Mapping[str, str]) -> None:
@@ -116,33 +121,23 @@ def rename(graph: onnx.GraphProto, names: Mapping[str, str]) -> None:
 
 def defined(graph: onnx.GraphProto) -> set[str]:
     """Names that a graph gives to its constants and to what its nodes compute."""
-    return {tensor.name for tensor in graph.initializer} | {n for node in graph.node for n in node.output} - {""}
+    return set(constants(graph)) | {name for node in graph.node for name in node.output} - {""}
 
 
 def prune(graph: onnx.GraphProto) -> None:
-    """Drop nodes that no output needs, initializers that nothing reads, and both as inputs and remarks."""
+    """Drop nodes that no output needs, initializers that nothing reads, and initializers listed as inputs."""
     needed = {value.name for value in graph.output}
-    kept: list[onnx.NodeProto] = []
-    for node in reversed(graph.node):
-        if needed & set(node.output):
-            kept.append(node)
-            needed |= reads(node)
-    if len(kept) < len(graph.node):
-        replace_nodes(graph, reversed(kept))
-    weights = [tensor for tensor in graph.initializer if tensor.name in needed]
-    dropped = set(constants(graph)) - needed
-    if dropped:
-        del graph.initializer[:]
-        graph.initializer.extend(weights)
-    names = set(constants(graph))
-    entries = [value for value in graph.input if value.name not in dropped and value.name not in names]
-    if len(entries) < len(graph.input):
-        del graph.input[:]
-        graph.input.extend(entries)
+    for i in reversed(range(len(graph.node))):
+        if needed & set(graph.node[i].output):
+            needed |= reads(graph.node[i])
+        else:
+            del graph.node[i]
+    weights = constants(graph)
+    keep(graph.input, lambda value: value.name not in weights)
+    keep(graph.initializer, lambda tensor: tensor.name in needed)
 
 
 def is_standard(node: onnx.NodeProto) -> bool:
-    """Whether the operator is of ONNX itself."""
     return node.domain in ("", "ai.onnx")
 
 
@@ -152,6 +147,16 @@ def static_shape(value: onnx.ValueInfoProto) -> tuple[int | None, ...] | None:
     if not value.type.HasField("tensor_type") or not kind.HasField("shape"):
         return None
     return tuple(d.dim_value if d.HasField("dim_value") and d.dim_value > 0 else None for d in kind.shape.dim)
+
+
+def element_type(graph: onnx.GraphProto) -> int:
+    """Type of the input's values, as ONNX numbers it."""
+    return inputs(graph)[0].type.tensor_type.elem_type
+
+
+def fixed_batch(graph: onnx.GraphProto) -> int | None:
+    """The size that the batch axis of the input is fixed to; None where it is free."""
+    return (static_shape(inputs(graph)[0]) or (None,))[0]
 
 
 def set_shape(value: onnx.ValueInfoProto, shape: Sequence[int | str]) -> None:

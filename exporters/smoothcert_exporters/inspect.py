@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import onnx
-from onnx import TensorProto, helper
+from onnx import TensorProto
 
 from smoothcert.errors import ModelError, ProviderError
 from smoothcert.model.source import read_source
@@ -66,6 +66,7 @@ class Inspection:
         most = sorted(self.operators.items(), key=lambda item: (-item[1], item[0]))
         named = ", ".join(f"{name} {count}" for name, count in most[:_MANY])
         more = f", and {len(most) - _MANY} other kinds" if len(most) > _MANY else ""
+        done = [f"refused: {self.refusal}"] if self.refusal else [*self.changes, *filter(None, [self.warning])]
         return (
             f"{self.path}: {self.size:,} bytes, {self.parameters:,} parameters",
             f"sha256: {self.sha256}",
@@ -76,7 +77,7 @@ class Inspection:
             f"operators: {named}{more}",
             *(f"metadata: {key} = {_short(value)}" for key, value in self.metadata.items()),
             self._cuda,
-            *self._adaptation,
+            *(f"adaptation: {line}" for line in done or ("nothing to do",)),
         )
 
     @property
@@ -85,24 +86,14 @@ class Inspection:
         doubt = f"nothing known of {', '.join(self.unknown_on_cuda)}" if self.unknown_on_cuda else ""
         return "CUDA: " + ("; ".join(filter(None, (text, doubt))) or "kernels for all operators")
 
-    @property
-    def _adaptation(self) -> tuple[str, ...]:
-        if self.refusal:
-            return (f"adaptation: refused: {self.refusal}",)
-        said = tuple(f"adaptation: {change}" for change in self.changes)
-        if self.warning:
-            return (*said, f"adaptation: {self.warning}")
-        return said or ("adaptation: nothing to do",)
-
 
 def inspect_model(path: str | os.PathLike[str], output: str | None = None) -> Inspection:
     """Look at an ONNX file, and try on a copy what adapting it would do. `ModelError` for what is no ONNX file."""
     source = read_source(path)
     proto, folder = source.proto, source.folder
     weights = [*proto.graph.initializer, *_constants(proto.graph)]
-    entries = inputs(proto.graph)
+    entries, (without, unknown) = inputs(proto.graph), cuda_gaps(proto)
     changes, warning, refusal = _adaptation(proto, folder, output)
-    without, unknown = cuda_gaps(proto)
     return Inspection(
         path=Path(path),
         sha256=source.sha256,
@@ -127,16 +118,15 @@ def inspect_model(path: str | os.PathLike[str], output: str | None = None) -> In
 def guess_layout(shape: tuple[int | None, ...] | None) -> str:
     """How images lie in an input of that shape, batch axis included, as far as the shape tells."""
     rest = (shape or ())[1:]
-    if len(rest) == 3:
-        planar, last = rest[0] in _COLOURS, rest[2] in _COLOURS
-        if planar != last:
-            return "nchw" if planar else "nhwc"
+    if len(rest) == 3 and (rest[0] in _COLOURS) != (rest[2] in _COLOURS):
+        return "nchw" if rest[0] in _COLOURS else "nhwc"
     if rest and None not in rest and sum(n != 1 for n in rest) <= 1:
         return "flat"
     return "layout unknown"
 
 
 def _adaptation(proto: onnx.ModelProto, folder: str, output: str | None) -> tuple[tuple[str, ...], str, str]:
+    """Changes, warning and refusal."""
     try:
         adapted = adapt(proto, folder, output=output)
     except (ModelError, ProviderError) as error:
@@ -149,18 +139,14 @@ def _tensor(value: onnx.ValueInfoProto) -> Tensor:
     if which != "tensor_type":
         return Tensor(value.name, which.removesuffix("_type"), ())
     kind = value.type.tensor_type
-    shape = tuple(
-        d.dim_value if d.HasField("dim_value") and d.dim_value > 0 else d.dim_param or "?" for d in kind.shape.dim
-    )
+    names = [axis.dim_param or "?" for axis in kind.shape.dim]
+    shape = tuple(size or name for size, name in zip(static_shape(value) or (), names, strict=False))
     name = TensorProto.DataType.Name(kind.elem_type).lower()
     return Tensor(value.name, {"float": "float32", "double": "float64"}.get(name, name), shape)
 
 
 def _constants(graph: onnx.GraphProto) -> list[onnx.TensorProto]:
-    values = [
-        helper.get_attribute_value(a) for node in graph.node if node.op_type == "Constant" for a in node.attribute
-    ]
-    return [value for value in values if isinstance(value, onnx.TensorProto)]
+    return [a.t for node in graph.node if node.op_type == "Constant" for a in node.attribute if a.HasField("t")]
 
 
 def _outside(tensors: list[onnx.TensorProto], folder: Path) -> int:

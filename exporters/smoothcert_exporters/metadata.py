@@ -6,6 +6,7 @@ import hashlib
 import json
 import os
 from collections.abc import Iterable, Iterator
+from copy import deepcopy
 from pathlib import Path
 from typing import Any
 
@@ -40,8 +41,7 @@ def annotate(
     external = [t.name for t in file.proto.graph.initializer if t.data_location == TensorProto.EXTERNAL]
     if external and source.resolve().parent != target.resolve().parent:
         raise ModelError(f"{target}: expected a path beside {source}, whose weights lie in files of their own")
-    proto = onnx.ModelProto()
-    proto.CopyFrom(file.proto)
+    proto = deepcopy(file.proto)
     describe(proto, preprocess, card or ModelCard())
     write_atomically(target, proto.SerializeToString(deterministic=True))
 
@@ -61,8 +61,7 @@ def strip(proto: onnx.ModelProto) -> onnx.ModelProto:
 
     Names of values and the model's own metadata stay; the batch axis, where it is free, is called `batch`.
     """
-    model = onnx.ModelProto()
-    model.CopyFrom(proto)
+    model = deepcopy(proto)
     model.doc_string = ""
     for message in (*_graphs(model.graph), *model.functions, *_parts(model)):
         message.doc_string = ""

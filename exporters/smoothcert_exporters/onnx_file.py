@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
 from dataclasses import replace
 
 import numpy as np
@@ -13,10 +12,9 @@ from smoothcert.model.file import ModelFile
 from smoothcert.model.preprocess import show
 from smoothcert.model.source import read_source
 
-from .adapt.adapted import Adapted
 from .adapt.ready import adapted_source
 from .finish import Export, finish
-from .graph import Array, inputs, static_shape
+from .graph import element_type, fixed_batch
 from .options import DEFAULTS, Options
 from .proof.trial import input_shape, random_rows, runner
 
@@ -37,18 +35,19 @@ def export_file(
     """
     source = read_source(model)
     ready = adapted_source(source, output)
-    (entry,) = inputs(ready.proto.graph)
-    known = input_shape(ready.proto)
+    known, kind = input_shape(ready.proto), element_type(ready.proto.graph)
     one = known or shape
     require(shape in (None, one), f"shape: {model} says {show(known or ())} itself; leave it out")
     require(one is not None, f"shape: expected the axes of one input, which {model} leaves free, got none")
-    own = ModelFile(ready.proto, source.folder, "", None, (), entry.type.tensor_type.elem_type, "")
+    own = ModelFile(ready.proto, source.folder, "", None, (), kind, "")
     producer = " ".join(filter(None, (source.proto.producer_name, source.proto.producer_version)))
+    given = runner(ready.given, source.folder, ready.proto.graph.output[0].name)
+    size = fixed_batch(ready.given.graph) or 1  # its own
     done = finish(
         ready.proto,
         path,
-        reference=_reference(ready, source.folder),
-        example=random_rows(entry.type.tensor_type.elem_type, one or ()),
+        reference=lambda batch: given.by(np.asarray(batch, np.float32), size),
+        example=random_rows(kind, one or ()),
         source=own.card.source or producer or "the file",
         options=_with_own(options, own),
         folder=source.folder,
@@ -66,13 +65,6 @@ def _with_own(options: Options, file: ModelFile) -> Options:
         class_names=options.class_names or card.class_names,
         training_noise=card.training_noise if options.training_noise is None else options.training_noise,
     )
-
-
-def _reference(ready: Adapted, folder: str) -> Callable[[Array], Array]:
-    """The file as it came, run in batches of its own size."""
-    run = runner(ready.given, folder, ready.proto.graph.output[0].name)
-    fixed = (static_shape(inputs(ready.given.graph)[0]) or (None,))[0] or 1
-    return lambda batch: run.by(np.asarray(batch, np.float32), fixed)
 
 
 def known_shape(model: str | os.PathLike[str]) -> tuple[int, ...] | None:

@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import suppress
+from copy import deepcopy
 from dataclasses import dataclass
 
 import onnx
 
-from smoothcert.errors import ModelError, ProviderError, first_line, require
+from smoothcert.errors import ModelError, first_line, require
 from smoothcert.model.file import checked
 from smoothcert.model.graph.functions import inlined, standing
 
-from ..graph import Array, CannotAdapt, constants, inputs, opset, prune, set_shape, static_shape
+from ..graph import Array, CannotAdapt, constants, fixed_batch, inputs, opset, prune, set_shape
 from ..proof.parity import BATCHES
-from ..proof.trial import Trial, input_shape, observe, runner
+from ..proof.trial import Trial, input_shape, observe_shapes, runner
 from .conversion import inlined_by_conversion, upgraded
 from .dynamic_batch import free_batch
 from .folding import constant_nodes, fold_batch_norm, fold_constants
@@ -28,8 +30,7 @@ _MODERN = 18  # opset that an older file is upgraded to
 class Adapted:
     """A classifier ready to certify. `changes` says each change in words; `batch` is the size it stays fixed to.
 
-    `warning` names what could not be changed, and what that costs; empty where all could. `given` is the graph before
-    the changes, with one input and scores that numpy knows.
+    `warning`: what could not be changed, and what that costs; empty where all could. `given`: the graph before that.
     """
 
     proto: onnx.ModelProto
@@ -45,27 +46,24 @@ def adapt(
     """Adapt a classifier; the graph given stays as it is. `folder` holds its external weights, if any.
 
     ZipMap removed, one output kept (`output`, or the scores found by a trial), initializers no longer listed as
-    inputs, local functions inlined, opsets before 8 upgraded, constants computed ahead, BatchNormalization folded, and
-    a fixed batch axis made free. What the batch is to every operator, and that no shape depends on values, is proved
-    from the graph; and every change is tried against the graph given, on random and hard inputs and on `examples`
-    (n, *shape of one input), values as the graph takes them: scores within 1e-5 at its own batch size, the same for
-    every row at batches of 1, 2 and 17. A change that fails is not made. The same bytes every time. Raises `ModelError`
-    for what is no classifier that can be certified, and where what must change (opset, functions) fails the trial.
+    inputs, local functions inlined, opsets before 8 upgraded, constants computed ahead, BatchNormalization folded, a
+    fixed batch axis made free. That the axis can be free is proved from the graph; and every change is tried on random
+    and hard inputs and on `examples` (n, *shape of one input), as the graph takes them: scores within 1e-5 at its own
+    batch size, the same for every row at batches of 1, 2 and 17; else it is not made. The same bytes every time.
+    Raises `ModelError` for what cannot be certified, or where what must change (opset, functions) fails the trial.
     """
-    work = _copy(proto)
+    work = deepcopy(proto)
     changes, before = _settle(work, folder, output)
-    (value,) = work.graph.output
-    entry = inputs(work.graph)[0]
-    declared = (static_shape(entry) or (None,))[0]
-    shape = input_shape(work)
+    declared, shape = fixed_batch(work.graph), input_shape(work)
     given = proto if _runs_alone(proto) else before
     mixing = _mixing(work, declared)
     if shape is None:
         if mixing and declared is None:
-            entry.type.tensor_type.shape.dim[0].dim_value = declared = 1
-        return Adapted(work, changes, declared, _free_axes(declared), given)
+            inputs(work.graph)[0].type.tensor_type.shape.dim[0].dim_value = declared = 1
+        why = CannotAdapt("other axes of its input are free, and no trial of the change can be made")
+        return Adapted(work, changes, declared, _slow(declared, why) if declared else "", given)
     require(examples is None or examples.shape[1:] == shape, f"examples: expected inputs of shape {shape}")
-    trial = Trial(given, folder, value.name, shape, declared, examples)
+    trial = Trial(given, folder, work.graph.output[0].name, shape, declared, examples)
     if work != given:
         _require_kept(trial, work, declared or 1)
     if declared is None and not mixing and not trial.breaks(work):
@@ -82,12 +80,10 @@ def _freed(
 ) -> tuple[onnx.ModelProto, tuple[str, ...], str]:
     """The graph with a free batch axis, and the change in words; or with a fixed one, and the warning that says why."""
     fixed = declared or 1
-    freed = _copy(proto)
+    freed = deepcopy(proto)
     try:
         free_batch(freed, folder, (fixed, *shape))
         trial.check(freed)
-    except ProviderError:
-        raise
     except ModelError as error:
         if declared is None:
             set_shape(inputs(proto.graph)[0], [1, *shape])
@@ -116,19 +112,11 @@ def _require_kept(trial: Trial, work: onnx.ModelProto, size: int) -> None:
     """`ModelError` unless what had to change left the scores as they were, at the file's own batch size."""
     try:
         trial.check(work, (size,), other_kernels=True)
-    except ProviderError:
-        raise
     except ModelError as error:
         raise ModelError(
             f"written with one input and an opset of {_OLDEST} or newer, the model answers otherwise than its file "
             f"({first_line(error)}); export it again with opset {_MODERN} by its own framework"
         ) from None
-
-
-def _copy(proto: onnx.ModelProto) -> onnx.ModelProto:
-    copied = onnx.ModelProto()
-    copied.CopyFrom(proto)
-    return copied
 
 
 def _slow(batch: int, error: Exception) -> str:
@@ -137,12 +125,6 @@ def _slow(batch: int, error: Exception) -> str:
         f"the batch axis stays fixed to {batch}, since {why}: expect certifying to be several times slower than with "
         "a free batch axis, with which its framework may be able to export it"
     )
-
-
-def _free_axes(declared: int | None) -> str:
-    if declared is None:
-        return ""
-    return _slow(declared, CannotAdapt("other axes of its input are free, and no trial of the change can be made"))
 
 
 def _settle(proto: onnx.ModelProto, folder: str, output: str | None) -> tuple[tuple[str, ...], onnx.ModelProto]:
@@ -154,8 +136,9 @@ def _settle(proto: onnx.ModelProto, folder: str, output: str | None) -> tuple[tu
     changes: list[str] = []
     if not graph.node or not graph.output:
         raise ModelError("expected an ONNX graph with nodes and outputs, got none; export the model again")
-    if proto.functions:
-        proto.CopyFrom(_without_functions(proto))
+    if proto.functions:  # of another opset, they are converted where the graph itself can be asked besides
+        converted = standing(proto) and _runs_alone(proto)
+        proto.CopyFrom(inlined(inlined_by_conversion(proto) if converted else proto))
         changes.append("local functions written out")
     changes += unzip(proto)
     changes += drop_dead_inputs(proto)
@@ -167,43 +150,26 @@ def _settle(proto: onnx.ModelProto, folder: str, output: str | None) -> tuple[tu
     names = [value.name for value in graph.output]
     if output is not None and output not in names:
         raise ModelError(f"no output {output!r}; pass `output` with one of: {', '.join(names)}")
-    _require_one_input(proto)
+    entries = [value.name for value in inputs(graph)]
+    if len(entries) != 1:
+        found = ", ".join(entries) or "none"
+        raise ModelError(f"expected one input, got {len(entries)} ({found}); fix the others inside the graph")
     changes += keep_output(proto, output or scores_output(proto, folder))
     changes += widen(proto)
-    before = _copy(proto)
+    before = deepcopy(proto)
     if opset(proto) < _OLDEST:
         changes.append(f"opset {opset(proto)} upgraded to {_MODERN}")
-        proto.CopyFrom(_upgraded(proto, folder))
+        runner(proto, folder, graph.output[0].name)  # ONNX Runtime loads the graph first, and refuses what is damaged
+        proto.CopyFrom(upgraded(proto, _MODERN))
     checked(proto, graph.output[0].name)
     return tuple(changes), before
-
-
-def _without_functions(proto: onnx.ModelProto) -> onnx.ModelProto:
-    """Functions written out, converted where they are of another opset and the graph itself can be asked besides."""
-    if not standing(proto) or not _runs_alone(proto):
-        return inlined(proto)
-    return inlined(inlined_by_conversion(proto))
-
-
-def _upgraded(proto: onnx.ModelProto, folder: str) -> onnx.ModelProto:
-    """In an opset that the runtime takes. ONNX Runtime loads the graph first, and refuses what is damaged."""
-    runner(proto, folder, proto.graph.output[0].name)
-    return upgraded(proto, _MODERN)
-
-
-def _require_one_input(proto: onnx.ModelProto) -> None:
-    found = [value.name for value in inputs(proto.graph)]
-    if len(found) != 1:
-        names = ", ".join(found) or "none"
-        raise ModelError(f"expected one input, got {len(found)} ({names}); fix the others inside the graph")
 
 
 def _folded(
     proto: onnx.ModelProto, folder: str, shape: tuple[int, ...], trial: Trial, *, batch: int
 ) -> tuple[onnx.ModelProto, tuple[str, ...]]:
     """Constants computed ahead and BatchNormalization folded, each kept only where the trial allows it."""
-    fixed = static_shape(inputs(proto.graph)[0])
-    batches = (batch,) if fixed and fixed[0] else BATCHES
+    batches = (batch,) if fixed_batch(proto.graph) else BATCHES
     changes: tuple[str, ...] = ()
 
     def ahead(work: onnx.ModelProto) -> tuple[str, ...]:
@@ -218,19 +184,15 @@ def _folded(
         constant_nodes(work)
         names = [n.input[0] for n in found] + [n.input[0] for n in work.graph.node if n.op_type == "MatMul"]
         made = {name for node in work.graph.node for name in node.output}
-        seen = observe(work, folder, (batch, *shape), [n for n in dict.fromkeys(names) if n in made], [])
-        return fold_batch_norm(work, folder, seen)
+        return fold_batch_norm(
+            work, folder, observe_shapes(work, folder, (batch, *shape), [n for n in dict.fromkeys(names) if n in made])
+        )
 
     steps: tuple[Callable[[onnx.ModelProto], tuple[str, ...]], ...] = (ahead, norms)
     for step in steps:
-        candidate = _copy(proto)
-        try:
-            said = step(candidate)
-            if said:
+        candidate = deepcopy(proto)
+        with suppress(ModelError):
+            if said := step(candidate):
                 trial.check(candidate, batches)
                 proto, changes = candidate, (*changes, *said)
-        except ProviderError:
-            raise
-        except ModelError:
-            continue
     return proto, changes

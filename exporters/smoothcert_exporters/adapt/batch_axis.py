@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -11,7 +11,7 @@ import numpy as np
 import onnx
 from onnx import helper
 
-from ..graph import Array, CannotAdapt, add_constant, constants, fresh, opset
+from ..graph import Array, CannotAdapt, add_constant, array, constants, fresh, opset
 
 Shape = tuple[int, ...]
 
@@ -58,12 +58,13 @@ class Rewrite:
     """A graph on its way to a free batch axis: what is known of its tensors, and the nodes written so far."""
 
     def __init__(
-        self, proto: onnx.ModelProto, shapes: dict[str, Shape], values: dict[str, Array], batch: int, entry: str
+        self, proto: onnx.ModelProto, folder: str, shapes: Mapping[str, Shape], batch: int, entry: str
     ) -> None:
         self.graph, self.batch, self.entry, self.opset = proto.graph, batch, entry, opset(proto)
         self.axes: dict[str, Axis] = {entry: Axis(0)}
         self.nodes: list[onnx.NodeProto] = []
-        self._shapes, self._values = shapes, values
+        self._folder, self._weights = folder, constants(proto.graph)
+        self._shapes = {**shapes, **{name: tuple(tensor.dims) for name, tensor in self._weights.items()}}
         self._size = ""
 
     def axis(self, name: str) -> Axis | None:
@@ -78,32 +79,28 @@ class Rewrite:
 
     def value(self, name: str) -> Array:
         """The values of a constant; `CannotAdapt` for anything else."""
-        if name not in self._values:
+        if name not in self._weights:
             raise CannotAdapt(f"{name!r} is computed from the input")
-        return self._values[name]
+        return array(self._weights[name], self._folder)
 
     def ints(self, name: str) -> list[int]:
         """A constant as whole numbers."""
         return [int(v) for v in self.value(name).reshape(-1)]
 
-    def constant(self, values: Any) -> str:
+    def constant(self, values: Array) -> str:
         """A new constant; its name."""
-        name = add_constant(self.graph, "smoothcert_batch", np.asarray(values))
-        self._shapes[name], self._values[name] = np.shape(values), np.asarray(values)
+        name = add_constant(self.graph, "smoothcert_batch", values)
+        self._shapes[name], self._weights[name] = np.shape(values), self.graph.initializer[-1]
         return name
 
     def emit(self, op: str, inputs: Sequence[str], output: str = "", **attributes: Any) -> str:
         """Write a node; the name of its output."""
-        output = output or self._fresh(op)
-        self.nodes.append(helper.make_node(op, inputs, [output], **attributes))
-        return output
-
-    def _fresh(self, op: str) -> str:
         taken = {name for node in self.nodes for name in node.output}
         stem = f"smoothcert_{op.lower()}"
-        while (name := fresh(self.graph, stem)) in taken:
-            stem += "_"
-        return name
+        while not output or output in taken:
+            output, stem = fresh(self.graph, stem), f"{stem}_"
+        self.nodes.append(helper.make_node(op, inputs, [output], **attributes))
+        return output
 
     def size(self) -> str:
         """The batch size as a tensor of one element, read off the graph's input."""
@@ -115,8 +112,8 @@ class Rewrite:
     def sized(self, shape: Sequence[int], position: int) -> str:
         """A shape as a tensor, the batch size at one position."""
         parts = [np.array(part, np.int64) for part in (shape[:position], shape[position + 1 :])]
-        names = [self.constant(part) if len(part) else "" for part in parts]
-        return self.emit("Concat", [name for name in (names[0], self.size(), names[1]) if name], axis=0)
+        before, after = ([self.constant(part)] if len(part) else [] for part in parts)
+        return self.emit("Concat", [*before, self.size(), *after], axis=0)
 
     def reshape(self, name: str, shape: Shape, axis: Axis, output: str = "") -> str:
         """Write a Reshape to that shape with the batch free."""
@@ -144,9 +141,8 @@ class Rewrite:
         """A constant repeated for every row of the batch, as a tensor with the batch at that axis."""
         once = self.single(name, axis)
         shape = list(self.shape(once))
-        if axis.exact:
-            return self.emit("Expand", [once, self.sized([1 if j == axis.position else n for j, n in enumerate(shape)],
-                                                         axis.position)])  # fmt: skip
+        if axis.exact:  # the shape's own number there does not count
+            return self.emit("Expand", [once, self.sized(shape, axis.position)])
         apart = [*shape[: axis.position], axis.outer, 1, axis.inner, *shape[axis.position + 1 :]]
         parts = self.constant(self.value(once).reshape(apart))
         whole = self.emit("Expand", [parts, self.sized(apart, axis.position + 1)])
@@ -154,9 +150,7 @@ class Rewrite:
 
     def fitting(self, name: str, rank: int, axis: Axis) -> str:
         """A constant operand that broadcasts against a tensor of that rank with the batch at that axis."""
-        if name not in self._shapes:
-            self._shapes[name] = tuple(constants(self.graph)[name].dims)
-        shape = self._shapes[name]
+        shape = self.shape(name)
         here = axis.position - (rank - len(shape))
         if here < 0 or shape[here] == 1:
             return name

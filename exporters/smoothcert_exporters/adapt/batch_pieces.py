@@ -17,10 +17,10 @@ def slice_(rewrite: Rewrite, node: onnx.NodeProto) -> list[Axis | None]:
     axis = only(rewrite, node)
     shape = rewrite.shape(node.input[0])
     attributes = len(node.input) < 2
-    parts = [attribute(node, name) for name in ("starts", "ends", "axes")]
-    if not attributes:
-        parts = [rewrite.ints(name) if name else None for name in [*node.input[1:4], ""][:3]]
-    starts, ends, steps = parts
+    if attributes:
+        starts, ends, steps = (attribute(node, name) for name in ("starts", "ends", "axes"))
+    else:
+        starts, ends, steps = (rewrite.ints(name) if name else None for name in [*node.input[1:4], ""][:3])
     around = list(range(len(starts))) if steps is None else [step % len(shape) for step in steps]
     if axis.position not in around:
         return same(rewrite, node, axis)
@@ -33,18 +33,12 @@ def slice_(rewrite: Rewrite, node: onnx.NodeProto) -> list[Axis | None]:
     if attributes:
         set_attribute(node, "starts", first)
         set_attribute(node, "ends", stops)
-    else:
-        node.input[1] = rewrite.constant(np.array(first, np.int64))
-        node.input[2] = rewrite.constant(np.array(stops, np.int64))
-        _as_wide(rewrite, node)
+    else:  # all of one type, int64
+        others = [rewrite.ints(name) if name else None for name in node.input[3:]]
+        for i, numbers in enumerate([first, stops, *others], start=1):
+            if numbers is not None:
+                node.input[i] = rewrite.constant(np.array(numbers, np.int64))
     return same(rewrite, node, axis)
-
-
-def _as_wide(rewrite: Rewrite, node: onnx.NodeProto) -> None:
-    """Give axes and steps of a Slice as int64, like the new starts and ends."""
-    for i in (3, 4):
-        if len(node.input) > i and node.input[i]:
-            node.input[i] = rewrite.constant(np.array(rewrite.ints(node.input[i]), np.int64))
 
 
 def gather(rewrite: Rewrite, node: onnx.NodeProto) -> list[Axis | None]:
@@ -123,14 +117,14 @@ def resize(rewrite: Rewrite, node: onnx.NodeProto) -> list[Axis | None]:
     if not axis.exact or shape[axis.position] != new[axis.position]:
         raise CannotAdapt(f"{node.op_type} changes the batch")
     around = attribute(node, "axes")
-    scales = _scales(rewrite, node)
-    if scales and (around is None or axis.position in around):
+    named = around is None or axis.position in around
+    if named and (scales := _scales(rewrite, node)):
         place = axis.position if around is None else list(around).index(axis.position)
         if scales[place] != 1:
             raise CannotAdapt(f"{node.op_type} resizes the batch")
     if attribute(node, "coordinate_transformation_mode", b"") == b"tf_crop_and_resize" and around is None:
         raise CannotAdapt("Resize crops, and names the batch among its axes")
-    if len(node.input) > 3 and node.input[3] and (around is None or axis.position in around):
+    if named and len(node.input) > 3 and node.input[3]:
         if around is not None:
             raise CannotAdapt("Resize names the batch among its axes")
         node.input[3] = rewrite.sized(rewrite.ints(node.input[3]), axis.position)

@@ -143,41 +143,32 @@ def concat(rewrite: Rewrite, node: onnx.NodeProto) -> list[Axis | None]:
     return same(rewrite, node, first)
 
 
-def apart(default: int, name: str = "axis") -> Rule:
-    """Operators that work along one axis, which must not be the batch's."""
-
-    def rule(rewrite: Rewrite, node: onnx.NodeProto) -> list[Axis | None]:
-        axis = only(rewrite, node)
-        rank = len(rewrite.shape(node.input[0]))
-        if attribute(node, name, default) % rank == axis.position:
-            raise CannotAdapt(f"{node.op_type} works across the batch")
-        return same(rewrite, node, axis)
-
-    return rule
+def beside(rewrite: Rewrite, node: onnx.NodeProto, step: int, *, onwards: bool = False) -> Axis:
+    """The batch's axis, which an operator leaves alone that works along axis `step`, or from there `onwards`."""
+    axis = only(rewrite, node)
+    step %= len(rewrite.shape(node.input[0]))
+    if step == axis.position or (onwards and step < axis.position):
+        raise CannotAdapt(f"{node.op_type} works across the batch")
+    return axis
 
 
-def onwards(new_from: int, default: int) -> Rule:
-    """Softmax and its kin: along one axis, or in old opsets over all from that axis on."""
+def apart(rewrite: Rewrite, node: onnx.NodeProto) -> list[Axis | None]:
+    """LpNormalization and TopK: along one axis."""
+    return same(rewrite, node, beside(rewrite, node, attribute(node, "axis", -1)))
 
-    def rule(rewrite: Rewrite, node: onnx.NodeProto) -> list[Axis | None]:
-        axis = only(rewrite, node)
-        old = rewrite.opset < new_from
-        step = attribute(node, "axis", 1 if old else default) % len(rewrite.shape(node.input[0]))
-        if step == axis.position or (old and step < axis.position):
-            raise CannotAdapt(f"{node.op_type} works across the batch")
-        return same(rewrite, node, axis)
 
-    return rule
+def softmax(rewrite: Rewrite, node: onnx.NodeProto) -> list[Axis | None]:
+    """Softmax and its kin: along one axis, or in opsets before 13 over all from that axis on."""
+    old = rewrite.opset < 13
+    return same(rewrite, node, beside(rewrite, node, attribute(node, "axis", 1 if old else -1), onwards=old))
 
 
 def reduce(rewrite: Rewrite, node: onnx.NodeProto) -> list[Axis | None]:
     """Sums over other axes; one over a batch of 1 is left out."""
     axis = only(rewrite, node)
     rank = len(rewrite.shape(node.input[0]))
-    steps = attribute(node, "axes")
     given = len(node.input) > 1 and node.input[1]
-    if given:
-        steps = rewrite.ints(node.input[1])
+    steps = rewrite.ints(node.input[1]) if given else attribute(node, "axes")
     if not steps and attribute(node, "noop_with_empty_axes", 0):
         return same(rewrite, node, axis)
     gone = {step % rank for step in steps} if steps else set(range(rank))
@@ -187,8 +178,7 @@ def reduce(rewrite: Rewrite, node: onnx.NodeProto) -> list[Axis | None]:
             raise CannotAdapt(f"{node.op_type} works across the batch")
         gone.remove(axis.position)
         if given or rewrite.opset >= (13 if node.op_type == "ReduceSum" else 18):  # axes are an input from there on
-            del node.input[1:]
-            node.input.append(rewrite.constant(np.array(sorted(gone), np.int64)))
+            node.input[1:] = [rewrite.constant(np.array(sorted(gone), np.int64))]
         else:
             set_attribute(node, "axes", sorted(gone))
     return same(rewrite, node, axis if keep else axis.at(axis.position - sum(s < axis.position for s in gone)))
@@ -196,21 +186,15 @@ def reduce(rewrite: Rewrite, node: onnx.NodeProto) -> list[Axis | None]:
 
 def extreme(rewrite: Rewrite, node: onnx.NodeProto) -> list[Axis | None]:
     """ArgMax and ArgMin along another axis."""
-    axis = only(rewrite, node)
-    step = attribute(node, "axis", 0) % len(rewrite.shape(node.input[0]))
-    if step == axis.position:
-        raise CannotAdapt(f"{node.op_type} works across the batch")
-    return same(
-        rewrite, node, axis if attribute(node, "keepdims", 1) else axis.at(axis.position - (step < axis.position))
-    )
+    step = attribute(node, "axis", 0)
+    axis = beside(rewrite, node, step)
+    ahead = step % len(rewrite.shape(node.input[0])) < axis.position
+    return same(rewrite, node, axis if attribute(node, "keepdims", 1) else axis.at(axis.position - ahead))
 
 
 def normalise(rewrite: Rewrite, node: onnx.NodeProto) -> list[Axis | None]:
     """LayerNormalization: over all axes from one on."""
-    axis = only(rewrite, node)
-    if attribute(node, "axis", -1) % len(rewrite.shape(node.input[0])) <= axis.position:
-        raise CannotAdapt(f"{node.op_type} works across the batch")
-    return same(rewrite, node, axis)
+    return same(rewrite, node, beside(rewrite, node, attribute(node, "axis", -1), onwards=True))
 
 
 def scaled(rewrite: Rewrite, node: onnx.NodeProto) -> list[Axis | None]:
@@ -224,10 +208,7 @@ def scaled(rewrite: Rewrite, node: onnx.NodeProto) -> list[Axis | None]:
 
 def cumulative(rewrite: Rewrite, node: onnx.NodeProto) -> list[Axis | None]:
     """Along another axis."""
-    axis = only(rewrite, node)
-    if rewrite.ints(node.input[1])[0] % len(rewrite.shape(node.input[0])) == axis.position:
-        raise CannotAdapt(f"{node.op_type} works across the batch")
-    return same(rewrite, node, axis)
+    return same(rewrite, node, beside(rewrite, node, rewrite.ints(node.input[1])[0]))
 
 
 def across(rewrite: Rewrite, node: onnx.NodeProto) -> list[Axis | None]:

@@ -2,54 +2,34 @@
 
 from __future__ import annotations
 
+from copy import deepcopy
 from functools import partial
 
 import onnx
 from onnx import helper
 
-from ..graph import Array, CannotAdapt, array, constants, inputs, prune, reads, replace_nodes, set_shape, subgraphs
-from ..proof.trial import observe
+from ..graph import CannotAdapt, inputs, prune, reads, refill, set_shape, subgraphs
+from ..proof.trial import observe_shapes
 from . import batch_pieces as pieces
 from . import batch_rules as rules
 from .batch_axis import Axis, Rewrite
 from .batch_rules import Rule
 from .folding import constant_nodes, fold_constants, take_branches
-from .shapes import BY_VALUES, DOMAINS
-
-_ALONG = [
-    "Abs", "Acos", "Acosh", "Asin", "Asinh", "Atan", "Atanh", "Binarizer", "BitwiseNot", "Cast", "CastLike", "Ceil",
-    "Celu", "Clip", "Cos", "Cosh", "Dropout", "Elu", "Erf", "Exp", "FastGelu", "Floor", "Gelu", "HardSigmoid",
-    "HardSwish", "Identity", "IsInf", "IsNaN", "LeakyRelu", "Log", "Mish", "Neg", "Not", "QuickGelu", "Reciprocal",
-    "Relu", "Round", "Selu", "Shrink", "Sigmoid", "Sign", "Sin", "Sinh", "Softplus", "Softsign", "Sqrt",
-    "Swish", "Tan", "Tanh", "ThresholdedRelu",
-]  # fmt: skip
-_BROADCAST = [
-    "Add", "And", "BiasGelu", "BitwiseAnd", "BitwiseOr", "BitwiseXor", "Div", "Equal", "Greater", "GreaterOrEqual",
-    "Less", "LessOrEqual", "Max", "Mean", "Min", "Mod", "Mul", "Or", "PRelu", "Pow", "Sub", "Sum", "Where", "Xor",
-]  # fmt: skip
-_IMAGES = [
-    "AveragePool", "BatchNormalization", "Conv", "ConvInteger", "ConvTranspose", "DepthToSpace", "FusedConv",
-    "GlobalAveragePool", "GlobalLpPool", "GlobalMaxPool", "GroupNormalization", "InstanceNormalization", "LRN",
-    "LinearClassifier", "LinearRegressor", "LpPool", "MaxPool", "Normalizer", "QLinearConv", "SVMClassifier",
-    "SVMRegressor", "Scaler", "SpaceToDepth", "TreeEnsemble", "TreeEnsembleClassifier", "TreeEnsembleRegressor",
-]  # fmt: skip
-_REDUCE = [
-    f"Reduce{name}" for name in ("L1", "L2", "LogSum", "LogSumExp", "Max", "Mean", "Min", "Prod", "Sum", "SumSquare")
-]
+from .shapes import BROADCAST, BY_ROW, BY_VALUES, DOMAINS, ELEMENTWISE, REDUCE
 
 RULES: dict[str, Rule] = {
-    **dict.fromkeys(_ALONG, rules.along),
-    **dict.fromkeys(_BROADCAST, rules.broadcast),
-    **dict.fromkeys(_IMAGES, rules.images),
-    **dict.fromkeys(_REDUCE, rules.reduce),
+    **dict.fromkeys(ELEMENTWISE, rules.along),
+    **dict.fromkeys(BROADCAST, rules.broadcast),
+    **dict.fromkeys(BY_ROW, rules.images),
+    **dict.fromkeys(REDUCE, rules.reduce),
     **dict.fromkeys(["Reshape", "Flatten", "Squeeze", "Unsqueeze"], rules.reshape),
-    **dict.fromkeys(["Softmax", "LogSoftmax", "Hardmax"], rules.onwards(13, -1)),
+    **dict.fromkeys(["Softmax", "LogSoftmax", "Hardmax"], rules.softmax),
     **dict.fromkeys(["LayerNormalization", "SimplifiedLayerNormalization", "RMSNormalization"], rules.normalise),
     **dict.fromkeys(["ArgMax", "ArgMin"], rules.extreme),
     **dict.fromkeys(["LSTM", "GRU", "RNN"], pieces.recurrent),
     **dict.fromkeys(["Resize", "Upsample"], pieces.resize),
     **dict.fromkeys(["QuantizeLinear", "DequantizeLinear"], rules.scaled),
-    **dict.fromkeys(["LpNormalization", "TopK"], rules.apart(-1)),
+    **dict.fromkeys(["LpNormalization", "TopK"], rules.apart),
     "MatMul": rules.matmul,
     "MatMulInteger": rules.matmul,
     "QLinearMatMul": partial(rules.matmul, at=(0, 3)),
@@ -58,10 +38,6 @@ RULES: dict[str, Rule] = {
     "Concat": rules.concat,
     "CumSum": rules.cumulative,
     "DynamicQuantizeLinear": rules.across,
-    "QGemm": rules.images,
-    "QLinearAdd": rules.broadcast,
-    "QLinearMul": rules.broadcast,
-    "QLinearGlobalAveragePool": rules.images,
     "Slice": pieces.slice_,
     "Gather": pieces.gather,
     "Pad": pieces.pad,
@@ -70,7 +46,6 @@ RULES: dict[str, Rule] = {
     "Split": pieces.split,
     "Einsum": pieces.einsum,
 }
-BATCH = "batch"
 
 
 def free_batch(proto: onnx.ModelProto, folder: str, shape: tuple[int, ...]) -> None:
@@ -78,41 +53,25 @@ def free_batch(proto: onnx.ModelProto, folder: str, shape: tuple[int, ...]) -> N
 
     Raises `CannotAdapt` that names the operator in the way; the graph is then half changed, and to be thrown away.
     """
-    constant_nodes(proto)
-    fold_constants(proto, folder, shape, static=True)
-    while take_branches(proto, folder):
+    while True:
         constant_nodes(proto)
         fold_constants(proto, folder, shape, static=True)
+        if not take_branches(proto, folder):
+            break
     graph = proto.graph
     (entry,) = inputs(graph)
     set_shape(entry, shape)
-    names = [name for node in graph.node for name in node.output if name]
-    seen = observe(proto, folder, shape, names, [])
-    shapes = {entry.name: shape} | dict(seen.shapes) | {n: tuple(t.dims) for n, t in constants(graph).items()}
-    rewrite = Rewrite(proto, shapes, _Lazy(constants(graph), folder), shape[0], entry.name)
-    for node in [onnx.NodeProto.FromString(node.SerializeToString()) for node in graph.node]:
+    shapes = observe_shapes(proto, folder, shape, [name for node in graph.node for name in node.output if name])
+    rewrite = Rewrite(proto, folder, {entry.name: shape, **shapes}, shape[0], entry.name)
+    for node in deepcopy(list(graph.node)):
         _follow(rewrite, node)
     (output,) = graph.output
     declared = _lead(rewrite, output.name)
-    replace_nodes(graph, rewrite.nodes)
+    refill(graph.node, rewrite.nodes)
     del graph.value_info[:]
-    set_shape(entry, [BATCH, *shape[1:]])
-    set_shape(output, [BATCH, *declared])
+    set_shape(entry, ["batch", *shape[1:]])
+    set_shape(output, ["batch", *declared])
     prune(graph)
-
-
-class _Lazy(dict[str, Array]):
-    """Values of initializers, read when they are asked for."""
-
-    def __init__(self, tensors: dict[str, onnx.TensorProto], folder: str) -> None:
-        self._tensors, self._folder = tensors, folder
-
-    def __contains__(self, name: object) -> bool:
-        return dict.__contains__(self, name) or name in self._tensors
-
-    def __missing__(self, name: str) -> Array:
-        self[name] = array(self._tensors[name], self._folder)
-        return self[name]
 
 
 def _follow(rewrite: Rewrite, node: onnx.NodeProto) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from copy import deepcopy
 from typing import Any
 
 import numpy as np
@@ -20,13 +20,14 @@ from ..graph import (
     consumers,
     defined,
     is_standard,
+    keep,
     prune,
     reads,
+    refill,
     rename,
-    replace_nodes,
     static_shape,
 )
-from ..proof.trial import Observed, observe
+from ..proof.trial import observe, observe_shapes
 from .shapes import proved
 
 _MOST = 64 << 20  # bytes of one constant computed ahead
@@ -35,20 +36,17 @@ _GROWS = {"ConstantOfShape", "Expand", "Tile", "Range", "OneHot", "EyeLike", "Pa
 _KEPT = {"QuantizeLinear", "DequantizeLinear"}  # ONNX Runtime finds its 8-bit kernels by them
 
 
-def constant_nodes(proto: onnx.ModelProto) -> int:
-    """Turn Constant nodes into initializers; how many."""
-    graph, kept = proto.graph, []
+def constant_nodes(proto: onnx.ModelProto) -> None:
+    """Turn Constant nodes into initializers."""
+    graph = proto.graph
+    gone: set[str] = set()
     for node in graph.node:
         values = _constant(node) if node.op_type == "Constant" and is_standard(node) else None
-        if values is None:
-            kept.append(node)
-        else:
+        if values is not None:
             values.name = node.output[0]
             graph.initializer.append(values)
-    count = len(graph.node) - len(kept)
-    if count:
-        replace_nodes(graph, kept)
-    return count
+            gone.add(values.name)
+    keep(graph.node, lambda node: gone.isdisjoint(node.output))
 
 
 def _constant(node: onnx.NodeProto) -> onnx.TensorProto | None:
@@ -57,9 +55,7 @@ def _constant(node: onnx.NodeProto) -> onnx.TensorProto | None:
     (entry,) = node.attribute
     value: Any = helper.get_attribute_value(entry)
     if isinstance(value, onnx.TensorProto):
-        copied = onnx.TensorProto()
-        copied.CopyFrom(value)
-        return copied
+        return deepcopy(value)
     if entry.name in ("value_float", "value_floats"):
         return numpy_helper.from_array(np.array(value, np.float32))
     if entry.name in ("value_int", "value_ints"):
@@ -80,7 +76,7 @@ def fold_constants(proto: onnx.ModelProto, folder: str, shape: tuple[int, ...], 
         return 0
     made = [name for node in nodes for name in node.output if name]
     measured = [node.input[0] for node in nodes if node.op_type in ("Shape", "Size")]
-    sizes = observe(proto, folder, shape, list(dict.fromkeys([*made, *measured])), []).shapes
+    sizes = observe_shapes(proto, folder, shape, list(dict.fromkeys([*made, *measured])))
     _require_honest(graph, {name: sizes[name] for name in measured})
     done: set[str] = set()
     for node in nodes:
@@ -90,12 +86,12 @@ def fold_constants(proto: onnx.ModelProto, folder: str, shape: tuple[int, ...], 
     staying = [node for node in graph.node if not set(node.output) <= done]
     needed = {name for node in staying for name in reads(node)} | {value.name for value in graph.output}
     wanted = [name for name in made if name in done & needed]
-    values = observe(proto, folder, shape, [], wanted).values
+    values = observe(proto, folder, shape, wanted)
     if any(not isinstance(value, np.ndarray) for value in values.values()):
         return 0  # sequences
     graph.initializer.extend(numpy_helper.from_array(value, name) for name, value in values.items())
     before = len(graph.node)
-    replace_nodes(graph, staying)
+    refill(graph.node, staying)
     prune(graph)
     return before - len(graph.node)
 
@@ -122,7 +118,7 @@ def take_branches(proto: onnx.ModelProto, folder: str) -> int:
         nodes += [*branch.node, *(helper.make_node("Identity", [inner.name], [name]) for inner, name in ends)]
         count += 1
     if count:
-        replace_nodes(graph, nodes)
+        refill(graph.node, nodes)
         prune(graph)
     return count
 
@@ -154,91 +150,77 @@ def _require_honest(graph: onnx.GraphProto, sizes: Mapping[str, tuple[int, ...]]
             raise CannotAdapt(f"the file says of {value.name!r} (value_info) a shape that it does not have")
 
 
-@dataclass(frozen=True)
-class _Norm:
-    """What a BatchNormalization multiplies each channel by, and what it then adds."""
-
-    factor: Array
-    shift: Array
-
-    @staticmethod
-    def of(graph: onnx.GraphProto, node: onnx.NodeProto, folder: str) -> _Norm | None:
-        """None for one that does not compute with constants."""
-        weights = constants(graph)
-        if any(node.output[1:]) or any(name not in weights for name in node.input[1:]):
-            return None
-        if attribute(node, "training_mode", 0) or not attribute(node, "spatial", 1):
-            return None
-        scale, bias, mean, variance = (array(weights[name], folder).astype(float) for name in node.input[1:])
-        factor = scale / np.sqrt(variance + float(attribute(node, "epsilon", 1e-5)))
-        return _Norm(factor, bias - mean * factor)
+def _norm(graph: onnx.GraphProto, node: onnx.NodeProto, folder: str) -> tuple[Array, Array] | None:
+    """Factor and shift of each channel by a BatchNormalization; None where it does not compute with constants."""
+    weights = constants(graph)
+    if any(node.output[1:]) or any(name not in weights for name in node.input[1:]):
+        return None
+    if attribute(node, "training_mode", 0) or not attribute(node, "spatial", 1):
+        return None
+    scale, bias, mean, variance = (array(weights[name], folder).astype(float) for name in node.input[1:])
+    factor = scale / np.sqrt(variance + float(attribute(node, "epsilon", 1e-5)))
+    return factor, bias - mean * factor
 
 
-def fold_batch_norm(proto: onnx.ModelProto, folder: str, seen: Observed) -> tuple[str, ...]:
+def fold_batch_norm(proto: onnx.ModelProto, folder: str, shapes: Mapping[str, tuple[int, ...]]) -> tuple[str, ...]:
     """Fold every BatchNormalization into the Conv, ConvTranspose, Gemm or MatMul before it, where there is one.
 
-    Any other stays: one kernel of ONNX Runtime does it in one pass. `seen` holds the shapes of the tensors.
+    Any other stays: one kernel of ONNX Runtime does it in one pass. `shapes`: of the tensors before them.
     """
     graph = proto.graph
     counts, settled = consumers(graph), proved(graph).shapes
     writers = {name: node for node in graph.node for name in node.output}
-    folded: list[onnx.NodeProto] = []
+    count = 0
     for node in [n for n in graph.node if n.op_type == "BatchNormalization" and is_standard(n)]:
-        norm = _Norm.of(graph, node, folder)
+        norm = _norm(graph, node, folder)
         before = writers.get(node.input[0])
         if norm is None or before is None or counts[node.input[0]] != 1 or not is_standard(before):
             continue
         if before.op_type == "MatMul" and before.input[0] not in settled:
             continue  # the rank, and so the axis that is normalised, may be another
-        if _into(graph, before, norm, folder, seen):
+        vectors = len(shapes.get(before.input[0], ())) == 2
+        if _into(graph, before, *norm, folder, vectors):
             if before.op_type == "MatMul":  # has no place for the shift
-                shift = add_constant(graph, "smoothcert_shift", norm.shift.astype(_dtype(graph, before)))
+                dtype = helper.tensor_dtype_to_np_dtype(constants(graph)[before.input[1]].data_type)
+                shift = add_constant(graph, "smoothcert_shift", norm[1].astype(dtype))
                 node.CopyFrom(helper.make_node("Add", [node.input[0], shift], [node.output[0]], name=node.name))
             else:
                 before.output[0] = node.output[0]
                 writers[node.output[0]] = before
-                folded.append(node)
-    for node in folded:
-        graph.node.remove(node)
+                graph.node.remove(node)
+            count += 1
     prune(graph)
-    count = len(folded) + sum(1 for node in graph.node if any(n.startswith("smoothcert_shift") for n in node.input))
     return (f"BatchNormalization folded into the layer before it: {count}",) if count else ()
 
 
-def _dtype(graph: onnx.GraphProto, node: onnx.NodeProto) -> np.dtype[np.generic]:
-    return np.dtype(helper.tensor_dtype_to_np_dtype(constants(graph)[node.input[1]].data_type))
+def _into(
+    graph: onnx.GraphProto, node: onnx.NodeProto, factor: Array, shift: Array, folder: str, vectors: bool
+) -> bool:
+    """Scale the weights of a layer and shift its bias; False, and nothing done, where it is not that simple.
 
-
-def _into(graph: onnx.GraphProto, node: onnx.NodeProto, norm: _Norm, folder: str, seen: Observed) -> bool:
-    """Scale the weights of a layer and shift its bias; False, and nothing done, where it is not that simple."""
+    `vectors`: it takes one for each row.
+    """
     weights = constants(graph)
     if node.op_type not in ("Conv", "ConvTranspose", "Gemm", "MatMul") or node.input[1] not in weights:
         return False
     old = weights[node.input[1]]
     rank = len(old.dims)
     axis = {"Conv": 0, "ConvTranspose": 1, "MatMul": rank - 1}.get(node.op_type, 1 - attribute(node, "transB", 0))
-    one_channel_axis = node.op_type != "MatMul" or (rank == 2 and len(seen.shapes.get(node.input[0], ())) == 2)
+    one_channel_axis = node.op_type != "MatMul" or (rank == 2 and vectors)
     grouped = node.op_type == "ConvTranspose" and attribute(node, "group", 1) != 1
-    if grouped or not one_channel_axis or old.dims[axis] != len(norm.factor):
+    if grouped or not one_channel_axis or old.dims[axis] != len(factor):
         return False
-    dtype = _dtype(graph, node)
-    shift = norm.shift
-    if node.op_type != "MatMul":
-        bias = node.input[2] if len(node.input) > 2 else ""
-        if bias and (bias not in weights or np.prod(weights[bias].dims) != len(norm.factor)):
-            return False
-        if bias:
-            beta = attribute(node, "beta", 1.0) if node.op_type == "Gemm" else 1.0
-            shift = beta * array(weights[bias], folder).astype(float).reshape(-1) * norm.factor + norm.shift
-    values = array(old, folder).astype(float)
-    scaled = values * norm.factor.reshape([-1 if i == axis else 1 for i in range(rank)])
+    dtype = helper.tensor_dtype_to_np_dtype(old.data_type)
+    bias = node.input[2] if len(node.input) > 2 else ""  # a MatMul has none
+    if bias and (bias not in weights or np.prod(weights[bias].dims) != len(factor)):
+        return False
+    if bias:
+        beta = attribute(node, "beta", 1.0) if node.op_type == "Gemm" else 1.0
+        shift = beta * array(weights[bias], folder).astype(float).reshape(-1) * factor + shift
+    scaled = array(old, folder).astype(float) * factor.reshape([-1 if i == axis else 1 for i in range(rank)])
     node.input[1] = add_constant(graph, "smoothcert_weights", scaled.astype(dtype))
     if node.op_type != "MatMul":
-        name = add_constant(graph, "smoothcert_bias", shift.astype(dtype))
-        del node.input[2:]
-        node.input.append(name)
-        if node.op_type == "Gemm":
-            kept = [a for a in node.attribute if a.name != "beta"]
-            del node.attribute[:]
-            node.attribute.extend(kept)
+        node.input[2:] = [add_constant(graph, "smoothcert_bias", shift.astype(dtype))]
+    if node.op_type == "Gemm":
+        keep(node.attribute, lambda a: a.name != "beta")
     return True

@@ -9,10 +9,23 @@ from onnx import TensorProto, helper
 from smoothcert.errors import ModelError
 from smoothcert.model.labels import to_labels
 
-from ..graph import Array, attribute, consumers, fresh, inputs, prune, rename, replace_nodes, set_shape, static_shape
+from ..graph import (
+    Array,
+    attribute,
+    consumers,
+    element_type,
+    fixed_batch,
+    fresh,
+    inputs,
+    keep,
+    prune,
+    rename,
+    set_shape,
+)
 from ..proof.trial import input_shape, random_rows, runner
 
 _TOLD = 12  # class names that a message can hold
+_UNREADABLE = (TensorProto.UNDEFINED, TensorProto.STRING)
 _ROUNDING = 1e-5  # of the range of scores: steps down that are none
 
 
@@ -24,17 +37,15 @@ def unzip(proto: onnx.ModelProto) -> tuple[str, ...]:
         if node is None:
             continue
         source = node.input[0]
-        classes = attribute(node, "classlabels_int64s") or [
-            c.decode() for c in attribute(node, "classlabels_strings", [])
-        ]
-        replace_nodes(graph, [n for n in graph.node if value.name not in n.output])
+        texts = [text.decode() for text in attribute(node, "classlabels_strings", [])]
+        classes = attribute(node, "classlabels_int64s") or texts
+        graph.node.remove(node)
         if source in {v.name for v in (*graph.output, *graph.input)}:
             graph.node.append(helper.make_node("Identity", [source], [value.name]))
         else:
             rename(graph, {source: value.name})
-        batch = (static_shape(inputs(graph)[0]) or (None,))[0]
         value.type.tensor_type.elem_type = TensorProto.FLOAT
-        set_shape(value, [batch or "batch", len(classes)])
+        set_shape(value, [fixed_batch(graph) or "batch", len(classes)])
         told = ", ".join(map(str, classes[:_TOLD])) + (", ..." if len(classes) > _TOLD else "")
         changes.append(f"ZipMap removed: output {value.name!r} is a table of scores, a column a class: {told}")
     return tuple(changes)
@@ -44,8 +55,7 @@ def keep_output(proto: onnx.ModelProto, name: str) -> tuple[str, ...]:
     """Leave one output of several, and of the inputs those that it needs."""
     graph = proto.graph
     others = [value.name for value in graph.output if value.name != name]
-    for value in [v for v in graph.output if v.name != name]:
-        graph.output.remove(value)
+    keep(graph.output, lambda value: value.name == name)
     prune(graph)
     changes = [f"outputs {', '.join(others)} left out, {name!r} kept"] if others else []
     return (*changes, *drop_dead_inputs(proto))
@@ -54,11 +64,10 @@ def keep_output(proto: onnx.ModelProto, name: str) -> tuple[str, ...]:
 def drop_dead_inputs(proto: onnx.ModelProto) -> tuple[str, ...]:
     """Leave out inputs that no node reads."""
     graph = proto.graph
-    used = set(consumers(graph))
-    dead = [value for value in inputs(graph) if value.name not in used]
-    for value in dead:
-        graph.input.remove(value)
-    return (f"inputs that nothing reads left out: {', '.join(value.name for value in dead)}",) if dead else ()
+    used = consumers(graph)
+    dead = [value.name for value in inputs(graph) if value.name not in used]
+    keep(graph.input, lambda value: value.name not in dead)
+    return (f"inputs that nothing reads left out: {', '.join(dead)}",) if dead else ()
 
 
 def scores_output(proto: onnx.ModelProto, folder: str) -> str:
@@ -73,27 +82,20 @@ def scores_output(proto: onnx.ModelProto, folder: str) -> str:
     shape = input_shape(proto)
     if shape is None or len(inputs(proto.graph)) != 1:
         raise ModelError(ask)
-    (entry,) = inputs(proto.graph)
-    rows = random_rows(entry.type.tensor_type.elem_type, shape)
-    batch = (static_shape(entry) or (None,))[0] or 1
-    found = {name: runner(proto, folder, name).by(rows, batch) for name in names if _is_tensor(proto, name)}
+    rows, batch = random_rows(element_type(proto.graph), shape), fixed_batch(proto.graph) or 1
+    readable: list[str] = [v.name for v in proto.graph.output if v.type.tensor_type.elem_type not in _UNREADABLE]
+    found = {name: runner(proto, folder, name).by(rows, batch) for name in readable}
     labels = {name: answer for name, table in found.items() if (answer := _answers(table)) is not None}
     tables = [name for name in labels if found[name].dtype.kind == "f"]
     single = [name for name in labels if found[name].dtype.kind != "f"]
-    if len(single) > 1 or any((labels[name] != labels[tables[0]]).any() for name in tables):
-        raise ModelError(ask)
-    if not all(_same_order(found[name], found[tables[0]]) for name in tables):
+    differ = any((labels[name] != labels[tables[0]]).any() for name in tables)
+    if len(single) > 1 or differ or not all(_same_order(found[name], found[tables[0]]) for name in tables):
         raise ModelError(ask)
     if not tables and not single:
         raise ModelError(f"expected an output of scores or integer labels, got none among {', '.join(names)}")
     if single and (not tables or (labels[single[0]] != labels[tables[0]]).any()):
         return single[0]
     return next((name for name in tables if "logit" in name.lower()), tables[0])
-
-
-def _is_tensor(proto: onnx.ModelProto, name: str) -> bool:
-    value = next(v for v in proto.graph.output if v.name == name)
-    return value.type.tensor_type.elem_type not in (TensorProto.UNDEFINED, TensorProto.STRING)
 
 
 def _answers(table: Array) -> Array | None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterable, Iterator
+from copy import deepcopy
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -16,7 +16,7 @@ from smoothcert.errors import require
 from smoothcert.model.file import FOLDED
 from smoothcert.model.preprocess import Layout, Preprocess, Shape, show
 
-from ..graph import constants, inputs, rename, replace_nodes
+from ..graph import defined, inputs, refill, rename
 
 _FLOATS = {TensorProto.FLOAT, TensorProto.FLOAT16, TensorProto.DOUBLE, TensorProto.BFLOAT16}
 _COLOURS = (1, 3, 4)
@@ -78,8 +78,7 @@ class Pipeline:
         if self.axes is not None:
             batch = np.transpose(batch, self.axes)
         for operator, operand in self.arithmetic:
-            function = {"Mul": np.multiply, "Sub": np.subtract, "Div": np.divide}[operator]
-            batch = function(batch, operand)
+            batch = {"Mul": np.multiply, "Sub": np.subtract, "Div": np.divide}[operator](batch, operand)
         return np.ascontiguousarray(batch, np.float32)
 
     @property
@@ -104,8 +103,7 @@ def fold(proto: onnx.ModelProto, pipeline: Pipeline) -> Folded:
 
     A graph that takes integers gets neither: its arithmetic needs rounding, which is left to the runtime.
     """
-    model = onnx.ModelProto()
-    model.CopyFrom(proto)
+    model = deepcopy(proto)
     (value,) = inputs(model.graph)
     tensor = value.type.tensor_type
     arithmetic, axes = pipeline.arithmetic, pipeline.axes
@@ -115,32 +113,25 @@ def fold(proto: onnx.ModelProto, pipeline: Pipeline) -> Folded:
     if not arithmetic and axes is None:
         return Folded(model, pipeline.residual, ())
     nodes: list[onnx.NodeProto] = []
-    name, numbers = value.name, _free_numbers(model.graph)
+    name, taken = value.name, defined(model.graph)  # a file may be exported twice
+    names = (free for i in itertools.count() if (free := f"{FOLDED}_{i}") not in taken)
 
-    def add(operator: str, operands: Iterable[str], **attributes: Any) -> str:
-        output = f"{FOLDED}_{next(numbers)}"
-        nodes.append(helper.make_node(operator, list(operands), [output], name=output, **attributes))
+    def add(operator: str, *operands: str, **attributes: Any) -> str:
+        output = next(names)
+        nodes.append(helper.make_node(operator, operands, [output], name=output, **attributes))
         return output
 
     if axes is not None:
-        name = add("Transpose", [name], perm=axes)
-        dims = [tensor.shape.dim[axis] for axis in np.argsort(axes)]
-        turned = onnx.TensorShapeProto(dim=dims)
-        tensor.shape.CopyFrom(turned)
+        name = add("Transpose", name, perm=axes)
+        tensor.shape.CopyFrom(onnx.TensorShapeProto(dim=[tensor.shape.dim[axis] for axis in np.argsort(axes)]))
     for operator, operand in arithmetic:
-        constant = f"{FOLDED}_{next(numbers)}"
+        constant = next(names)
         model.graph.initializer.append(numpy_helper.from_array(operand, constant))
-        name = add(operator, [name, constant])
+        name = add(operator, name, constant)
     if tensor.elem_type != TensorProto.FLOAT:
-        name = add("Cast", [name], to=tensor.elem_type)
+        name = add("Cast", name, to=tensor.elem_type)
         tensor.elem_type = TensorProto.FLOAT
     rename(model.graph, {value.name: name})
-    replace_nodes(model.graph, [*nodes, *model.graph.node])
+    refill(model.graph.node, [*nodes, *model.graph.node])
     words = ["the order of axes"] * bool(axes) + [_WORDS[operator] for operator, _ in arithmetic]
     return Folded(model, pipeline.residual, (f"{', '.join(words)} put into the graph",))
-
-
-def _free_numbers(graph: onnx.GraphProto) -> Iterator[int]:
-    """Numbers of folded names that the graph does not have yet: a file may be exported twice."""
-    taken = {name for node in graph.node for name in node.output} | set(constants(graph))
-    return (i for i in itertools.count() if f"{FOLDED}_{i}" not in taken)

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from copy import deepcopy
 from graphlib import TopologicalSorter
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import onnx
@@ -12,11 +13,10 @@ from onnx import TensorProto, helper, numpy_helper
 
 from smoothcert.errors import ModelError, require
 
-from ..graph import opset, reads, replace_nodes, subgraphs
+from ..graph import opset, reads, refill, subgraphs
 from .conversion import upgraded
 from .folding import constant_nodes
 
-Precision = Literal["float32", "float16", "bfloat16"]
 PRECISIONS = ("float32", "float16", "bfloat16")
 TOLERANCES = {"float16": 0.03, "bfloat16": 0.2}  # of the scores' scale, against the float32 graph: a guard, not a goal
 _LAYERS = {"Gemm", "MatMul", "Conv"}
@@ -31,8 +31,7 @@ def convert(proto: onnx.ModelProto, precision: str) -> onnx.ModelProto:
     float32 throughout: what is quantised already, or has weights in files of their own.
     """
     require(precision in PRECISIONS, f"precision: expected one of {', '.join(PRECISIONS)}, got {precision!r}")
-    model = onnx.ModelProto()
-    model.CopyFrom(proto)
+    model = deepcopy(proto)
     if precision == "float32":
         return model
     found = {tensor.data_type for tensor in model.graph.initializer} & _OTHERS
@@ -49,10 +48,7 @@ def convert(proto: onnx.ModelProto, precision: str) -> onnx.ModelProto:
         node.name = node.name or f"node_{i}"
     originals = {t.name: numpy_helper.to_array(t) for t in model.graph.initializer if t.data_type == TensorProto.FLOAT}
     narrow: onnx.ModelProto = convert_float_to_float16(
-        model,
-        keep_io_types=True,
-        op_block_list=DEFAULT_OP_BLOCK_LIST,
-        node_block_list=_last_layer(model.graph),
+        model, keep_io_types=True, op_block_list=DEFAULT_OP_BLOCK_LIST, node_block_list=_last_layer(model.graph)
     )
     _uncast_outputs(narrow.graph)
     if precision == "bfloat16":
@@ -81,7 +77,7 @@ def _sort(graph: onnx.GraphProto) -> None:
     order = TopologicalSorter(
         {i: sorted({maker[n] for n in reads(node) if n in maker}) for i, node in enumerate(graph.node)}
     )
-    replace_nodes(graph, [graph.node[i] for i in order.static_order()])
+    refill(graph.node, [graph.node[i] for i in order.static_order()])
 
 
 def _uncast_outputs(graph: onnx.GraphProto) -> None:

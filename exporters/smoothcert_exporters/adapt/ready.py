@@ -15,7 +15,7 @@ from smoothcert.model.file import ModelFile, checked
 from smoothcert.model.scores import ADAPTED, difference
 from smoothcert.model.source import Readable, Source, read_source
 
-from ..graph import Array, inputs, opset, static_shape
+from ..graph import Array, element_type, fixed_batch, inputs, opset
 from ..proof.trial import hard_rows, input_shape, random_rows, runner
 from .adapted import Adapted, adapt
 from .outputs import wide
@@ -25,8 +25,7 @@ from .shapes import loose
 def made_ready(path: Readable, output: str | None = None, examples: NDArray[Any] | None = None) -> ModelFile | None:
     """The classifier of a file, adapted, under its own SHA-256; None where it can be certified as it is.
 
-    `examples` (n, *shape of one input), values as the graph takes them, are tried besides inputs that are made up.
-    Raises `ModelError` for what cannot be certified.
+    `examples` (n, *shape of one input), as the graph takes them, are tried too. `ModelError` for what is no classifier.
     """
     source = read_source(path)
     if not _needs(source.proto, source.folder, output):
@@ -34,15 +33,13 @@ def made_ready(path: Readable, output: str | None = None, examples: NDArray[Any]
     adapted = adapted_source(source, output, examples)
     if not adapted.changes and not adapted.warning:
         return None
-    file = checked(adapted.proto, adapted.proto.graph.output[0].name, source.where)
-    given = adapted.given if adapted.changes else None
     return replace(
-        file,
+        checked(adapted.proto, adapted.proto.graph.output[0].name, source.where),
         folder=source.folder,
         sha256=source.sha256,
         outside=source.outside,
         adapted=adapted.changes,
-        given=given,
+        given=adapted.given if adapted.changes else None,
         warning=adapted.warning,
     )
 
@@ -59,21 +56,19 @@ def _needs(proto: onnx.ModelProto, folder: str, output: str | None) -> bool:
 
     Where it looks ready, a few rows are tried, alone and together: they must get the same scores.
     """
-    entries = inputs(proto.graph)
     kinds = {value.name: value.type.tensor_type.elem_type for value in proto.graph.output}
-    if len(entries) != 1 or opset(proto) < 8 or wide(proto) or proto.functions:
+    if len(inputs(proto.graph)) != 1 or opset(proto) < 8 or wide(proto) or proto.functions:
         return True
     if len(kinds) > 1 and (output is None or kinds.get(output) == TensorProto.UNDEFINED):
         return True
-    shape = static_shape(entries[0])
-    if (shape and shape[0] is not None) or loose(proto.graph):
+    if fixed_batch(proto.graph) is not None or loose(proto.graph):
         return True
     one = input_shape(proto)
     if one is None:
         return False
     try:
         run = runner(proto, folder, output or next(iter(kinds)))
-        kind = entries[0].type.tensor_type.elem_type
+        kind = element_type(proto.graph)
         rows = np.concatenate([random_rows(kind, one, 3), hard_rows(kind, one)[::3]])
         return not difference(run.by(rows, len(rows)), run.by(rows, 1)) <= ADAPTED.narrow
     except ModelError:

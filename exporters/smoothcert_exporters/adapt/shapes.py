@@ -13,34 +13,42 @@ import onnx
 from ..graph import constants, inputs, reads, subgraphs
 
 DOMAINS = frozenset({"", "ai.onnx", "ai.onnx.ml", "com.microsoft"})  # where the names below mean what they say
-_REDUCE = [
+ELEMENTWISE = [
+    "Abs", "Acos", "Acosh", "Asin", "Asinh", "Atan", "Atanh", "Binarizer", "BitwiseNot", "Cast", "CastLike", "Ceil",
+    "Celu", "Clip", "Cos", "Cosh", "Dropout", "Elu", "Erf", "Exp", "FastGelu", "Floor", "Gelu", "HardSigmoid",
+    "HardSwish", "Identity", "IsInf", "IsNaN", "LeakyRelu", "Log", "Mish", "Neg", "Not", "QuickGelu", "Reciprocal",
+    "Relu", "Round", "Selu", "Shrink", "Sigmoid", "Sign", "Sin", "Sinh", "Softplus", "Softsign", "Sqrt", "Swish",
+    "Tan", "Tanh", "ThresholdedRelu",
+]  # fmt: skip
+BROADCAST = [
+    "Add", "And", "BiasGelu", "BitwiseAnd", "BitwiseOr", "BitwiseXor", "Div", "Equal", "Greater", "GreaterOrEqual",
+    "Less", "LessOrEqual", "Max", "Mean", "Min", "Mod", "Mul", "Or", "PRelu", "Pow", "QLinearAdd", "QLinearMul", "Sub",
+    "Sum", "Where", "Xor",
+]  # fmt: skip
+BY_ROW = [
+    "AveragePool", "BatchNormalization", "Conv", "ConvInteger", "ConvTranspose", "DepthToSpace", "FusedConv",
+    "GlobalAveragePool", "GlobalLpPool", "GlobalMaxPool", "GroupNormalization", "InstanceNormalization", "LRN",
+    "LinearClassifier", "LinearRegressor", "LpPool", "MaxPool", "Normalizer", "QGemm", "QLinearConv",
+    "QLinearGlobalAveragePool", "SVMClassifier", "SVMRegressor", "Scaler", "SpaceToDepth", "TreeEnsemble",
+    "TreeEnsembleClassifier", "TreeEnsembleRegressor",
+]  # fmt: skip
+REDUCE = [
     f"Reduce{name}" for name in ("L1", "L2", "LogSum", "LogSumExp", "Max", "Mean", "Min", "Prod", "Sum", "SumSquare")
 ]
 BY_SHAPE = frozenset({
-    "Abs", "Acos", "Acosh", "Add", "And", "ArgMax", "ArgMin", "Asin", "Asinh", "Atan", "Atanh", "Attention",
-    "AveragePool", "BatchNormalization", "BitCast", "BitShift", "BitwiseAnd", "BitwiseNot", "BitwiseOr",
-    "BitwiseXor", "Cast", "CastLike", "Ceil", "Celu", "Clip", "Concat", "Conv", "ConvInteger", "ConvTranspose",
-    "Cos", "Cosh", "CumProd", "CumSum", "DeformConv", "DepthToSpace", "DequantizeLinear", "Det", "Div", "Dropout",
-    "DynamicQuantizeLinear", "Einsum", "Elu", "Equal", "Erf", "Exp", "EyeLike", "Flatten", "Floor", "GRU", "Gather",
-    "GatherElements", "GatherND", "Gelu", "Gemm", "GlobalAveragePool", "GlobalLpPool", "GlobalMaxPool", "Greater",
-    "GreaterOrEqual", "GridSample", "GroupNormalization", "HardSigmoid", "HardSwish", "Hardmax", "Identity",
-    "InstanceNormalization", "IsInf", "IsNaN", "LRN", "LSTM", "LayerNormalization", "LeakyRelu", "Less",
-    "LessOrEqual", "Log", "LogSoftmax", "LpNormalization", "LpPool", "MatMul", "MatMulInteger", "Max", "MaxPool",
-    "MaxRoiPool", "Mean", "MeanVarianceNormalization", "Min", "Mish", "Mod", "Mul", "Neg",
-    "NegativeLogLikelihoodLoss", "Not", "Or", "PRelu", "Pow", "QLinearConv", "QLinearMatMul", "QuantizeLinear",
-    "RMSNormalization", "RNN", "Reciprocal", "Relu", "ReverseSequence", "RoiAlign", "RotaryEmbedding", "Round",
-    "Scatter", "ScatterElements", "ScatterND", "Selu", "Shape", "Shrink", "Sigmoid", "Sign", "Sin", "Sinh", "Size",
-    "Softmax", "SoftmaxCrossEntropyLoss", "Softplus", "Softsign", "SpaceToDepth", "Sqrt", "Sub", "Sum", "SwiGLU",
-    "Swish", "Tan", "Tanh", "ThresholdedRelu", "Transpose", "Trilu", "Where", "Xor", "ArrayFeatureExtractor",
-    "Binarizer", "FeatureVectorizer", "Imputer", "LabelEncoder", "LinearClassifier", "LinearRegressor",
-    "Normalizer", "OneHotEncoder", "SVMClassifier", "SVMRegressor", "Scaler", "TreeEnsemble",
-    "TreeEnsembleClassifier", "TreeEnsembleRegressor", "BiasGelu", "FastGelu", "FusedConv", "FusedGemm",
-    "FusedMatMul", "QGemm", "QLinearAdd", "QLinearAveragePool", "QLinearGlobalAveragePool", "QLinearLeakyRelu",
-    "QLinearMul", "QLinearSigmoid", "QLinearSoftmax", "QuickGelu", "SimplifiedLayerNormalization",
-    "SkipLayerNormalization", "SkipSimplifiedLayerNormalization",
+    *ELEMENTWISE, *BROADCAST, *BY_ROW,
+    "ArgMax", "ArgMin", "ArrayFeatureExtractor", "Attention", "BitCast", "BitShift", "Concat", "CumProd", "CumSum",
+    "DeformConv", "DequantizeLinear", "Det", "DynamicQuantizeLinear", "Einsum", "EyeLike", "FeatureVectorizer",
+    "Flatten", "FusedGemm", "FusedMatMul", "GRU", "Gather", "GatherElements", "GatherND", "Gemm", "GridSample",
+    "Hardmax", "Imputer", "LSTM", "LabelEncoder", "LayerNormalization", "LogSoftmax", "LpNormalization", "MatMul",
+    "MatMulInteger", "MaxRoiPool", "MeanVarianceNormalization", "NegativeLogLikelihoodLoss", "OneHotEncoder",
+    "QLinearAveragePool", "QLinearLeakyRelu", "QLinearMatMul", "QLinearSigmoid", "QLinearSoftmax", "QuantizeLinear",
+    "RMSNormalization", "RNN", "ReverseSequence", "RoiAlign", "RotaryEmbedding", "Scatter", "ScatterElements",
+    "ScatterND", "Shape", "SimplifiedLayerNormalization", "Size", "SkipLayerNormalization",
+    "SkipSimplifiedLayerNormalization", "Softmax", "SoftmaxCrossEntropyLoss", "SwiGLU", "Transpose", "Trilu",
 })  # fmt: skip
 BY_ARGUMENTS = {
-    **dict.fromkeys(_REDUCE, (1,)),
+    **dict.fromkeys(REDUCE, (1,)),
     **dict.fromkeys(["Expand", "OneHot", "Reshape", "Split", "Squeeze", "Tile", "TopK", "Unsqueeze", "Upsample"], (1,)),
     **dict.fromkeys(["AffineGrid", "CenterCropPad"], (1,)),
     "Col2Im": (1, 2), "DFT": (1, 2), "MaxUnpool": (2,), "Pad": (1, 3), "Resize": (1, 2, 3), "STFT": (1, 3),
@@ -58,8 +66,7 @@ STEERED = {"Loop": (0, 1), "SplitToSequence": (1,)}  # of which nothing is prove
 class Proved:
     """Tensors proved to have one value, and one shape, for every input of one shape.
 
-    `loose` names the operators, of those known, at which a shape begins to depend on values. `trusting`: what is not
-    known is taken for an operator whose shapes follow from shapes.
+    `loose`: known operators at which a shape begins to depend on values. `trusting`: the unknown are taken for good.
     """
 
     values: set[str]

@@ -9,7 +9,7 @@ import numpy as np
 import onnx
 from numpy.typing import NDArray
 
-from smoothcert.errors import ModelError, require
+from smoothcert.errors import ModelError
 
 from ..adapt.outputs import keep_output
 from ..proof.parity import Function
@@ -31,19 +31,13 @@ def to_onnx(model: Any, example: Any) -> tuple[onnx.ModelProto, Function]:
     """
     if not type(model).__name__.endswith("Booster"):
         return sklearn.to_onnx(model, example)
-    rows = np.asarray(example, np.float32)
     xgboost = type(model).__module__.startswith("xgboost")
     features = model.num_features() if xgboost else model.num_feature()
-    require(
-        rows.ndim in (1, 2) and rows.shape[-1] == features,
-        f"example: expected a vector of {features} features, or a batch of them, got {rows.shape}",
-    )
+    sklearn.vectors(example, features)
     return _xgboost(model, features) if xgboost else _lightgbm(model, features)
 
 
-def class_names(model: Any) -> tuple[str, ...]:
-    """The model's `classes_` as text; empty for a Booster, which has none, and where they are the numbers from 0."""
-    return sklearn.class_names(model)
+class_names = sklearn.class_names  # none of a Booster, which has no `classes_`
 
 
 def _kind(objective: str, known: dict[str, str]) -> str:

@@ -14,8 +14,7 @@ from smoothcert.errors import ModelError, first_line, require
 def load(framework: str, name: str, weights: Path | None = None) -> Any:
     """What FACTORY of MODULE makes, with its weights where the framework keeps them in files that are no code.
 
-    `framework`: pytorch, keras, jax, sklearn or boosting. Raises `ModelError` where it is not installed, or as
-    `from_module`.
+    `framework`: pytorch, keras, jax, sklearn or boosting. `ModelError` where it is not installed; see `from_module`.
     """
     module = importlib.import_module(f".{framework}", __package__)
     if hasattr(module, "load"):

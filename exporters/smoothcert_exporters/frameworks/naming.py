@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import onnx
 
-from ..graph import prune, replace_nodes, subgraphs
+from ..graph import prune, refill, subgraphs
 
 
 def canonical(proto: onnx.ModelProto) -> None:
@@ -17,17 +17,14 @@ def canonical(proto: onnx.ModelProto) -> None:
     """
     graph = proto.graph
     prune(graph)
-    replace_nodes(graph, [graph.node[i] for i in _order(graph)])
-    fixed = [value.name for value in (*graph.input, *graph.output)]
-    names = {name: name for name in ("", *fixed)}
+    refill(graph.node, [graph.node[i] for i in _order(graph)])
+    names = {name: name for name in ("", *(value.name for value in (*graph.input, *graph.output)))}
     reads = [name for node in graph.node for name in _inputs(node)]
     place = {name: i for i, name in reversed(list(enumerate(reads)))}
     weights = sorted(graph.initializer, key=lambda tensor: place.get(tensor.name, len(reads)))
     _number(graph, weights, names)
     _rename(graph, names)
-    kept = [onnx.TensorProto.FromString(tensor.SerializeToString()) for tensor in weights]
-    del graph.initializer[:]
-    graph.initializer.extend(kept)
+    refill(graph.initializer, weights)
     for value in (*graph.input, *graph.output):
         for i, axis in enumerate(value.type.tensor_type.shape.dim):
             if not axis.dim_value:
@@ -67,10 +64,8 @@ def _order(graph: onnx.GraphProto) -> list[int]:
 
 def _number(graph: onnx.GraphProto, weights: list[onnx.TensorProto], names: dict[str, str]) -> None:
     """A new name for every tensor of the graph and of the graphs inside."""
-    own = [tensor.name for tensor in weights]
-    own += [value.name for value in graph.input]
-    for name in own:
-        names.setdefault(name, f"constant_{len(names)}")
+    for tensor in (*weights, *graph.input):
+        names.setdefault(tensor.name, f"constant_{len(names)}")
     for node in graph.node:
         for inner in subgraphs(node):
             _number(inner, list(inner.initializer), names)

@@ -148,16 +148,8 @@ def _require_no_chance(program: Any) -> None:
     """`ModelError` where the program draws random numbers."""
     import torch
 
-    drawn = sorted(
-        {
-            str(node.target)
-            for graph in program.graph_module.modules()
-            if isinstance(graph, torch.fx.GraphModule)
-            for node in graph.graph.nodes
-            if _draws(node)
-        }
-    )
-    if drawn:
+    graphs = [part.graph for part in program.graph_module.modules() if isinstance(part, torch.fx.GraphModule)]
+    if drawn := sorted({str(node.target) for graph in graphs for node in graph.nodes if _draws(node)}):
         raise ModelError(
             f"the module draws random numbers ({', '.join(drawn)}); the certified function must be one function: "
             "leave them out of its evaluation"
@@ -179,15 +171,13 @@ def _draws(node: Any) -> bool:
 
 def _unsupported(error: BaseException) -> str:
     """One line that names the operator that ONNX lacks, or else the innermost reason."""
-    lines = []
-    inner: BaseException | None = error
+    said, inner = str(error), error.__cause__ or error.__context__
     while inner is not None:
-        lines.append(str(inner))
-        inner = inner.__cause__ or inner.__context__
-    found = re.search(r"No (?:ONNX function|decompositions)[^\n]*?<OpOverload\(op='([^']+)'", "\n".join(lines))
+        said, inner = f"{said}\n{inner}", inner.__cause__ or inner.__context__
+    found = re.search(r"No (?:ONNX function|decompositions)[^\n]*?<OpOverload\(op='([^']+)'", said)
     if found:
         return f"ONNX has no equivalent of the operator {found[1]}; write the module without it"
-    reason = next((line for line in reversed("\n".join(lines).splitlines()) if line.strip()), type(error).__name__)
+    reason = next((line for line in reversed(said.splitlines()) if line.strip()), type(error).__name__)
     return f"torch.onnx cannot export the module: {reason.strip()}"
 
 
@@ -200,10 +190,10 @@ def load(name: str, weights: Path | None) -> Any:
     import torch
 
     model = from_module(name)
-    if not isinstance(model, torch.nn.Module | torch.export.ExportedProgram):
-        raise ModelError(f"{name}: expected a torch.nn.Module, got {type(model).__name__}")
     if isinstance(model, torch.export.ExportedProgram):
         return model
+    if not isinstance(model, torch.nn.Module):
+        raise ModelError(f"{name}: expected a torch.nn.Module, got {type(model).__name__}")
     if weights is not None:
         try:
             state = torch.load(weights, map_location="cpu", weights_only=True)
@@ -212,9 +202,6 @@ def load(name: str, weights: Path | None) -> Any:
                 state = {key.removeprefix("module."): value for key, value in state.items()}
             model.load_state_dict(state)
         except Exception as error:
-            raise ModelError(f"{weights}: expected weights that fit {name}: {_one_line(error)}") from None
+            why = " ".join(str(error).split())[:200]
+            raise ModelError(f"{weights}: expected weights that fit {name}: {why}") from None
     return model.eval()
-
-
-def _one_line(error: Exception) -> str:
-    return " ".join(str(error).split())[:200]

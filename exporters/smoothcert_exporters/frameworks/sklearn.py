@@ -34,7 +34,7 @@ def to_onnx(model: Any, example: Any) -> tuple[onnx.ModelProto, Function]:
     batch. Raises `ModelError` for regressors, several targets, and what skl2onnx cannot convert.
     """
     classes = _classes(model)
-    rows = _vectors(model, example)
+    rows = vectors(example, getattr(model, "n_features_in_", None))
     name = type(model).__name__
     with converting("skl2onnx", name):
         proto = _converted(model, rows.shape[1])
@@ -52,7 +52,8 @@ def to_onnx(model: Any, example: Any) -> tuple[onnx.ModelProto, Function]:
     keep_output(proto, label)
     _as_indices(proto, classes)
     canonical(proto)
-    return proto, lambda batch: _indices(model.predict(batch), classes)
+    # scikit-learn keeps `classes_` sorted
+    return proto, lambda batch: np.searchsorted(classes, model.predict(batch)).astype(np.int64)
 
 
 def class_names(model: Any) -> tuple[str, ...]:
@@ -83,10 +84,10 @@ def _classes(model: Any) -> NDArray[Any]:
     return np.asarray(classes)
 
 
-def _vectors(model: Any, example: Any) -> NDArray[np.float32]:
-    rows = np.asarray(example, np.float32)
-    rows = rows[None] if rows.ndim == 1 else rows
-    features = getattr(model, "n_features_in_", rows.shape[-1])
+def vectors(example: Any, features: int | None) -> NDArray[np.float32]:
+    """The example, one vector of so many features (None: any number) or a batch of them, as a batch."""
+    rows = np.atleast_2d(np.asarray(example, np.float32))
+    features = rows.shape[-1] if features is None else features
     require(
         rows.ndim == 2 and len(rows) > 0 and rows.shape[1] == features,
         f"example: expected a vector of {features} features, or a batch of them, got {rows.shape}; flatten images",
@@ -113,10 +114,8 @@ def _noisy(rows: NDArray[np.float32]) -> NDArray[np.float32]:
     """The rows and noisy copies of them, the same every time."""
     rng = np.random.default_rng(0)
     many = np.resize(rows, (max(_PROBES, 2 * len(rows)), rows.shape[1]))
-    spread = max(float(rows.std()), 0.1)
-    many[len(rows) :] += (
-        spread * rng.uniform(0, 1, (len(many) - len(rows), 1)) * rng.standard_normal(many[len(rows) :].shape)
-    )
+    noisy, spread = many[len(rows) :], max(float(rows.std()), 0.1)
+    noisy += spread * rng.uniform(0, 1, (len(noisy), 1)) * rng.standard_normal(noisy.shape)
     return many.astype(np.float32)
 
 
@@ -131,10 +130,6 @@ def _agreeing(
     if table.shape != (len(rows), len(classes)) or (classes[table.argmax(axis=1)] != model.predict(rows)).any():
         return None
     return method if difference(runner(proto, "", output).by(rows, len(rows)), table) < _CLOSE else None
-
-
-def _indices(labels: NDArray[Any], classes: NDArray[Any]) -> NDArray[np.int64]:
-    return np.searchsorted(classes, labels).astype(np.int64)  # scikit-learn keeps `classes_` sorted
 
 
 def _as_indices(proto: onnx.ModelProto, classes: NDArray[Any]) -> None:

@@ -24,8 +24,8 @@ _VALUES = 10_000_000  # numbers in all random inputs together
 class Parity:
     """How far two classifiers lie apart on `inputs` inputs.
 
-    `absolute`: largest difference of a score; `relative`: the same as a share of the largest score; for labels both are
-    0. `flips`: inputs that the two give different classes.
+    `absolute`: largest difference of a score; `relative`: as a share of the largest score; both 0 for labels. `flips`:
+    inputs that the two give different classes.
     """
 
     inputs: int

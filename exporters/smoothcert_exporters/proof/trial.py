@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
+from copy import deepcopy
 
 import numpy as np
 import onnx
@@ -19,59 +19,43 @@ from smoothcert.model.providers import first_run, reason
 from smoothcert.model.scores import REWRITTEN, TRIAL, difference, is_narrow
 from smoothcert.model.sessions import Sessions
 
-from ..graph import Array, CannotAdapt, inputs, static_shape
+from ..graph import Array, CannotAdapt, element_type, inputs, refill, static_shape
 from .parity import BATCHES
 
 _FEW = 5  # rows tried at all sizes but the largest; odd, so that the last batch of two is filled up
 WHOLE = (TensorProto.UINT8, TensorProto.INT8, TensorProto.INT16, TensorProto.INT32, TensorProto.INT64)
 
 
-@dataclass(frozen=True)
-class Observed:
-    """What one run of a graph told: the shape of every tensor asked for, and the values of the constants."""
-
-    shapes: Mapping[str, tuple[int, ...]]
-    values: Mapping[str, Array]
-
-
-def observe(
-    proto: onnx.ModelProto, folder: str, shape: Sequence[int], shapes: Sequence[str], values: Sequence[str]
-) -> Observed:
-    """Run the graph once on an input of that shape; what came of the tensors named."""
-    if not shapes and not values:
-        return Observed({}, {})
-    probe = onnx.ModelProto()
-    probe.CopyFrom(proto)
-    graph = probe.graph
-    (entry,) = inputs(graph)
-    del graph.output[:]
-    del graph.value_info[:]
-    for i, name in enumerate(shapes):
-        graph.node.append(helper.make_node("Shape", [name], [f"{PROBE}_{i}"]))
-        graph.output.add(name=f"{PROBE}_{i}").type.tensor_type.elem_type = TensorProto.INT64
-    for name in values:
-        graph.output.add(name=name)
-    wanted = [f"{PROBE}_{i}" for i in range(len(shapes))]
-    file = ModelFile(probe, folder, "", None, tuple(shape[1:]), entry.type.tensor_type.elem_type, "")
+def observe(proto: onnx.ModelProto, folder: str, shape: Sequence[int], names: Sequence[str]) -> dict[str, Array]:
+    """Run the graph once on an input of that shape; the values of the tensors named."""
+    if not names:
+        return {}
+    probe = deepcopy(proto)
+    del probe.graph.value_info[:]
+    refill(probe.graph.output, [onnx.ValueInfoProto(name=name) for name in names])
     try:
-        found = first_run(
-            Sessions(file, Preprocess()).of(np.dtype(np.float32), levels=False),
-            [*wanted, *values],
-            {INPUT: np.full(shape, 0.5, np.float32)},
-        )
+        session = runner(probe, folder, "").of(np.dtype(np.float32), levels=False)
+        found = first_run(session, list(names), {INPUT: np.full(shape, 0.5, np.float32)})
     except ProviderError:
         raise
     except Exception as error:
         raise CannotAdapt(f"its tensors cannot be looked at ({reason(error)})") from None
-    sizes = {name: tuple(int(n) for n in size) for name, size in zip(shapes, found, strict=False)}
-    return Observed(sizes, dict(zip(values, found[len(shapes) :], strict=True)))
+    return dict(zip(names, found, strict=True))
+
+
+def observe_shapes(
+    proto: onnx.ModelProto, folder: str, shape: Sequence[int], names: Sequence[str]
+) -> dict[str, tuple[int, ...]]:
+    """The same, for the shapes of the tensors named."""
+    probe, places = deepcopy(proto), [f"{PROBE}_{i}" for i in range(len(names))]
+    probe.graph.node.extend(helper.make_node("Shape", [n], [p]) for n, p in zip(names, places, strict=True))
+    found = observe(probe, folder, shape, places)
+    return {name: tuple(found[place].tolist()) for name, place in zip(names, places, strict=True)}
 
 
 def runner(proto: onnx.ModelProto, folder: str, output: str) -> Sessions:
     """One output of a graph, ready to run on float32 values of its input, cast to what it takes."""
-    (entry,) = inputs(proto.graph)
-    file = ModelFile(proto, folder, "", None, (), entry.type.tensor_type.elem_type, output)
-    return Sessions(file, Preprocess())
+    return Sessions(ModelFile(proto, folder, "", None, (), element_type(proto.graph), output), Preprocess())
 
 
 def random_rows(elem_type: int, shape: Sequence[int], count: int = max(BATCHES)) -> Array:
@@ -140,25 +124,15 @@ class Trial:
         examples: Array | None = None,
     ) -> None:
         self._folder, self._output, self._own = folder, output, declared or 1
-        kind = inputs(given.graph)[0].type.tensor_type.elem_type
-        run = runner(given, folder, output)
+        self.coarse = is_narrow(given)  # a rounding can move a value by a step of half precision or of 8 bits
+        run, kind = runner(given, folder, output), element_type(given.graph)
         rows = random_rows(kind, shape)
         scores = run.by(rows, self._own)
         more = [hard_rows(kind, shape), *([] if examples is None else [np.asarray(examples, np.float32)])]
         hard, answers = _answered(run, np.concatenate(more), self._own)
-        rows, self._expected = np.concatenate([rows, hard]), np.concatenate([scores, *answers])
-        self._rows = rows
-        self._plain = np.ptp(rows.reshape(len(rows), -1), axis=1) == 0
-        self._coarse = is_narrow(given)
-        table = np.nan_to_num(self._expected)
-        if self._own == 1 and table.ndim == 1 and table.size > len(table):
-            table = table.reshape(len(self._rows), -1)
-        to_labels(table, len(table), len(table))
-
-    @property
-    def coarse(self) -> bool:
-        """Whether a rounding can move a value by a step of half precision or of 8 bits."""
-        return self._coarse
+        self._rows, self._expected = np.concatenate([rows, hard]), np.concatenate([scores, *answers])
+        self._plain = np.ptp(self._rows.reshape(len(self._rows), -1), axis=1) == 0
+        to_labels(np.nan_to_num(self._expected), len(self._rows), len(self._rows))
 
     def check(self, proto: onnx.ModelProto, batches: tuple[int, ...] = BATCHES, *, other_kernels: bool = False) -> None:
         """`CannotAdapt` unless the changed model gives every row the scores that it had.
@@ -168,7 +142,7 @@ class Trial:
         """
         run = runner(proto, self._folder, self._output)
         for size in dict.fromkeys((self._own, *batches)):
-            limit = REWRITTEN if size == self._own and not other_kernels else TRIAL.of(self._coarse)
+            limit = REWRITTEN if size == self._own and not other_kernels else TRIAL.of(self.coarse)
             count = len(self._rows) if size == max(batches) else max(_FEW, size)
             some = np.linspace(0, len(self._rows) - 1, min(count, len(self._rows))).astype(int)
             found, plain = run.by(self._rows[some], size), self._plain[some]
@@ -181,8 +155,6 @@ class Trial:
         """Whether a model that declares a free batch axis fails at some size, or mixes its rows."""
         try:
             self.check(proto)
-        except ProviderError:
-            raise
         except ModelError:
             return True
         return False

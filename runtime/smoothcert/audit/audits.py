@@ -16,9 +16,8 @@ from typing import Any
 
 import cv2
 import numpy as np
-from numpy.typing import NDArray
 
-from ..algorithms import Algorithm, Predict
+from ..algorithms import Predict
 from ..certificate import ABSTAIN
 from ..errors import CalibrationError, DataError, RunError, require
 from ..evidence import Evidence
@@ -28,7 +27,7 @@ from ..runs.folder import Entry, RunFolder
 from ..runs.opening import open_run
 from ..runs.question import Question
 from ..runs.recipe import Recipe
-from ..smoothing import Attack, Noise, Smoothing
+from ..smoothing import Attack, Noise
 from .members import Member, Others, members, members_of
 from .replay import Replay, Subject
 
@@ -57,36 +56,24 @@ class Audit:
         require(self.attacks > 0, f"attacks: expected at least 1, got {self.attacks}")
         require(self.seed >= 0, f"seed: expected a whole number >= 0, got {self.seed}")
         require(0.5 < self.confidence < 1, f"confidence: expected 0.5 to 1, without either, got {self.confidence:g}")
-        reached = Predict(self.n, self.alpha).largest(self.smoothing) > 0
-        certain = self.algorithm.members() is not None  # the base classifier answers once, and for sure
-        require(
-            reached or certain, f"n: expected enough votes to confirm one of {self.predictions} answers, got {self.n}"
-        )
+        # Where members were enumerated, the base classifier answers once, and for sure.
+        certain = self.question.algorithm.members() is not None
+        enough = Predict(self.n, self.alpha).largest(self.question.smoothing) > 0 or certain
+        require(enough, f"n: expected enough votes to confirm one of {self.predictions} answers, got {self.n}")
 
     @property
     def entries(self) -> tuple[Entry, ...]:
-        """Those audited."""
         return self.certified[: self.limit]
 
     @cached_property
     def question(self) -> Question:
-        """What the run asks."""
         return Question.of(self.recipe)
-
-    @property
-    def algorithm(self) -> Algorithm:
-        """The run's algorithm."""
-        return self.question.algorithm
-
-    @property
-    def smoothing(self) -> Smoothing:
-        """The run's smoothing."""
-        return self.question.smoothing
 
     @property
     def predictions(self) -> int:
         """Answers that may be asked for: two an attack where a changed one is asked for in real arithmetic too."""
-        real = self.smoothing.guarantee in ("exact", "path") and not all(part.whole for part in self.smoothing.parts)
+        smoothing = self.question.smoothing
+        real = smoothing.guarantee in ("exact", "path") and not all(part.whole for part in smoothing.parts)
         return len(self.entries) * self.attacks * (2 if real else 1)
 
     @property
@@ -103,7 +90,7 @@ class Audit:
 
     def _members(self, subject: Subject) -> list[Member]:
         """The attacks on one certificate: of the members that were enumerated, or of the certified set."""
-        pool, seed = self.algorithm.members(), (self.seed, subject.example.index)
+        pool, seed = self.question.algorithm.members(), (self.seed, subject.example.index)
         if pool is not None:
             return members_of([name for name, _ in subject.attack], pool, self.attacks, seed)
         parts = {part.name: part for part in subject.smoothing.parts}
@@ -113,42 +100,38 @@ class Audit:
         return members(subject.attack, transforms, parts, self.attacks, seed=seed, pixels=pixels, others=others)
 
     def subject(self, entry: Entry) -> Subject:
-        """The certified input of an entry; `DataError` where it has changed, `RunError` for a damaged entry."""
-        index = entry["index"]
-        try:
-            evidence, prediction = Evidence.from_json(entry["evidence"]), int(entry["certificate"]["prediction"])
-            attack, sha256 = self._attack(entry["certificate"]), entry["input"]
-        except (KeyError, TypeError, AttributeError):
-            raise RunError(f"input {index}: expected a certificate with its evidence; see smoothcert verify") from None
+        """The certified input of an entry; `DataError` where it has changed."""
+        index, sha256, certificate = entry["index"], entry.get("input"), entry["certificate"]
         example = self.data.load(index)
         if example.sha256 != sha256:
             raise DataError(f"input {index}: expected SHA-256 {sha256}, got {example.sha256}; pass the run's own data")
-        smoothing = self.smoothing.of_evidence(evidence)
-        return Subject(self.classifier, self.algorithm, smoothing, attack, prediction, example)
+        smoothing = self.question.smoothing.of_evidence(Evidence.from_json(entry["evidence"]))
+        attack = self._attack(certificate)
+        algorithm, prediction = self.question.algorithm, certificate["prediction"]
+        return Subject(self.classifier, algorithm, smoothing, attack, prediction, example)
 
     def _attack(self, certificate: dict[str, Any]) -> Attack:
         """The set certified: the run's, or what the radius means; empty for a prediction alone."""
-        asked, main = self.question.attack, self.smoothing.main
+        asked, main = self.question.attack, self.question.smoothing.main
         if asked is not None or main is None or not certificate["radius"]:
             return asked or Attack(())
         interval = certificate.get("interval")
-        return Attack.of({main.name: interval}) if interval else self.smoothing.ball(certificate["radius"])
+        return Attack.of({main.name: interval}) if interval else self.question.smoothing.ball(certificate["radius"])
 
     @cached_property
-    def _pool(self) -> list[tuple[int, int, NDArray[Any]]]:
-        """(input, class, pixels) of certified inputs."""
-        found = map(self.subject, self.certified[:_OTHERS])
-        return [(subject.example.index, subject.prediction, subject.pixels) for subject in found]
+    def _pool(self) -> list[Subject]:
+        """Certified inputs, towards which noise is tried."""
+        return [self.subject(entry) for entry in self.certified[:_OTHERS]]
 
     def _towards(self, subject: Subject) -> Others:
         """Other inputs of the same shape, those of other classes first, each kind by distance."""
-        here = subject.pixels.astype(float)
-        near = [
-            (prediction == subject.prediction, float(np.linalg.norm(pixels - here)), index, pixels)
-            for index, prediction, pixels in self._pool
-            if index != subject.example.index and pixels.shape == here.shape
-        ]
-        return [(index, pixels) for *_, index, pixels in sorted(near, key=lambda other: other[:2])]
+        here, index = subject.pixels.astype(float), subject.example.index
+
+        def distance(other: Subject) -> tuple[bool, float]:
+            return other.prediction == subject.prediction, float(np.linalg.norm(other.pixels - here))
+
+        others = [one for one in self._pool if one.example.index != index and one.pixels.shape == here.shape]
+        return [(other.example.index, other.pixels) for other in sorted(others, key=distance)]
 
     def _key(self, index: int, number: int, arithmetic: str) -> int:
         text = f"audit {self.seed} {index} {number} {arithmetic}"

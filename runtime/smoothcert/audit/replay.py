@@ -24,6 +24,7 @@ from ..smoothing.transform import attacked
 from .members import Delta, Member
 
 Outcome = Literal["confirmed", "undecided", "beyond", "violation"]
+Arithmetic = Literal["8-bit", "real"]
 Pictures = tuple[NDArray[Any], NDArray[Any]]
 
 
@@ -41,7 +42,7 @@ class Replay:
     answer: int
     votes: Counts
     outcome: Outcome
-    arithmetic: Literal["8-bit", "real"]
+    arithmetic: Arithmetic
     note: str = ""
     pictures: Pictures | None = field(default=None, repr=False)
 
@@ -59,7 +60,6 @@ class Subject:
 
     @cached_property
     def x(self) -> Input:
-        """The input as the model takes it."""
         return self.classifier.prepare(self.example.x)
 
     @property
@@ -95,7 +95,7 @@ class Subject:
             raw.place(raw.image, pixels)
             pictures = self.x.raw.image if self.x.raw else before, raw.image
         deltas = [(self.transforms[name], value.shift) for name, value in member.items() if isinstance(value, Delta)]
-        if inner := [*self.steps(member, raw=False)]:
+        if inner := self.steps(member, raw=False):
             changed = attacked(before, inner)
             Raw(changed).place(changed, pixels)
         for transform, shift in deltas:
@@ -125,9 +125,9 @@ class Subject:
         try:
             return self._replay(member, algorithm, keys)
         except (DataError, ModelError) as error:
-            arithmetic: Literal["8-bit", "real"] = "8-bit" if self.x.is_whole else "real"
-            note = str(error)
-            return Replay(self.example.index, member, self.prediction, ABSTAIN, {}, "undecided", arithmetic, note)
+            numbers: Arithmetic = "8-bit" if self.x.is_whole else "real"
+            index, note = self.example.index, str(error)
+            return Replay(index, member, self.prediction, ABSTAIN, {}, "undecided", numbers, note)
 
     def _replay(self, member: Member, algorithm: Predict, keys: tuple[int, int]) -> Replay:
         if not self.x.is_whole:
@@ -135,8 +135,9 @@ class Subject:
             return self._result(member, *self._ask(moved, algorithm, keys[1]), "real", (self.x.values, moved.values))
         moved, pictures = self.in_levels(member)
         found = self._result(member, *self._in_levels(moved, algorithm, keys[0]), "8-bit", pictures)
-        in_levels_only = self.algorithm.members() is not None or not self._speaks_of_reals
-        if found.outcome != "violation" or in_levels_only:
+        if found.outcome != "violation" or self.algorithm.members() is not None:
+            return found
+        if self.smoothing.perturbation.samples(self.x).attack_model != "float-unclipped":
             return found
         again = self._result(member, *self._ask(self.in_reals(member), algorithm, keys[1]), "real", pictures)
         if again.outcome == "violation":
@@ -144,13 +145,7 @@ class Subject:
         real = "undecided" if again.answer == ABSTAIN else f"class {again.answer}"
         return replace(found, outcome="beyond", note=f"in real arithmetic {real}")
 
-    @property
-    def _speaks_of_reals(self) -> bool:
-        return self.smoothing.perturbation.samples(self.x).attack_model == "float-unclipped"
-
-    def _result(
-        self, member: Member, answer: int, votes: Counts, arithmetic: Literal["8-bit", "real"], pictures: Pictures
-    ) -> Replay:
+    def _result(self, member: Member, answer: int, votes: Counts, arithmetic: Arithmetic, pictures: Pictures) -> Replay:
         outcomes: Mapping[int, Outcome] = {self.prediction: "confirmed", ABSTAIN: "undecided"}
         outcome = outcomes.get(answer, "violation")
         kept = pictures if outcome == "violation" else None

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from ..errors import ArgumentError, require
+from ..errors import require
 from . import options as opt
 from .groups import grouped
 from .parts import part_names, parts_table
@@ -21,19 +21,16 @@ if TYPE_CHECKING:
     from ..smoothing import Attack, Part
 
 app = typer.Typer(
-    help="Measure the interpolation error of rotation, scaling, translation and 8-bit colour changes.",
-    no_args_is_help=True,
+    help="Measure the interpolation error of rotation, scaling, translation and 8-bit colours.", no_args_is_help=True
 )
 
 to_measure = partial(typer.Option, rich_help_panel="What to measure")
+parts_to_measure = partial(to_measure, autocompletion=part_names)
 
 Strategy = Literal["dataset-sampling", "dataset-worst", "input-sampling", "input-global"]
-Out = Annotated[Path, typer.Argument(help="Calibration file to write; the same command again continues it.")]
-File = Annotated[Path, typer.Argument(help="Calibration file.")]
 Limit = Annotated[int | None, opt.of_run(help="Take this many inputs, no fewer. (default: all)", show_default=False)]
 Below = Annotated[
-    str,
-    opt.statistic(metavar="T,T,...", help="Thresholds t of P(E < t), chosen ahead of the data: 1,1.25,1.5."),
+    str, opt.statistic(metavar="T,T,...", help="Thresholds t of P(E < t), chosen ahead of the data: 1,1.25,1.5.")
 ]
 
 
@@ -42,18 +39,12 @@ class Measured:
     """What is measured, and how the attacks on it are chosen."""
 
     smooth: Annotated[
-        list[str],
-        to_measure(
-            metavar="NAME=SCALE",
-            autocompletion=part_names,
-            help="Part of the smoothing, as certify will get it, without noise; repeats, in the order of application.",
-        ),
+        list[str], parts_to_measure(metavar="NAME=SCALE", help="Part of the smoothing, not noise; repeats, in order.")
     ] = field(default_factory=list)
     attack: Annotated[
         list[str],
-        to_measure(
+        parts_to_measure(
             metavar="NAME=LOW:HIGH",
-            autocompletion=part_names,
             help="Range of attacks for each part, around the identity. NAME=LOW:HIGH:POINTS is a grid, which "
             "dataset-worst and input-sampling need. translation=RADIUS, or =0:RADIUS:POINTS an axis.",
         ),
@@ -68,22 +59,18 @@ class Measured:
             "\n\ninput-global: a search for each input, heuristic.",
         ),
     ] = "dataset-sampling"
-    evaluations: Annotated[
-        int | None, to_measure(metavar="N", help="Of the search for each input, with input-global. (default: 2000)")
-    ] = None
+    evaluations: Annotated[int | None, to_measure(metavar="N", help="Of input-global's search. (default: 2000)")] = None
 
     def asked(self) -> tuple[tuple[Part, ...], Attack]:
         """The parts, and the attacks on them."""
-        from ..smoothing import parse_part
+        from ..smoothing import Attack, parse_part
         from .parse import attack
 
         require(bool(self.smooth), "--smooth: expected at least one NAME=SCALE, such as rotation=5, got none")
-        parts, ranges = tuple(parse_part(text) for text in self.smooth), attack(self.attack)
-        if ranges is None:
-            raise ArgumentError(
-                f"--attack: expected a range for every part, such as {parts[0].name}=LOW:HIGH, got none"
-            )
-        return parts, ranges
+        parts = tuple(parse_part(text) for text in self.smooth)
+        such = f"such as {parts[0].name}=LOW:HIGH"
+        require(bool(self.attack), f"--attack: expected a range for every part, {such}, got none")
+        return parts, attack(self.attack) or Attack(())
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -91,14 +78,9 @@ class Draws:
     """How many draws, and what they depend on."""
 
     draws: Annotated[
-        int | None,
-        opt.statistic(
-            help="Draws of the smoothing for each input. (default: 1; input-sampling 1000)", min=1, metavar="N"
-        ),
+        int | None, opt.statistic(metavar="N", min=1, help="Draws for each input. (default: 1; input-sampling 1000)")
     ] = None
-    confidence: Annotated[
-        float, opt.statistic(help="Of the error's bounds: certificates add 1 - confidence to alpha.")
-    ] = 0.999
+    confidence: Annotated[float, opt.statistic(help="Of the bounds: certificates add 1 - confidence to alpha.")] = 0.999
     seed: Annotated[int, opt.statistic(help="Of the draws; choose it ahead of the results.")] = 0
 
 
@@ -108,24 +90,16 @@ class Source:
 
     spatial: opt.Spatial = field(default_factory=opt.Spatial)
     model: Annotated[
-        Path | None,
-        opt.ahead(
-            parser=opt.path,
-            metavar="FILE",
-            help="Take preprocessing and grey or colour from this model, as certify does.",
-        ),
+        Path | None, opt.ahead(parser=opt.path, metavar="FILE", help="Preprocess, and read files, as this model says.")
     ] = None
     grey: Annotated[
-        bool | None,
-        opt.ahead("--grey/--colour", help="How image files are read. (default: colour, or as the model)"),
+        bool | None, opt.ahead("--grey/--colour", help="How image files are read. (default: colour, or as the model)")
     ] = None
 
     def opened(self, data: Path, threads: int | None) -> tuple[Dataset, Spatial]:
         """The data set and the pipeline; `ArgumentError` for a number of threads that is none."""
         from ..inputs.datasets import open_dataset
-        from ..inputs.spatial import PLAIN
-        from ..model.preprocess import Preprocess
-        from .parse import spatial
+        from .parse import preprocess, spatial
 
         require(threads is None or threads > 0, f"--threads: expected at least 1, got {threads}")
         way, channels = spatial(self.spatial), {None: None, True: 1, False: 3}[self.grey]
@@ -133,8 +107,7 @@ class Source:
             from ..model.classifier import OrtClassifier
 
             require(channels is None, "--grey, --colour: the model says which; leave them out with --model")
-            asked = None if way == PLAIN else Preprocess(spatial=way)
-            classifier = OrtClassifier(self.model, threads=1, preprocess=asked)
+            classifier = OrtClassifier(self.model, threads=1, preprocess=preprocess(opt.Normalisation(), self.spatial))
             way, channels = classifier.preprocess.spatial, classifier.channels
         return open_dataset(data, channels), way
 
@@ -146,7 +119,7 @@ class Source:
 @grouped
 def measure(
     data: opt.Data,
-    out: Out,
+    out: Annotated[Path, typer.Argument(help="Calibration file to write; the same command again continues it.")],
     *,
     measured: Measured,
     draws: Draws,
@@ -164,13 +137,11 @@ def measure(
 
     from ..report.terminal import watched
 
-    parts, attack = measured.asked()
-    images, spatial = source.opened(data, threads)
+    asked, (images, spatial) = measured.asked(), source.opened(data, threads)
     plan = plan_of(
         images,
         data.resolve().name,
-        parts,
-        attack,
+        *asked,
         strategy=measured.strategy,
         draws=draws.draws,
         evaluations=measured.evaluations,
@@ -191,7 +162,7 @@ def measure(
 
 @app.command(epilog="Example: smoothcert calibrate show contrast.cal --png errors.png")
 def show(
-    file: File,
+    file: Annotated[Path, typer.Argument(help="Calibration file.")],
     below: Below = "",
     png: Annotated[Path | None, opt.to_show(metavar="FILE", help="Draw the histogram of the errors there.")] = None,
     plugin: opt.Plugin = [],  # noqa: B006
@@ -201,8 +172,7 @@ def show(
 
     from ..calibration_file import read
 
-    thresholds = _thresholds(below)
-    found = read(file)
+    thresholds, found = _thresholds(below), read(file)
     used = png is not None or not found.calibration.per_input
     require(used or not thresholds, "--below: expected for a dataset strategy, or with --png, got bounds of each input")
     _print_file(found, thresholds)
@@ -229,14 +199,12 @@ def table(
     quiet: opt.Quiet = False,
 ) -> None:
     """P(E < t) of rotation and translation by three interpolations over DATA: Fischer et al. 2020, table 1."""
-    from smoothcert_calibration.table import plans, worst_errors
-    from smoothcert_calibration.table import table as table_of
+    from smoothcert_calibration import table as fischer
 
     from ..report.terminal import console, watched
 
-    thresholds = _thresholds(below)
-    images, spatial = source.opened(data, threads)
-    asked = plans(
+    thresholds, (images, spatial) = _thresholds(below), source.opened(data, threads)
+    asked = fischer.plans(
         images,
         data.resolve().name,
         rotation=(scale, range_),
@@ -249,8 +217,8 @@ def table(
         limit=limit,
     )
     with watched("calibrating", len(asked[0].indices), quiet=quiet) as progress:
-        worst = worst_errors(asked, images, threads=threads, progress=progress)
-    console().print(table_of(asked, worst, thresholds))
+        worst = fischer.worst_errors(asked, images, threads=threads, progress=progress)
+    console().print(fischer.table(asked, worst, thresholds))
 
 
 @app.command(epilog="Example: smoothcert calibrate merge all.cal shard1.cal shard2.cal")
@@ -274,11 +242,9 @@ def _thresholds(text: str) -> tuple[float, ...]:
 
 
 def _print_file(file: CalibrationFile, thresholds: tuple[float, ...] = ()) -> None:
-    """What a calibration file measured, and what may be claimed with it."""
     from smoothcert_calibration.show import lines, tables
 
     from ..report.terminal import console
 
-    terminal = console()
     for part in (*lines(file), *tables(file, thresholds)):
-        terminal.print(part)
+        console().print(part)

@@ -17,7 +17,6 @@ class Output:
     stream: TextIO
 
     def write(self, text: str) -> int:
-        """As the stream's own."""
         try:
             return self.stream.write(text)
         except BrokenPipeError:
@@ -25,7 +24,6 @@ class Output:
             return len(text)
 
     def flush(self) -> None:
-        """As the stream's own."""
         try:
             self.stream.flush()
         except BrokenPipeError:

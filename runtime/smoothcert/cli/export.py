@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
@@ -13,12 +13,16 @@ from ..errors import require
 from . import options as opt
 from .groups import grouped
 
+if TYPE_CHECKING:
+    from smoothcert_exporters.options import Options
+
 app = typer.Typer(help="Write a trained classifier as ONNX, ready to certify.", no_args_is_help=True)
 
 to_write = partial(typer.Option, rich_help_panel="What to write")
 proof = partial(typer.Option, rich_help_panel="Proof that the file computes the same")
 
 FRAMEWORKS = ("pytorch", "keras", "jax", "sklearn", "boosting")
+Precision = Literal["float32", "float16", "bfloat16"]
 
 Out = Annotated[Path, typer.Argument(help="ONNX file to write.")]
 Model = Annotated[Path, typer.Argument(parser=opt.path, help="ONNX file.")]
@@ -39,45 +43,39 @@ class Written:
     ] = None
     input_range: Annotated[str, to_write(metavar="LOW,HIGH", help="Least and largest value of the file's inputs.")] = ""
     class_names: Annotated[
-        Path | None,
-        to_write(parser=opt.path, metavar="FILE", help="Text file, a class name a line, kept in the metadata."),
+        Path | None, to_write(parser=opt.path, metavar="FILE", help="Text file, a class name a line, for the metadata.")
     ] = None
-    training_noise: Annotated[
-        float | None, to_write(help="Standard deviation of the training's noise, for the metadata.")
-    ] = None
+    training_noise: Annotated[float | None, to_write(help="Standard deviation in training, for the metadata.")] = None
     precision: Annotated[
-        Literal["float32", "float16", "bfloat16"],
-        to_write(metavar="NAME", help="float32, float16 or bfloat16; scores stay float32."),
+        Precision, to_write(metavar="NAME", help="float32, float16 or bfloat16; scores stay float32.")
     ] = "float32"
     examples: Annotated[
-        Path | None,
-        proof(parser=opt.path, metavar="DATA", help="Data set whose first inputs are tried, beside random ones."),
+        Path | None, proof(parser=opt.path, metavar="DATA", help="Data set of first inputs to try, beside random ones.")
     ] = None
     tolerance: Annotated[float, proof(help="Largest difference of a score, as a share of the largest score.")] = 1e-4
-    provider: Annotated[
-        opt.Provider, proof(metavar="NAME", help="What runs the comparison: cpu, cuda or tensorrt.")
-    ] = "cpu"
+    provider: Annotated[opt.Provider, proof(metavar="NAME", help="Of the comparison: cpu, cuda or tensorrt.")] = "cpu"
 
-    def arguments(self, shape: tuple[int, ...]) -> dict[str, Any]:
-        """The exporters' arguments of these names; `shape` of one input of the network."""
+    def options(self, shape: tuple[int, ...]) -> Options:
+        """What the exporters take; `shape` of one input of the network."""
         from smoothcert_exporters.examples import real_examples
+        from smoothcert_exporters.options import Options
 
         from .parse import lines, numbers, preprocess
 
         said, span = preprocess(self.normalisation, self.spatial), numbers("--input-range", self.input_range)
         require(len(span) in (0, 2), f"--input-range: expected LOW,HIGH, got {self.input_range!r}")
         layout = self.input_layout or ""
-        return {
-            "preprocess": said,
-            "input_layout": layout,
-            "input_range": (span[0], span[1]) if span else None,
-            "class_names": lines(self.class_names) if self.class_names else (),
-            "training_noise": self.training_noise,
-            "examples": None if self.examples is None else real_examples(self.examples, shape, said, layout),
-            "precision": self.precision,
-            "tolerance": self.tolerance,
-            "provider": self.provider,
-        }
+        return Options(
+            preprocess=said,
+            input_layout=layout,
+            input_range=(span[0], span[1]) if span else None,
+            class_names=lines(self.class_names) if self.class_names else (),
+            training_noise=self.training_noise,
+            examples=None if self.examples is None else real_examples(self.examples, shape, said, layout),
+            precision=self.precision,
+            tolerance=self.tolerance,
+            provider=self.provider,
+        )
 
 
 def inspect(model: Model, output: Output = None) -> None:
@@ -106,21 +104,19 @@ def onnx(
 ) -> None:
     """Make the classifier of an ONNX file ready: free batch axis, one output, preprocessing inside, checked."""
     from smoothcert_exporters.onnx_file import export_file, known_shape
-    from smoothcert_exporters.options import Options
 
     from .parse import axes
 
     one = axes("--shape", shape) or None
-    arguments = written.arguments(one or known_shape(model) or ())
-    print("\n".join(export_file(model, out, output=output, shape=one, options=Options(**arguments)).lines))
+    options = written.options(one or known_shape(model) or ())
+    print("\n".join(export_file(model, out, output=output, shape=one, options=options).lines))
 
 
 @grouped
 def framework(
     context: typer.Context,
     model: Annotated[
-        str,
-        typer.Argument(metavar="MODULE:FACTORY", help="Function of a module in this folder that returns the model."),
+        str, typer.Argument(metavar="MODULE:FACTORY", help="Function of a module in this folder that makes the model.")
     ],
     out: Out,
     *,
@@ -128,10 +124,7 @@ def framework(
         str, to_write(metavar="N,N,...", help="Axes of one input, as the model takes it: 3,32,32.")
     ],
     weights: Annotated[
-        Path | None,
-        to_write(
-            parser=opt.path, metavar="FILE", help="State dictionary for the module; tensors alone are read. (pytorch)"
-        ),
+        Path | None, to_write(parser=opt.path, metavar="FILE", help="State dictionary, tensors alone. (pytorch)")
     ] = None,
     written: Written,
 ) -> None:
@@ -140,15 +133,13 @@ def framework(
 
     from smoothcert_exporters.export import export
     from smoothcert_exporters.frameworks.loading import load
-    from smoothcert_exporters.options import Options
 
     from .parse import axes
 
     name, shape = context.command.name or "", axes("--example-shape", example_shape)
     require(bool(shape), "--example-shape: expected the axes of one input, such as 3,32,32, got ''")
-    arguments = written.arguments(shape)
-    example = np.zeros((1, *shape), np.float32)
-    done = export(load(name, model, weights), out, example=example, framework=name, options=Options(**arguments))
+    options, example = written.options(shape), np.zeros((1, *shape), np.float32)
+    done = export(load(name, model, weights), out, example=example, framework=name, options=options)
     print("\n".join(done.lines))
 
 

@@ -44,10 +44,7 @@ to_show = partial(typer.Option, rich_help_panel="What to show")
 
 Model = Annotated[
     Path,
-    typer.Argument(
-        parser=path,
-        help="ONNX classifier: one input; scores or integer labels as output. demo:digits.onnx comes with smoothcert.",
-    ),
+    typer.Argument(parser=path, help="ONNX classifier: one input; scores or labels as output. Or demo:digits.onnx."),
 ]
 Data = Annotated[
     Path,
@@ -182,8 +179,7 @@ class Statistics:
         int, statistic(help="Samples for each input: exactly (mode fixed) or at most (radius, target, slices).")
     ] = 100_000
     n0: Annotated[
-        int | None,
-        statistic(help="Samples that choose the class, ahead of those. (default: 100; mode radius: 1000)"),
+        int | None, statistic(help="Samples that choose the class, ahead of those. (default: 100; mode radius: 1000)")
     ] = None
     alpha: Alpha = 0.001
     bound: Annotated[
@@ -209,13 +205,11 @@ class Normalisation:
 
     scale: Annotated[float | None, ahead(help="Factor on the values. (default: 1/255 for 8-bit inputs, else 1)")] = None
     mean: Annotated[
-        str,
-        ahead(metavar="M,M,M", help="Subtracted after that, one value or one a channel: 0.485,0.456,0.406."),
+        str, ahead(metavar="M,M,M", help="Subtracted after that, one value or one a channel: 0.485,0.456,0.406.")
     ] = ""
     std: Annotated[str, ahead(metavar="S,S,S", help="Divided by after that, likewise.")] = ""
     layout: Annotated[
-        Layout,
-        ahead(metavar="NAME", help="Order of the axes of the model's input: auto, nchw, nhwc or flat."),
+        Layout, ahead(metavar="NAME", help="Order of the axes of the model's input: auto, nchw, nhwc or flat.")
     ] = "auto"
 
 
@@ -224,8 +218,7 @@ class Spatial:
     """From images of any size to the model's pixels."""
 
     resize: Annotated[
-        int | None,
-        ahead(parser=side, metavar="PIXELS", help="Resize images so that the shorter side has that length."),
+        int | None, ahead(parser=side, metavar="PIXELS", help="Resize images so that the shorter side has that length.")
     ] = None
     interpolation: Annotated[
         Interpolation | None,
@@ -235,10 +228,7 @@ class Spatial:
     crop: Annotated[int | None, ahead(metavar="PIXELS", help="Then cut out the central square of this side.")] = None
     mask: Annotated[
         str,
-        ahead(
-            metavar="NAME[=SHARE]",
-            help="Then black out all but a circle or rectangle, of this share of the sides: circle=1.",
-        ),
+        ahead(metavar="NAME[=SHARE]", help="Then black out all but a circle or rectangle of this share of the sides."),
     ] = ""
 
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from ..errors import ArgumentError, RunError, require
+from ..errors import RunError, require
 from . import options as opt
 from .groups import grouped
 from .messages import as_options
@@ -17,7 +17,6 @@ from .messages import as_options
 if TYPE_CHECKING:
     from ..runs.folder import Entry
     from ..runs.recipe import Recipe
-    from ..runs.verify import Verdict
 
 app = typer.Typer()
 
@@ -42,14 +41,11 @@ def merge(
 def verify(
     run: opt.RunFolder,
     redraw: Annotated[
-        int | None,
-        opt.statistic(metavar="K", help="Sample K inputs again too, and compare the votes exactly."),
+        int | None, opt.statistic(metavar="K", help="Sample K inputs again too, and compare the votes exactly.")
     ] = None,
     model: opt.MovedModel = None,
     data: opt.MovedData = None,
-    calibration: Annotated[
-        Path | None, opt.of_run(metavar="FILE", help="The calibration file, if it has moved.")
-    ] = None,
+    calibration: Annotated[Path | None, opt.of_run(metavar="FILE", help="The calibration, if it has moved.")] = None,
     plugin: opt.Plugin = [],  # noqa: B006 - Typer's own lists
 ) -> None:
     """Decide every certificate of RUN again from its evidence, and check hashes.
@@ -64,8 +60,9 @@ def verify(
     if verdict.redrawn:
         print_notes(verdict.redrawn.classifier)
         print(f"{verdict.redrawn.entries} inputs drawn again")
-    for line in _named(verdict):
-        print(f"not checked: {line}")
+    files = {name: f"--{name}" for name in ("model", "data", "calibration")}
+    for line in verdict.unchecked:
+        print(f"not checked: {as_options(line, files, named=False)}")
     for line in verdict.wrong:
         print(f"wrong: {line}")
     some = len(verdict.unchecked)
@@ -75,12 +72,6 @@ def verify(
         raise typer.Exit(1 if verdict.wrong else UNCHECKED)
 
 
-def _named(verdict: Verdict) -> tuple[str, ...]:
-    """What could not be checked, with the options that say where the files are now."""
-    options = {name: f"--{name}" for name in ("model", "data", "calibration")}
-    return tuple(as_options(line, options, named=False) for line in verdict.unchecked)
-
-
 @app.command(epilog="Example: smoothcert audit runs/demo --attacks 5 --limit 20")
 def audit(
     run: opt.RunFolder,
@@ -88,8 +79,7 @@ def audit(
     n: Annotated[int, opt.statistic(help="Fresh samples for each attack.")] = 1000,
     confidence: Annotated[float, opt.statistic(help="Probability that all confirmed answers are right.")] = 0.999,
     seed: Annotated[
-        int | None,
-        opt.statistic(help="Of the attacks and samples. (default: drawn afresh, kept in audit.json)"),
+        int | None, opt.statistic(help="Of the attacks and samples. (default: drawn afresh, kept in audit.json)")
     ] = None,
     provider: Annotated[
         opt.Provider | None,
@@ -145,17 +135,14 @@ class Output:
     ] = ""
     ends: Annotated[
         int | None,
-        opt.to_show(
-            metavar="INDEX", help="A picture of that input at the ends of its certified set, or of the set asked about."
-        ),
+        opt.to_show(metavar="INDEX", help="A picture of that input at the ends of the set certified, or asked about."),
     ] = None
     tsv: Annotated[
         bool,
         opt.to_show("--tsv", help="The field's log: idx, label, predict, radius, correct, time, base, attack_model."),
     ] = False
     png: Annotated[
-        Path | None,
-        opt.to_show(metavar="FILE", help="Where the picture of --ends or --region goes. (default: in RUN)"),
+        Path | None, opt.to_show(metavar="FILE", help="Where the picture of --ends or --region goes. (default: in RUN)")
     ] = None
 
     def __post_init__(self) -> None:
@@ -193,29 +180,20 @@ def report(
     from .show import print_warning
 
     least, radii = goal(fail_under), numbers("--radii", output.radii)
-    if min(radii, default=0.0) < 0:
-        raise ArgumentError(f"--radii: expected radii >= 0, got {output.radii!r}")
+    require(min(radii, default=0.0) >= 0, f"--radii: expected radii >= 0, got {output.radii!r}")
     recipe, entries = RunFolder(run).recipe(), RunFolder(run).entries()
     if not entries:
         raise RunError(f"{run}: expected a ledger with entries, got none; run certify first")
-    farthest = max((*radii, *(least[:1] if least else ())), default=0.0)
-    require(
-        farthest == 0 or not _predicted(recipe),
-        "radii: expected none, or 0, for a run of predict, which certifies nothing",
-    )
+    certifies = recipe["algorithm"]["mode"] != "predict" or not any((*radii, *(least or ())[:1]))
+    require(certifies, "radii: expected none, or 0, for a run of predict, which certifies nothing")
     require_decided(run, recipe, entries)
     expected = len(chosen(recipe))
-    missing = expected - len({entry["index"] for entry in entries})
-    if missing:
+    if missing := expected - len({entry["index"] for entry in entries}):
         print(f"unfinished: {missing} of {expected} inputs are not in the ledger", file=sys.stderr)
     print_warning(entries)
     _print(recipe, entries, run, output, radii)
     if least and (missing or _below(recipe, entries, *least)):
         raise typer.Exit(1)
-
-
-def _predicted(recipe: Recipe) -> bool:
-    return bool(recipe["algorithm"].get("mode") == "predict")
 
 
 def _print(recipe: Recipe, entries: list[Entry], run: Path, output: Output, radii: tuple[float, ...]) -> None:
@@ -241,6 +219,7 @@ def _below(recipe: Recipe, entries: list[Entry], radius: float, least: float) ->
 
     got = summarise(recipe, entries, [radius]).accuracy[radius]
     if got < least:
-        what = "smoothed accuracy" if _predicted(recipe) else f"certified accuracy at radius {radius:g}"
+        predicted = recipe["algorithm"]["mode"] == "predict"
+        what = "smoothed accuracy" if predicted else f"certified accuracy at radius {radius:g}"
         print(f"{what} is {got:.4f}, under {least:g}", file=sys.stderr)
     return got < least

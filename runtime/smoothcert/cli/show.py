@@ -10,7 +10,6 @@ from dataclasses import fields
 from pathlib import Path
 
 from ..certificate import ABSTAIN
-from ..certification import LEVELS
 from ..errors import SmoothcertError
 from ..files.demo_files import demo_file
 from ..model.classifier import Classifier, OrtClassifier
@@ -27,19 +26,6 @@ from ..runs.recipe import Recipe
 from ..smoothing import Range
 from . import options as opt
 from .messages import as_options
-
-_HINT = (
-    "\nhint: the inputs look like 8-bit images divided by 255; as uint8 they would get integer noise, which is exact"
-)
-
-
-_ROUNDED = (
-    "\nnote: the data are 8-bit images: what rounding to 8 bits and clipping do is not covered; see --calibration"
-)
-_TOKENS = (
-    "\nnote: the model takes integers: it gets the levels 0 to 255 themselves, rounded; noise goes beyond them on both "
-    "sides"
-)
 
 
 def print_notes(classifier: Classifier | None) -> None:
@@ -68,8 +54,7 @@ def print_warning(entries: Sequence[Entry]) -> None:
 
 def print_evaluation(recipe: Recipe, entries: Sequence[Entry]) -> None:
     """The table of certified inputs, against the base classifier's own answers."""
-    units = (entry["certificate"].get("unit", "") for entry in entries if "certificate" in entry)
-    unit = next(filter(None, units), "")
+    unit = next((unit for entry in entries if (unit := entry.get("certificate", {}).get("unit"))), "")
     main = Question.of(recipe).smoothing.main
     unit = f"log {unit}" if unit and main and main.transforms.kind == "factor" else unit
     console().print(evaluation(recipe, summarise(recipe, entries), unit))
@@ -79,50 +64,40 @@ def print_ends(recipe: Recipe, entries: Sequence[Entry], index: int, run: Path, 
     """Where the picture of an input at the ends of its certified set has been drawn."""
     from ..report.ends import draw, ends
 
-    found = ends(recipe, entries, index)
-    picture = picture or run / f"ends-{index}.png"
+    found, picture = ends(recipe, entries, index), picture or run / f"ends-{index}.png"
     draw(found.pictures, picture)
     print(f"{found.text}; picture: {picture}")
 
 
 def print_region(
-    recipe: Recipe,
-    entries: Sequence[Entry],
-    axes: Sequence[tuple[str, Range | None]],
-    run: Path,
-    picture: Path | None,
+    recipe: Recipe, entries: Sequence[Entry], axes: Sequence[tuple[str, Range | None]], run: Path, picture: Path | None
 ) -> None:
     """The table of a region, and its picture, in the run's folder unless another path is given."""
     from ..report.region import draw, region, region_table
 
     found = region(recipe, entries, axes)
-    terminal = console()
-    terminal.print(region_table(found))
+    console().print(region_table(found))
     picture = picture or run / f"region-{'-'.join(found.names)}.png"
     draw(found, picture)
-    terminal.print(f"each point for itself, {found.accuracy.size} points, nothing promised between; picture: {picture}")
+    print(f"each point for itself, {found.accuracy.size} points, nothing promised between; picture: {picture}")
 
 
 def preflight_text(run: OpenRun, first: Preflight, done: int = 0) -> str:
     """The preflight line, and notes under it. `done`: how many of the inputs the ledger holds already."""
     question, classifier = run.question, run.classifier
     algorithm, smoothing = question.algorithm, question.smoothing.favourable
-    least, most = algorithm.samples(smoothing)
-    samples = f"{most:,}" if least == most else f"{least:,} to {most:,}"
+    left, numbers = len(question.indices) - done, sorted(set(algorithm.samples(smoothing)))
+    samples = " to ".join(f"{n:,}" for n in numbers)
+    spent = " to ".join(duration(left * (first.cutting + first.slices * n / first.rate)) for n in numbers)
     each = f"for each of about {first.slices:,} slices" if first.slices > 1 else "each"
-    times = (first.cutting + first.slices * n / first.rate for n in (least, most))
-    left = len(question.indices) - done
-    fastest, slowest = (duration(left * seconds) for seconds in times)
     inputs = f"{left} of {counted(len(question.indices), 'input')} left" if done else counted(left, "input")
-    return (
+    line = (
         f"preflight: {inputs}, {samples} samples {each}, {algorithm.goal(smoothing)}; "
         f"{first.rate:,.0f} samples/s on {classifier.provider} "
-        f"({classifier.precision}, {classifier.threads} threads, batch {first.batch_size}): {fastest}"
-        + ("" if least == most else f" to {slowest}")
-        + (_HINT if first.disguised and all(part.whole for part in smoothing.parts) else "")
-        + (_ROUNDED if first.unrounded else "")
-        + (_TOKENS if first.as_tokens else "")
+        f"({classifier.precision}, {classifier.threads} threads, batch {first.batch_size}): {spent}"
     )
+    options = {"calibration": "--calibration"}
+    return "\n".join([line, *(as_options(note, options, named=False) for note in first.notes)])
 
 
 def show_run(run: OpenRun, folder: RunFolder, *, quiet: bool) -> str:
@@ -131,12 +106,10 @@ def show_run(run: OpenRun, folder: RunFolder, *, quiet: bool) -> str:
     there, indices = folder.entries(), question.indices
     if there:
         folder.require_same(question.recipe)
-    done = {entry["index"] for entry in there}
-    before, own = len(there), len(done & set(indices))
-    first = preflight(run)
-    terminal.print(preflight_text(run, first, own))
-    if first.in_levels:
-        print(f"warning: {LEVELS}", file=sys.stderr)
+    done, before, first = {entry["index"] for entry in there}, len(there), preflight(run)
+    terminal.print(preflight_text(run, first, len(done & set(indices))))
+    if first.warning:
+        print(f"warning: {first.warning}", file=sys.stderr)
     terminal.print(f"run folder: {folder.path}")
     if there:
         require_decided(folder.path, folder.recipe(), there)
@@ -188,12 +161,11 @@ def print_doctor() -> bool:
     found = providers.distributions()
     print("ONNX Runtime: " + (", ".join(f"{name} {version}" for name, version in found.items()) or "none installed"))
     started = [name for name in providers.PROVIDERS if _starts(name)]
-    print(
-        f"throughput: {_throughput(started[-1]):,.0f} noisy 32x32 digits a second on {started[-1]}"
-        if started
-        else "no provider starts"
-    )
-    return bool(started)
+    if not started:
+        print("no provider starts")
+        return False
+    print(f"throughput: {_throughput(started[-1]):,.0f} noisy 32x32 digits a second on {started[-1]}")
+    return True
 
 
 def _starts(provider: str) -> bool:

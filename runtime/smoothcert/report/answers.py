@@ -35,12 +35,11 @@ class Answers:
     def of(entries: Sequence[Entry]) -> Answers:
         """Those of a ledger."""
         base = tuple(entry.get("base") for entry in entries)
-        smoothed = tuple(map(smoothed_answer, entries))
         enumerated = any(entry.get("evidence", {}).get("mode") == "enumerate" for entry in entries)
         return Answers(
             tuple(entry["label"] for entry in entries),
-            base if any(answer is not None for answer in base) else (),
-            () if enumerated else smoothed,
+            base if set(base) - {None} else (),
+            () if enumerated else tuple(map(smoothed_answer, entries)),
         )
 
     @property
@@ -67,11 +66,7 @@ class Answers:
     def _collapsed(self) -> str:
         """Nearly all smoothed answers are one class, of which labels (base answers, without labels) are not."""
         others, whose = (self.labels, "labels") if self.labelled else (self.base, "base classifier's answers")
-        pairs = [
-            (a, b)
-            for a, b in zip(self.smoothed, others, strict=False)
-            if a is not None and b is not None
-        ]  # fmt: skip
+        pairs = [(a, b) for a, b in zip(self.smoothed, others, strict=False) if a is not None and b is not None]
         if len(pairs) < _FEW:
             return ""
         ((favourite, count),) = Counter(a for a, _ in pairs).most_common(1)

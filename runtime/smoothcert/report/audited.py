@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 from collections import Counter
 from collections.abc import Sequence
@@ -11,12 +12,11 @@ from typing import Any
 
 import cv2
 import numpy as np
-from numpy.typing import NDArray
 
 from .. import __version__
 from ..audit.audits import Audit
 from ..audit.members import Delta, Member
-from ..audit.replay import Replay
+from ..audit.replay import Pictures, Replay
 from ..bounds.confidence import binomial_ppf
 from ..certificate import ABSTAIN
 from ..files.writing import write_atomically
@@ -50,8 +50,10 @@ def line(replay: Replay) -> str:
     head, tail = "violation", ""
     if replay.outcome == "beyond":
         head, tail = "beyond the attack model (float-unclipped)", f": rounding or saturation; {replay.note}"
-    text = f"{head}: input {replay.index} under {member_text(replay.member)}: certified class {replay.certified}, "
-    return f"{text}answer {replay.answer} (votes {votes}; {replay.arithmetic} arithmetic){tail}"
+    return (
+        f"{head}: input {replay.index} under {member_text(replay.member)}: certified class {replay.certified}, "
+        f"answer {replay.answer} (votes {votes}; {replay.arithmetic} arithmetic){tail}"
+    )
 
 
 @dataclass(frozen=True)
@@ -72,12 +74,10 @@ class Outcome:
         c = self.counts
         beyond = f", {c['beyond']} changed beyond the attack model" if c["beyond"] else ""
         per = f" in {self.violated} certificates" if self.violated else ""
-        allowed = (
-            f"alpha allows {self.allowed} false certificates among {self.certificates} "
-            f"({100 * self.level:g}% of the time no more)"
-        )
-        if self.allowed is None:
-            allowed = "the claim is on average over inputs, and bounds no number of false certificates"
+        allowed = "the claim is on average over inputs, and bounds no number of false certificates"
+        if self.allowed is not None:
+            of = f"among {self.certificates} ({100 * self.level:g}% of the time no more)"
+            allowed = f"alpha allows {self.allowed} false certificates {of}"
         return (
             f"{self.certificates} certificates audited, {c.total()} attacks replayed: {c['confirmed']} confirmed, "
             f"{c['undecided']} undecided{beyond}, {c['violation']} violations{per}; {allowed}"
@@ -103,7 +103,7 @@ def show_audit(audit: Audit, run: Path, *, quiet: bool = False) -> bool:
             for replay in audit.replays(entry):
                 of_entry.append(replay)
                 if replay.pictures is not None:
-                    where = _draw(replay, run / "audit")
+                    where = _draw(replay, replay.pictures, run / "audit")
                     if replay.outcome == "violation" or not quiet:
                         terminal.print(f"{line(replay)}; {where}")
             found += of_entry
@@ -130,7 +130,7 @@ def _plain(audit: Audit, result: Outcome, replays: Sequence[Replay]) -> dict[str
         "seed": audit.seed,
         "confidence": audit.confidence,
         "n": audit.n,
-        "alpha_each": 0.0 if audit.algorithm.members() is not None else audit.alpha,
+        "alpha_each": 0.0 if audit.question.algorithm.members() is not None else audit.alpha,
         "attacks": audit.attacks,
         "certificates": result.certificates,
         "counts": {name: result.counts[name] for name in ("confirmed", "undecided", "beyond", "violation")},
@@ -141,13 +141,10 @@ def _plain(audit: Audit, result: Outcome, replays: Sequence[Replay]) -> dict[str
 
 
 def _replay(replay: Replay) -> dict[str, Any]:
-    values = {
-        name: {"norm": value.norm, "direction": value.label} if isinstance(value, Delta) else value
-        for name, value in replay.member.items()
-    }
+    deltas = {n: {"norm": v.norm, "direction": v.label} for n, v in replay.member.items() if isinstance(v, Delta)}
     return {
         "index": replay.index,
-        "attack": values,
+        "attack": {**replay.member, **deltas},
         "certified": replay.certified,
         "answer": None if replay.answer == ABSTAIN else replay.answer,
         "votes": {str(label): count for label, count in sorted(replay.votes.items())},
@@ -160,29 +157,22 @@ def _replay(replay: Replay) -> dict[str, Any]:
 
 def _forget(folder: Path) -> None:
     """Take away the pictures of an earlier audit."""
-    for suffix in _SUFFIXES:
-        for path in [*folder.glob(f"*-{suffix}.png"), *folder.glob(f"*-{suffix}.npy")]:
+    for suffix, kind in itertools.product(_SUFFIXES, ("png", "npy")):
+        for path in folder.glob(f"*-{suffix}.{kind}"):
             path.unlink()
 
 
-def _draw(replay: Replay, folder: Path) -> str:
+def _draw(replay: Replay, pictures: Pictures, folder: Path) -> str:
     """Write the pair, as PNG, or .npy where the data are no 8-bit images; returns a line on where it is."""
     folder.mkdir(parents=True, exist_ok=True)
     name = file_name(replay)
-    for suffix, picture in zip(_SUFFIXES, replay.pictures or (), strict=True):
-        if picture.dtype != np.uint8:
-            np.save(folder / f"{name}-{suffix}.npy", picture)
-            kind = "npy"
-            continue
-        kind = "png"
-        written, content = cv2.imencode(".png", _bgr(picture))
-        assert written
-        (folder / f"{name}-{suffix}.png").write_bytes(content.tobytes())
+    kind = "png" if pictures[0].dtype == np.uint8 else "npy"
+    for suffix, picture in zip(_SUFFIXES, pictures, strict=True):
+        path = folder / f"{name}-{suffix}.{kind}"
+        if kind == "npy":
+            np.save(path, picture)
+        else:
+            code = {3: cv2.COLOR_RGB2BGR, 4: cv2.COLOR_RGBA2BGRA}.get(picture.shape[2])
+            _, content = cv2.imencode(".png", picture if code is None else cv2.cvtColor(picture, code))
+            path.write_bytes(content.tobytes())
     return f"{folder / name}-{{{','.join(_SUFFIXES)}}}.{kind}"
-
-
-def _bgr(picture: NDArray[np.uint8]) -> NDArray[Any]:
-    """As OpenCV writes it."""
-    codes = {3: cv2.COLOR_RGB2BGR, 4: cv2.COLOR_RGBA2BGRA}
-    colours = picture.shape[2]
-    return np.asarray(cv2.cvtColor(picture, codes[colours]) if colours in codes else picture)

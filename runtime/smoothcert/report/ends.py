@@ -37,8 +37,7 @@ class Ends:
 def ends(recipe: Recipe, entries: Sequence[Entry], index: int) -> Ends:
     """The input at the lower and upper end of the set certified for it, or asked about where it abstained.
 
-    A run of several parts without an attack certifies many sets: each parameter is shown alone, as far as the votes
-    carry it.
+    A run of several parts without an attack certifies many sets: each parameter is shown alone, as far as it goes.
     """
     entry = next((e for e in entries if e["index"] == index), None)
     if entry is None or "certificate" not in entry:

@@ -46,12 +46,11 @@ def region(recipe: Recipe, entries: Sequence[Entry], axes: Sequence[tuple[str, R
     Without a range, an axis spans what the run's attack names, or all that its largest p_lower can certify.
     """
     question = Question.of(recipe)
-    smoothing = question.smoothing
-    bounds = [_p_lower(entry) for entry in entries]
+    bounds = [entry["certificate"]["p_lower"] if "certificate" in entry else 0.0 for entry in entries]
     require(len(axes) == 2, f"region: expected two parameters, got {len(axes)}")
     (first, rows), (second, columns) = (_axis(name, asked, question, max(bounds, default=0.0)) for name, asked in axes)
     require(first.name != second.name, f"region: expected two different parameters, got {first.name} twice")
-    needed = np.array([[smoothing.p_star({first.name: a, second.name: b}) for b in columns] for a in rows])
+    needed = np.array([[question.smoothing.p_star({first.name: a, second.name: b}) for b in columns] for a in rows])
     reached = np.array([p for p, entry in zip(bounds, entries, strict=True) if _right(entry)])
     accuracy = (reached[:, None, None] > needed).sum(axis=0) / max(1, len(entries))
     names, units = (first.name, second.name), (first.unit, second.unit)
@@ -95,10 +94,6 @@ def _reach(smoothing: Smoothing, part: Part, sign: int, p_lower: float) -> float
     return distance if stands(distance) else 0.0
 
 
-def _p_lower(entry: Entry) -> float:
-    return float(entry["certificate"]["p_lower"]) if "certificate" in entry else 0.0
-
-
 def _right(entry: Entry) -> bool:
     """Whether the class that p_lower speaks of is the input's; known even where the run's own attack was too strong."""
     answer = smoothed_answer(entry)
@@ -113,19 +108,19 @@ def draw(region: Region, path: Path) -> None:
     colours = cv2.applyColorMap(np.rint(255 * region.accuracy[::-1]).astype(np.uint8), cv2.COLORMAP_VIRIDIS)
     squares = cv2.resize(colours, (width * cell, height * cell), interpolation=cv2.INTER_NEAREST)
     picture = np.full((squares.shape[0] + 2 * _MARGIN, squares.shape[1] + 3 * _MARGIN, 3), 255, np.uint8)
-    top_, left = _MARGIN, _MARGIN + 24
-    picture[top_ : top_ + squares.shape[0], left : left + squares.shape[1]] = squares
-    bottom, right = top_ + squares.shape[0], left + squares.shape[1]
+    top, left = _MARGIN, _MARGIN + 24
+    bottom, right = top + squares.shape[0], left + squares.shape[1]
+    picture[top:bottom, left:right] = squares
     title = f"certified accuracy at ({region.names[0]}, {region.names[1]}), {region.attack_model}"
-    _write(picture, title, (left + right) // 2, top_ - 28, 0.6)
+    _write(picture, title, (left + right) // 2, top - 28, 0.6)
     for i in range(height):
         _write(picture, f"{region.rows[i]:.3g}", left - 30, bottom - int((i + 0.5) * cell))
     for j in range(0, width, max(1, math.ceil(56 / cell))):
         _write(picture, f"{region.columns[j]:.3g}", left + int((j + 0.5) * cell), bottom + 16)
     _write(picture, f"{region.names[1]} ({region.units[1]})", (left + right) // 2, bottom + 44)
-    _write(picture, f"{region.names[0]} ({region.units[0]})", left + 20, top_ - 8, anchor=0.0)
+    _write(picture, f"{region.names[0]} ({region.units[0]})", left + 20, top - 8, anchor=0.0)
     ramp = np.linspace(255, 0, squares.shape[0]).astype(np.uint8)[:, None].repeat(18, axis=1)
-    picture[top_:bottom, right + 24 : right + 42] = cv2.applyColorMap(ramp, cv2.COLORMAP_VIRIDIS)
+    picture[top:bottom, right + 24 : right + 42] = cv2.applyColorMap(ramp, cv2.COLORMAP_VIRIDIS)
     for share in (0, 0.25, 0.5, 0.75, 1):
         _write(picture, f"{share:.0%}", right + 50, bottom - int(share * squares.shape[0]), anchor=0.0)
     require(cv2.imwrite(str(path), picture), f"png: expected a path that can be written, got {path}")

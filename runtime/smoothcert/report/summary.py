@@ -6,7 +6,6 @@ import statistics
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 from ..bounds.confidence import binomial_ppf
 from ..certificate import ABSTAIN
@@ -87,8 +86,7 @@ def certified(entry: Entry, radius: float) -> bool:
 def summarise(recipe: Recipe, entries: Sequence[Entry], radii: Sequence[float] = ()) -> Summary:
     """Summary at the radii given, or at the run's targets, or at a grid up to the largest certified.
 
-    The lower bound takes off the number of false certificates that m inputs exceed with probability alpha at most
-    (theory.md section 8).
+    The lower bound takes off as many false ones as m inputs exceed with probability alpha (theory.md section 8).
     """
     m = len(entries)
     radii = radii or recipe["algorithm"].get("radii") or ([] if Question.of(recipe).attack else _grid(entries))
@@ -96,16 +94,17 @@ def summarise(recipe: Recipe, entries: Sequence[Entry], radii: Sequence[float] =
     counts = {r: sum(certified(entry, r) for entry in entries) for r in (0.0, *radii)}
     false = binomial_ppf(1 - alpha, m, alpha) if m and alpha else 0
     done = [entry for entry in entries if "certificate" in entry]
+    votes = (sum(e["evidence"][step].values()) for e in done for step in ("selection", "estimation"))
     return Summary(
         inputs=m,
         labelled=any(entry["label"] is not None for entry in entries),
         failed=m - len(done),
-        abstained=Counter(_why(entry["certificate"]) for entry in done if entry["certificate"]["reason"]),
+        abstained=Counter(reason.partition(":")[0] for e in done if (reason := e["certificate"]["reason"])),
         accuracy={r: count / max(m, 1) for r, count in counts.items()},
         at_least={r: max(0, count - false) / max(m, 1) for r, count in counts.items()},
         mean_radius=sum(e["certificate"]["radius"] for e in done if certified(e, 0.0)) / max(m, 1),
         seconds=sum(entry["seconds"] for entry in entries) / max(m, 1),
-        samples=sum(_samples(entry["evidence"]) for entry in done) / max(len(done), 1),
+        samples=sum(votes) / max(len(done), 1),
         confidence=1 - alpha - shared,
         base=_compared(done) if done and all("base" in entry for entry in done) else None,
         answers=Answers.of(entries),
@@ -124,14 +123,6 @@ def _compared(done: Sequence[Entry]) -> BaseComparison:
         mean=statistics.fmean(radii) if radii else 0.0,
         deviation=statistics.pstdev(radii) if radii else 0.0,
     )
-
-
-def _why(certificate: dict[str, Any]) -> str:
-    return str(certificate["reason"]).partition(":")[0]
-
-
-def _samples(evidence: dict[str, Any]) -> int:
-    return int(sum(evidence["selection"].values()) + sum(evidence["estimation"].values()))
 
 
 def _grid(entries: Sequence[Entry]) -> list[float]:

@@ -112,14 +112,10 @@ def evaluation(recipe: Recipe, summary: Summary, unit: str) -> Any:
     for name in [*heads, "mean radius", "s each"]:
         rows.add_column(name, justify="right")
     cells = [f"{count} ({_percent(count / max(summary.inputs, 1))})" for count in heads.values()]
-    certified = (
-        f"{floor_text(base.mean)} ± {base.deviation:.3f}"
-        if base.mean
-        else "the attack"
-        if Question.of(recipe).attack
-        else "none"
-    )
-    rows.add_row(*cells, certified, f"{summary.seconds:.2f}")
+    radius = "the attack" if Question.of(recipe).attack else "none"
+    if base.mean:
+        radius = f"{floor_text(base.mean)} ± {base.deviation:.3f}"
+    rows.add_row(*cells, radius, f"{summary.seconds:.2f}")
     return rows
 
 

@@ -56,9 +56,10 @@ def new_run(
     if not indices:
         raise DataError(f"{files.data}: `skip`, `limit` and `shard` leave none of its {len(data)} inputs")
     require(shard == "1/1" or bool(nonce), "shard: expected a `nonce` too, any text, the same for every shard")
-    warps = algorithm.acts_on_raw(smoothing)
-    opencv = {"opencv": cv2.__version__} if warps or classifier.preprocess.spatial != PLAIN else {}
+    on_images = algorithm.acts_on_raw(smoothing) or classifier.preprocess.spatial != PLAIN
+    opencv = {"opencv": cv2.__version__} if on_images else {}
     channels = {} if classifier.channels is None else {"channels": classifier.channels}
+    host = {"python": platform.python_version(), "numpy": np.__version__, "platform": platform.platform()}
     recipe = {
         "smoothcert": __version__,
         "nonce": nonce,
@@ -70,12 +71,7 @@ def new_run(
         "algorithm": algorithm.recipe,
         **_plugins(smoothing, algorithm),
         "selection": {"skip": skip, "shard": shard} | ({} if limit is None else {"limit": limit}),
-        "host": {
-            "threads": classifier.threads,
-            "python": platform.python_version(),
-            "numpy": np.__version__,
-            "platform": platform.platform(),
-        },
+        "host": {"threads": classifier.threads, **host},
     }
     return OpenRun(Question(recipe, smoothing, algorithm), classifier, data)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -28,11 +28,6 @@ class Decisions:
     smoothing: Smoothing
     key: int
     _known: dict[Any, dict[str, Any] | str] = field(default_factory=dict, init=False, repr=False)
-
-    @staticmethod
-    def of(question: Question) -> Decisions:
-        """Those of the run that asks the question."""
-        return Decisions(question.algorithm, question.smoothing, question.key)
 
     def problems(self, entry: Entry) -> list[str]:
         """What of an entry does not follow from its own evidence, drawn under the run's key; empty where all does."""
@@ -96,7 +91,7 @@ def problems(question: Question, entries: Sequence[Entry]) -> Iterator[tuple[Ent
 
     Neither model nor data are looked at: `verify` does that.
     """
-    decisions, expected = Decisions.of(question), question.indices
+    decisions, expected = Decisions(question.algorithm, question.smoothing, question.key), question.indices
     seen: set[int] = set()
     for entry in entries:
         found = decisions.problems(entry)
@@ -115,21 +110,20 @@ def recipe_problems(question: Question, entries: Sequence[Entry]) -> list[str]:
         for name, value in known.items()
         if recipe[name] != value
     ]
-    said, models = recipe.get("attack_model"), Counter(map(attack_model, entries)).keys() - {None}
+    said, models = recipe.get("attack_model"), _attack_models(entries)
     if said is not None and models and said not in models:
-        wrong.append(f"recipe: expected attack_model {', '.join(sorted(map(str, models)))}, got {said}")
+        wrong.append(f"recipe: expected attack_model {', '.join(sorted(models))}, got {said}")
     return wrong
 
 
-def attack_model(entry: Entry) -> str | None:
-    """Whose attacks the entry's votes speak of; None where it has none."""
-    evidence = entry.get("evidence")
-    return str(evidence["attack_model"]) if isinstance(evidence, Mapping) and "attack_model" in evidence else None
+def _attack_models(entries: Sequence[Entry]) -> Counter[str]:
+    """Whose attacks the entries' votes speak of, and how many do."""
+    return Counter(e["evidence"]["attack_model"] for e in entries if "attack_model" in e.get("evidence", {}))
 
 
 def attack_models(recipe: Recipe, entries: Sequence[Entry]) -> str:
     """`attack model integer`, or how many inputs have which where they differ; the recipe's where there are none."""
-    found = Counter(model for entry in entries if (model := attack_model(entry)))
+    found = _attack_models(entries)
     if len(found) > 1:
         return "mixed attack models: " + ", ".join(f"{count} {name}" for name, count in sorted(found.items()))
     return f"attack model {next(iter(found), recipe.get('attack_model', 'unknown'))}"

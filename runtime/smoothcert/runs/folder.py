@@ -8,7 +8,7 @@ from __future__ import annotations
 import fcntl
 import json
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -44,8 +44,11 @@ class RunFolder:
         never so small that it leaves out an input of the ledger.
         """
         if os.path.lexists(self.path / RECIPE):
-            there = self.require_same(recipe)
-            if (selection := self._limited(recipe["selection"])) != there["selection"]:
+            there, selection = self.require_same(recipe), recipe["selection"]
+            if "limit" in selection:
+                held = max((entry["index"] for entry in self.entries()), default=-1)
+                selection = selection | {"limit": max(selection["limit"], held + 1 - selection["skip"])}
+            if selection != there["selection"]:
                 there = there | {"selection": selection}
                 write_atomically(self.path / RECIPE, _encoded(there, self.path))
             return there
@@ -62,12 +65,6 @@ class RunFolder:
         if wrong := differences(there, recipe | {"nonce": nonce}, _LIMIT):
             raise RunError(f"{self.path} holds another run: {'; '.join(wrong)}; choose another `run` folder")
         return there
-
-    def _limited(self, asked: Mapping[str, Any]) -> dict[str, Any]:
-        """The selection asked for, its limit no smaller than what the ledger holds."""
-        held = max((entry["index"] for entry in self.entries()), default=-1)
-        limit = {"limit": max(asked["limit"], held + 1 - asked["skip"])} if "limit" in asked else {}
-        return {**asked, **limit}
 
     def recipe(self) -> Recipe:
         """The recipe; `RunError` where there is none, or one whose keys, types or numbers are no recipe's."""
@@ -87,16 +84,15 @@ class RunFolder:
 
         `RunError` for a line that holds no entry: neither an error alone nor a certificate with its evidence.
         """
-        path, entries = self.path / LEDGER, []
+        path = self.path / LEDGER
+        entries: list[Entry] = []
         if not path.exists():
             return []
         with open_regular(path, "a ledger", RunError, LEDGER_BYTES) as file:
-            number = 1
             while (line := file.readline(LINE_BYTES)).endswith(b"\n"):
-                entries.append(_entry(line, f"{path}, line {number}"))
-                number += 1
+                entries.append(_entry(line, f"{path}, line {len(entries) + 1}"))
         if len(line) >= LINE_BYTES:
-            raise RunError(f"{path}, line {number}: expected at most {LINE_BYTES:,} bytes, got more")
+            raise RunError(f"{path}, line {len(entries) + 1}: expected at most {LINE_BYTES:,} bytes, got more")
         return entries
 
     @contextmanager
@@ -112,9 +108,8 @@ class RunFolder:
             try:
                 fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except OSError:
-                raise RunError(
-                    f"{self.path} is in use by another process; wait for it, or choose another `run`"
-                ) from None
+                why = f"{self.path} is in use by another process; wait for it, or choose another `run`"
+                raise RunError(why) from None
             recipe = self.begin(recipe)
             size = os.fstat(descriptor).st_size
             start = max(0, size - LINE_BYTES)
@@ -168,21 +163,23 @@ def _encoded(recipe: Recipe, where: Path) -> bytes:
 def merge(out: RunFolder, shards: list[RunFolder]) -> int:
     """Merge the ledgers of shards of one run, sorted by input. Returns the number of entries.
 
-    The recipe is written last: a merge that was killed can be repeated. The largest limit counts. `RunError` where the
-    recipes differ in more than shard and limit, or two shards hold the same input.
+    The recipe comes last: a merge that was killed can be repeated. The largest limit counts. `RunError` where recipes
+    differ in more than shard and limit, or two shards hold the same input.
     """
     if (out.path / RECIPE).exists():
         raise RunError(f"{out.path} already holds a run; choose another folder for the merged one")
     recipe = shards[0].recipe()
     entries: dict[int, Entry] = {}
+    limits = []
     for shard in shards:
-        if wrong := differences(recipe, shard.recipe(), _LIMIT | {"selection.shard"}):
+        other = shard.recipe()
+        limits.append(other["selection"].get("limit"))
+        if wrong := differences(recipe, other, _LIMIT | {"selection.shard"}):
             raise RunError(f"{shard.path} is no shard of {shards[0].path}: {'; '.join(wrong)}")
         for entry in shard.entries():
             if entry["index"] in entries:
                 raise RunError(f"{shard.path}: input {entry['index']} is in another shard too; merge each shard once")
             entries[entry["index"]] = entry
-    limits = [shard.recipe()["selection"].get("limit") for shard in shards]
     recipe["selection"] = {"skip": recipe["selection"]["skip"], "shard": "1/1"}
     if None not in limits:
         recipe["selection"]["limit"] = max(limits)

@@ -6,13 +6,12 @@ import time
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 from ..calibration_file import read_calibration
 from ..certification import certify_input
 from ..errors import CalibrationError, DataError, ModelError, SmoothcertError, first_line, require
 from ..evidence import Evidence
-from ..inputs.datasets import Dataset, Example, loaded, open_dataset
+from ..inputs.datasets import Dataset, loaded, open_dataset
 from ..model.classifier import OrtClassifier, open_model
 from ..model.file import ModelFile
 from ..model.source import read_source
@@ -39,12 +38,15 @@ class OpenRun:
         require(0 <= index < len(self.data), f"index: expected 0 to {len(self.data) - 1}, got {index}")
         if self.question.algorithm.certifies and (measured := self.question.smoothing.measured):
             measured.require_bounds()
-        start = time.perf_counter()
+        start, asked = time.perf_counter(), self.question
         entry: Entry = {"index": index, "name": self.data.name(index), "label": self.data.label(index)}
         try:
             example = loaded(self.data, index)
             entry["input"] = example.sha256
-            entry |= self._certified(example)
+            x = self.classifier.prepare(example.x)
+            found = certify_input(asked.algorithm, self.classifier, asked.smoothing, x, key=asked.key, index=index)
+            entry |= {"base": self.classifier.answer(x), "certificate": found.to_json()}
+            entry["evidence"] = found.evidence.to_json()
         except SmoothcertError as error:
             entry["error"] = str(error)
         except MemoryError as error:
@@ -56,14 +58,6 @@ class OpenRun:
         """The run with the error bounds that held when the evidence was drawn; itself where all inputs share them."""
         smoothing = self.question.smoothing.of_evidence(evidence)
         return replace(self, question=replace(self.question, smoothing=smoothing))
-
-    def _certified(self, example: Example) -> Entry:
-        x, asked = self.classifier.prepare(example.x), self.question
-        certificate = certify_input(
-            asked.algorithm, self.classifier, asked.smoothing, x, key=asked.key, index=example.index
-        )
-        base = self.classifier.answer(x)
-        return {"base": base, "certificate": certificate.to_json(), "evidence": certificate.evidence.to_json()}
 
 
 def open_run(
@@ -107,8 +101,7 @@ def _there(name: str, path: Path, error: type[SmoothcertError]) -> Path:
 
 def open_model_file(recipe: Recipe, path: Path) -> ModelFile:
     """The file of the run's model, adapted as the run adapted it. `ModelError` for another file."""
-    written: dict[str, Any] = recipe["model"]
-    source = read_source(path)
+    written, source = recipe["model"], read_source(path)
     if source.sha256 != written["sha256"]:
         raise ModelError(f"model: expected SHA-256 {written['sha256']}, got {source.sha256} for {path}")
     file = open_model(source, written["output"])

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..algorithms import why_only_abstain
-from ..certification import in_levels, require_one_function, sampler_of
+from ..certification import LEVELS, in_levels, require_one_function, sampler_of
 from ..errors import DataError, require
 from ..inputs.input import Input
 from ..inputs.levels import EIGHT_BIT
@@ -25,33 +25,38 @@ from .opening import OpenRun
 _COMPARED = 8  # first inputs that are tried among perturbed ones
 _FIRST = 16  # inputs that are looked at before a run
 _SECONDS = 0.2  # that samples are timed for
+_DISGUISED = (
+    "hint: the inputs look like 8-bit images divided by 255; as uint8 they would get integer noise, which is exact"
+)
+_UNROUNDED = (
+    "note: the data are 8-bit images: what rounding to 8 bits and clipping do is not covered; see `calibration`"
+)
+_TOKENS = (
+    "note: the model takes integers: it gets the levels 0 to 255 themselves, rounded; noise goes beyond them on both "
+    "sides"
+)
 
 
 @dataclass(frozen=True)
 class Preflight:
     """Batch size, samples a second; with mode slices into how many the first input is cut, and the seconds that takes.
 
-    `disguised`: the first input is an 8-bit image divided by 255. `in_levels`: the first float images look like 8-bit
-    levels, see `certification.in_levels`. `unrounded`: 8-bit images are attacked in real arithmetic, which no 8-bit
-    file of an attacked image follows. `as_tokens`: levels of 8-bit data go into a model of wide integers as they are.
+    `notes`: what is easily overlooked, a line each. `warning`: `certification.LEVELS` where that holds, else empty.
     """
 
     batch_size: int
     rate: float
     slices: int
     cutting: float
-    disguised: bool
-    in_levels: bool
-    unrounded: bool
-    as_tokens: bool
+    notes: tuple[str, ...]
+    warning: str
 
 
 def preflight(run: OpenRun) -> Preflight:
     """Fit, classify and time the first input that can be read.
 
-    Raises `ArgumentError` for a run that could only abstain, `DataError` or `ModelError` where that input does not fit
-    the model or needs too many slices, before anything is written; a label that the model has no class for is refused
-    for every input.
+    Raises, before anything is written, `ArgumentError` for a run that could only abstain, `DataError` or `ModelError`
+    where that input does not fit the model or needs too many slices, or any label has no class in the model.
     """
     smoothing, algorithm = run.question.smoothing, run.question.algorithm
     best = smoothing.favourable
@@ -70,17 +75,14 @@ def preflight(run: OpenRun) -> Preflight:
     cutting = time.perf_counter() - start
     require_one_function(run.classifier, sampler, smoothing, _first_prepared(run))
     size = run.classifier.batch_size(math.prod(sampler.made.shape))
-    real = sampler.made.attack_model == "float-unclipped"
-    return Preflight(
-        batch_size=size,
-        rate=_rate(sampler, size * run.classifier.threads),
-        slices=slices,
-        cutting=cutting,
-        disguised=_disguised(raw),
-        in_levels=in_levels(run.classifier, floats),
-        unrounded=is_levels and algorithm.certifies and real,
-        as_tokens=is_levels and run.classifier.takes_tokens,
-    )
+    notes = {
+        _DISGUISED: _disguised(raw) and all(part.whole for part in smoothing.parts),
+        _UNROUNDED: is_levels and algorithm.certifies and sampler.made.attack_model == "float-unclipped",
+        _TOKENS: is_levels and run.classifier.takes_tokens,
+    }
+    rate = _rate(sampler, size * run.classifier.threads)
+    warning = LEVELS if in_levels(run.classifier, floats) else ""
+    return Preflight(size, rate, slices, cutting, tuple(note for note, holds in notes.items() if holds), warning)
 
 
 def _require_labels(run: OpenRun) -> None:

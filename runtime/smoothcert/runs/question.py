@@ -35,7 +35,6 @@ class Question:
 
     @property
     def indices(self) -> range:
-        """The inputs that are asked about."""
         return chosen(self.recipe)
 
     @property
@@ -45,7 +44,6 @@ class Question:
 
     @property
     def attack(self) -> Attack | None:
-        """The set of attacks that is asked about, if any."""
         return self.algorithm.attack
 
 

@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from ..bounds.error_rule import ErrorBounds
 from ..calibration_file import read_calibration
-from ..errors import ArgumentError, CalibrationError, DataError, ModelError, ProviderError, RunError, SmoothcertError
+from ..errors import ArgumentError, DataError, ProviderError, RunError, SmoothcertError
 from ..evidence import Evidence
 from ..inputs.datasets import Dataset, loaded
 from ..model.file import ModelFile
 from ..model.preprocess import Shape, prepared
 from ..model.providers import PROVIDERS
+from ..smoothing.calibration import Calibration
 from .decisions import attack_models, problems, recipe_problems
 from .folder import RECIPE, Entry, RunFolder
 from .opening import open_data, open_model_file
@@ -23,13 +25,14 @@ from .question import Question
 from .recipe import Recipe
 from .redraw import Redrawn, redraw
 
+_Read = TypeVar("_Read")
+
 
 @dataclass(frozen=True)
 class Verdict:
     """`wrong`: what does not hold, a line each. `unchecked`: what could not be looked at, and why.
 
-    `attack_model`: whose attacks the certificates speak of, in words. `redrawn`: the inputs that were sampled again,
-    None where that was not asked for.
+    `attack_model`: whose attacks the certificates speak of. `redrawn`: what was sampled again; None: nothing was asked.
     """
 
     entries: int
@@ -53,25 +56,28 @@ def verify(
     """
     recipe, entries = folder.recipe(), folder.entries()
     question = _question(folder, recipe)
-    wrong: list[str] = [f"recipe: {line}" for line in _strange(recipe["model"])]
-    unchecked: list[str] = []
-    file = _check_model(recipe, model or Path(recipe["model"]["path"]), wrong, unchecked)
-    inputs = _check_data(recipe, data or Path(recipe["data"]["path"]), wrong, unchecked)
-    errors = _check_calibration(question, calibration, wrong, unchecked)
+    looked = _Looked([f"recipe: {line}" for line in _strange(recipe["model"])], [])
+    wrong, unchecked = looked.wrong, looked.unchecked
+    file = _model(recipe, model or Path(recipe["model"]["path"]), looked)
+    inputs = _data(recipe, data or Path(recipe["data"]["path"]), looked)
+    errors = _errors(question, calibration, looked)
     wrong += recipe_problems(question, entries)
     for entry, found in problems(question, entries):
         if inputs is not None and not found:
             found += _input_problems(entry, inputs, question, file.shape if file else None)
-        if "evidence" in entry and not found and errors and errors.get(entry.get("input", "")) != _errors(entry):
+        own = errors.get(entry.get("input", ""))
+        if errors and not found and "evidence" in entry and Evidence.from_json(entry["evidence"]).errors != own:
             found.append("the bounds on the error are not the calibration's for this input")
         wrong += [f"input {entry['index']}: {problem}" for problem in found]
     there, expected = {entry["index"] for entry in entries}, question.indices
     if missing := len(expected) - sum(index in expected for index in there):
         unchecked.append(f"the run is not finished: {missing} of {len(expected)} inputs are not in the ledger")
-    verdict = Verdict(len(entries), tuple(wrong), tuple(unchecked), attack_models(recipe, entries))
-    if redraws is None:
-        return verdict
-    return _with(verdict, redraw(folder, redraws, file or model, data if inputs is None else inputs))
+    again = None
+    if redraws is not None:
+        again = redraw(folder, redraws, file or model, data if inputs is None else inputs)
+        known = [line for line in unchecked if not any(line in other for other in again.unchecked)]
+        wrong, unchecked = [*wrong, *again.wrong], [*known, *again.unchecked]
+    return Verdict(len(entries), tuple(wrong), tuple(unchecked), attack_models(recipe, entries), again)
 
 
 def _question(folder: RunFolder, recipe: Recipe) -> Question:
@@ -84,39 +90,39 @@ def _question(folder: RunFolder, recipe: Recipe) -> Question:
     return question
 
 
-def _with(verdict: Verdict, again: Redrawn) -> Verdict:
-    """The verdict and that of redrawing; one reason is said once."""
-    known = tuple(line for line in verdict.unchecked if not any(line in other for other in again.unchecked))
-    wrong, unchecked = (*verdict.wrong, *again.wrong), (*known, *again.unchecked)
-    return replace(verdict, wrong=wrong, unchecked=unchecked, redrawn=again)
+@dataclass(frozen=True)
+class _Looked:
+    """What was found so far, see `Verdict`."""
+
+    wrong: list[str]
+    unchecked: list[str]
+
+    def at(self, name: str, path: Path, read: Callable[[Path], _Read]) -> _Read | None:
+        """What is read there; None, and why, where nothing is there or it cannot be read."""
+        if not path.exists():
+            self.unchecked.append(f"{name}: {path} is not there; pass `{name}`")
+            return None
+        try:
+            return read(path)
+        except ProviderError as error:
+            self.unchecked.append(f"{name}: {error}")
+        except SmoothcertError as error:
+            self.wrong.append(f"{name}: {str(error).removeprefix(f'{name}: ')}")
+        return None
 
 
-def _about(name: str, error: Exception) -> str:
-    """The error's message, which begins with the name of what it speaks of."""
-    text = str(error)
-    return text if text.startswith(f"{name}: ") else f"{name}: {text}"
-
-
-def _check_model(recipe: Recipe, path: Path, wrong: list[str], unchecked: list[str]) -> ModelFile | None:
+def _model(recipe: Recipe, path: Path, looked: _Looked) -> ModelFile | None:
     """The model's file, where it is the run's and can be opened."""
-    if not path.exists():
-        unchecked.append(f"model: {path} is not there; pass `model`")
-        return None
-    said = recipe["model"]
-    try:
+
+    def read(path: Path) -> tuple[ModelFile, dict[str, Any]]:
         file = open_model_file(recipe, path)
-        own = file.preprocess
-    except ProviderError as error:
-        unchecked.append(f"model: {error}")
-        return None
-    except ModelError as error:
-        wrong.append(_about("model", error))
-        return None
-    known: dict[str, Any] = {"precision": file.precision, "adapted": list(file.adapted)}
-    known |= {} if own is None else {"preprocess": own.recipe}
+        own = {} if file.preprocess is None else {"preprocess": file.preprocess.recipe}
+        return file, {"precision": file.precision, "adapted": list(file.adapted), **own}
+
+    file, known = looked.at("model", path, read) or (None, {})
     for name, value in known.items():
-        if (got := said.get(name, [])) != value:
-            wrong.append(f"model: expected {name} {value}, that of {path}, got {got} in the recipe")
+        if (got := recipe["model"].get(name, [])) != value:
+            looked.wrong.append(f"model: expected {name} {value}, that of {path}, got {got} in the recipe")
     return file
 
 
@@ -135,49 +141,34 @@ def _strange(model: Mapping[str, Any]) -> Iterator[str]:
         yield f"expected a batch_size for providers but cpu, and for these alone; the provider is {provider}"
 
 
-def _check_calibration(
-    question: Question, path: Path | None, wrong: list[str], unchecked: list[str]
-) -> Mapping[str, ErrorBounds]:
+def _errors(question: Question, path: Path | None, looked: _Looked) -> Mapping[str, ErrorBounds]:
     """The bounds of each input, where each has its own and certificates need them."""
     smoothing, recipe = question.smoothing, question.recipe
     if smoothing.measured is None:
         return {}
     if smoothing.measured.spatial != question.preprocess.spatial:
-        wrong.append("calibration: made for another preprocessing than the model's")
-    written = recipe["smoothing"]["calibration"]
-    path = path or Path(recipe.get("calibration", {}).get("path", "calibration file"))
-    if not path.exists():
-        unchecked.append(f"calibration: {path} is not there; pass `calibration`")
-        return {}
-    try:
+        looked.wrong.append("calibration: made for another preprocessing than the model's")
+
+    def read(path: Path) -> Calibration:
         found = read_calibration(path)
         found.require_parts(smoothing.parts[:-1])
-    except CalibrationError as error:
-        wrong.append(f"calibration: {error}")
+        return found
+
+    path = path or Path(recipe.get("calibration", {}).get("path", "calibration file"))
+    if (found := looked.at("calibration", path, read)) is None:
         return {}
+    written = recipe["smoothing"]["calibration"]
     if any(written.get(name, value) != value for name, value in found.recipe.items()):
-        wrong.append(f"calibration: {path} is not the file that the recipe describes")
+        looked.wrong.append(f"calibration: {path} is not the file that the recipe describes")
     return found.inputs if question.algorithm.certifies else {}
 
 
-def _errors(entry: Entry) -> ErrorBounds:
-    return Evidence.from_json(entry["evidence"]).errors
-
-
-def _check_data(recipe: Recipe, path: Path, wrong: list[str], unchecked: list[str]) -> Dataset | None:
+def _data(recipe: Recipe, path: Path, looked: _Looked) -> Dataset | None:
     """The data set, where it is the run's."""
-    if not path.exists():
-        unchecked.append(f"data: {path} is not there; pass `data`")
-        return None
-    try:
-        data = open_data(recipe, path)
-    except DataError as error:
-        wrong.append(_about("data", error))
-        return None
-    if len(data) != recipe["data"]["inputs"]:
-        wrong.append(
-            f"data: expected {len(data)} inputs, those of {path}, got {recipe['data']['inputs']} in the recipe"
-        )
+    data = looked.at("data", path, partial(open_data, recipe))
+    said = recipe["data"]["inputs"]
+    if data is not None and len(data) != said:
+        looked.wrong.append(f"data: expected {len(data)} inputs, those of {path}, got {said} in the recipe")
         return None
     return data
 
