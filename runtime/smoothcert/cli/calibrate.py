@@ -12,7 +12,8 @@ import typer
 from ..errors import require
 from . import options as opt
 from .groups import grouped
-from .parts import part_names, parts_table
+from .options import part_names
+from .parts import SEE
 
 if TYPE_CHECKING:
     from ..calibration_file import CalibrationFile
@@ -113,7 +114,7 @@ class Source:
 
 
 @app.command(
-    epilog=f"{parts_table()}\n\nExample:\n  smoothcert calibrate measure demo:digits.npz contrast.cal \\\n      "
+    epilog=f"{SEE}\n\nExample:\n  smoothcert calibrate measure demo:digits.npz contrast.cal \\\n      "
     "--smooth contrast=0.3 --attack contrast=0.7:1.4"
 )
 @grouped

@@ -9,7 +9,7 @@ import typer
 
 from . import options as opt
 from .groups import grouped
-from .parts import parts_table
+from .parts import SEE
 
 app = typer.Typer()
 
@@ -23,7 +23,7 @@ _PREDICT = r"""Example:
       --smooth noise=0.5"""
 
 
-@app.command(epilog=f"{parts_table()}\n\n{_CERTIFY}")
+@app.command(epilog=f"{SEE}\n\n{_CERTIFY}")
 @grouped
 def certify(
     model: opt.Model, data: opt.Data, asked: opt.ToCertify, statistics: opt.Statistics, setting: opt.Setting
@@ -35,7 +35,7 @@ def certify(
     launch(model, data, asked, algorithm(statistics, asked), setting)
 
 
-@app.command(epilog=f"{parts_table(attacks=False)}\n\n{_PREDICT}")
+@app.command(epilog=f"{SEE}\n\n{_PREDICT}")
 @grouped
 def predict(
     model: opt.Model,

@@ -11,7 +11,13 @@ from typing import Annotated, Literal
 import typer
 
 from ..files.demo_files import PREFIX, demo_file
-from .parts import part_names
+
+
+def part_names(incomplete: str) -> list[tuple[str, str]]:
+    """Completions of a part's name on the command line, each with what it does."""
+    from ..smoothing import TRANSFORMS
+
+    return [(f"{name}=", kind.help) for name, kind in TRANSFORMS.items() if name.startswith(incomplete)]
 
 
 def path(text: str) -> Path:
@@ -91,8 +97,8 @@ Smooth = Annotated[
         metavar="NAME=SCALE",
         autocompletion=part_names,
         help="How each input is changed at random, and how strongly: the answer certified is what the model says to "
-        "most of the changed inputs. NAME is one of the parts below; its own options follow it: blur=2,law=uniform. "
-        "Repeat --smooth for several parts, in the order in which they act.",
+        "most of the changed inputs. NAME is a part, see smoothcert parts; its own options follow it: "
+        "blur=2,law=uniform. Repeat --smooth for several parts, in the order in which they act.",
     ),
 ]
 Calibration = Annotated[

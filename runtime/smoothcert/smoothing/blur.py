@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
 from numpy.typing import NDArray
 
 from ..bounds.laws import Exponential, FoldedNormal, Rayleigh, Uniform
-from ..errors import require
 from ..transforms import heat
 from .color import CONTRASTS
 from .part import Pair, Part
@@ -27,7 +26,8 @@ class GaussianBlur(Transform):
     unit: ClassVar[str] = "kernel variance, pixels^2"
     kind: ClassVar[Kind] = "variance"
     identity: ClassVar[Any] = 0.0
-    help: ClassVar[str] = "Gaussian blur: scale of the kernel's variance, in square pixels"
+    help: ClassVar[str] = "Gaussian blur by a kernel of some variance"
+    example: ClassVar[str] = "blur=0:2"
 
     def apply(self, image: Image, value: Any) -> Image:
         return heat.gaussian_blur(image, value)
@@ -44,6 +44,7 @@ class Blur(Part):
     """
 
     transforms: ClassVar[type[Transform]] = GaussianBlur
+    help: ClassVar[str] = "scale of the variance, in square pixels"
     laws: ClassVar[Mapping[str, type[Any]]] = {
         "exponential": Exponential, "uniform": Uniform, "folded-normal": FoldedNormal, "rayleigh": Rayleigh,
     }  # fmt: skip
@@ -54,14 +55,10 @@ class Blur(Part):
         *((form, "noise", "carries") for form in BLURS),
         *((form, other, "commute") for form in BLURS for other in ("brightness", *CONTRASTS)),
     )
+    choices: ClassVar[Mapping[str, Sequence[str]]] = {"border": heat.HEAT_BORDERS}
     scale: float
     law: str = "exponential"
     border: str = "reflect101"
-
-    def __post_init__(self) -> None:
-        Part.__post_init__(self)
-        borders = ", ".join(heat.HEAT_BORDERS)
-        require(self.border in heat.HEAT_BORDERS, f"blur: expected a border of {borders}, got {self.border!r}")
 
     @property
     def stretch(self) -> float | None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import functools
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..bounds.laws import LogNormal, Normal
-from ..errors import DataError, require
+from ..errors import DataError
 from ..inputs.input import Input
 from ..inputs.levels import EIGHT_BIT
 from .blur import BLURS
@@ -75,10 +75,6 @@ def _act(out: NDArray[Any], matrices: list[Matrix]) -> None:
             sample[...] = (sample.reshape(-1, 3) @ m.T).reshape(sample.shape)
 
 
-def _require_luma(name: str, luma: str) -> None:
-    require(luma in LUMA, f"{name}: expected luma of {', '.join(LUMA)}, got {luma!r}")
-
-
 def _pairs(name: str, *others: str) -> tuple[Pair, ...]:
     """Whatever treats all colours alike and fixes grey commutes, and noise may stand behind."""
     forms = {luma: f"{name} luma={luma}" for luma in LUMA}
@@ -95,10 +91,6 @@ class _Coloured(Part):
 
     luma: str
 
-    def __post_init__(self) -> None:
-        Part.__post_init__(self)
-        _require_luma(self.name, self.luma)
-
     def require_data(self, x: Input) -> None:
         if x.layout is None or 3 not in (x.layout[0], x.layout[3]):
             raise DataError(f"{self.name}: expected images of 3 colours, red, green, blue, got shape {x.pixels.shape}")
@@ -112,7 +104,9 @@ class RotateHue(Transform):
     unit: ClassVar[str] = "degrees"
     kind: ClassVar[Kind] = "additive"
     identity: ClassVar[Any] = 0.0
-    help: ClassVar[str] = "rotation of the colours about grey: standard deviation in degrees"
+    help: ClassVar[str] = "colours are turned about grey"
+    example: ClassVar[str] = "hue=-10:10"
+    choices: ClassVar[Mapping[str, Sequence[str]]] = {"luma": [*LUMA]}
     luma: str = "bt601"
 
     def apply(self, image: Image, value: Any) -> Image:
@@ -127,6 +121,7 @@ class Hue(_Coloured):
     """
 
     transforms: ClassVar[type[Transform]] = RotateHue
+    help: ClassVar[str] = "standard deviation in degrees"
     laws: ClassVar[Mapping[str, type[Any]]] = {"normal": Normal}
     composes: ClassVar[bool] = True
     pairs: ClassVar[tuple[Pair, ...]] = _pairs("hue", "saturation")
@@ -150,7 +145,9 @@ class ScaleSaturation(Transform):
     unit: ClassVar[str] = "factor"
     kind: ClassVar[Kind] = "factor"
     identity: ClassVar[Any] = 1.0
-    help: ClassVar[str] = "a factor on distances from grey: standard deviation of its logarithm"
+    help: ClassVar[str] = "distances from grey are multiplied by a factor"
+    example: ClassVar[str] = "saturation=0.8:1.25"
+    choices: ClassVar[Mapping[str, Sequence[str]]] = {"luma": [*LUMA]}
     luma: str = "bt601"
 
     def apply(self, image: Image, value: Any) -> Image:
@@ -165,6 +162,7 @@ class Saturation(_Coloured):
     """
 
     transforms: ClassVar[type[Transform]] = ScaleSaturation
+    help: ClassVar[str] = "standard deviation of the factor's logarithm"
     laws: ClassVar[Mapping[str, type[Any]]] = {"lognormal": LogNormal}
     composes: ClassVar[bool] = True
     pairs: ClassVar[tuple[Pair, ...]] = _pairs("saturation")

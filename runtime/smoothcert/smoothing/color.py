@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar, Literal
 
@@ -30,7 +30,8 @@ class Brighten(Transform):
     unit: ClassVar[str] = "[0,1] intensities for 8-bit inputs, else the input's units"
     kind: ClassVar[Kind] = "additive"
     identity: ClassVar[Any] = 0.0
-    help: ClassVar[str] = "an offset to every value: standard deviation in [0,1] intensities (float data: their units)"
+    help: ClassVar[str] = "one number is added to every pixel"
+    example: ClassVar[str] = "brightness=-0.1:0.1"
 
     def apply(self, image: Image, value: Any) -> Image:
         return pixels.brightness(image, value)
@@ -52,6 +53,7 @@ class Brightness(Part):
     """
 
     transforms: ClassVar[type[Transform]] = Brighten
+    help: ClassVar[str] = "standard deviation of the number"
     laws: ClassVar[Mapping[str, type[Any]]] = {"normal": Normal}
     composes: ClassVar[bool] = True
     pairs: ClassVar[tuple[Pair, ...]] = (("brightness", "noise", "carries"),)
@@ -74,7 +76,9 @@ class ScaleContrast(Transform):
     unit: ClassVar[str] = "factor"
     kind: ClassVar[Kind] = "factor"
     identity: ClassVar[Any] = 1.0
-    help: ClassVar[str] = "a factor on distances from black or mid-grey: standard deviation of its logarithm"
+    help: ClassVar[str] = "distances from black, or mid-grey, are multiplied by a factor"
+    example: ClassVar[str] = "contrast=0.7:1.4"
+    choices: ClassVar[Mapping[str, Sequence[str]]] = {"about": [*MIDDLE]}
     about: Literal["0", "mid"] = "0"
 
     def apply(self, image: Image, value: Any) -> Image:
@@ -90,6 +94,7 @@ class Contrast(Part):
     """
 
     transforms: ClassVar[type[Transform]] = ScaleContrast
+    help: ClassVar[str] = "standard deviation of the factor's logarithm"
     laws: ClassVar[Mapping[str, type[Any]]] = {"lognormal": LogNormal}
     composes: ClassVar[bool] = True
     pairs: ClassVar[tuple[Pair, ...]] = (
@@ -99,10 +104,6 @@ class Contrast(Part):
     scale: float
     law: str = "lognormal"
     about: Literal["0", "mid"] = "0"
-
-    def __post_init__(self) -> None:
-        Part.__post_init__(self)
-        require(self.about in MIDDLE, f"contrast: expected about=0 or about=mid, got {self.about!r}")
 
     def require_data(self, x: Input) -> None:
         if self.about == "mid":
@@ -120,7 +121,8 @@ class RaiseGamma(Transform):
     unit: ClassVar[str] = "exponent"
     kind: ClassVar[Kind] = "factor"
     identity: ClassVar[Any] = 1.0
-    help: ClassVar[str] = "an exponent of every [0,1] intensity: standard deviation of its logarithm"
+    help: ClassVar[str] = "every pixel is raised to a power"
+    example: ClassVar[str] = "gamma=0.6:1.6"
 
     def apply(self, image: Image, value: Any) -> Image:
         return pixels.gamma(image, value)
@@ -135,6 +137,7 @@ class Gamma(Part):
     """
 
     transforms: ClassVar[type[Transform]] = RaiseGamma
+    help: ClassVar[str] = "standard deviation of the exponent's logarithm"
     laws: ClassVar[Mapping[str, type[Any]]] = {"lognormal": LogNormal, "rayleigh": LogRayleigh}
     composes: ClassVar[bool] = True
     pairs: ClassVar[tuple[Pair, ...]] = (

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
@@ -15,7 +15,7 @@ from ..draws import FARTHEST, MAX_STD, Stream, float_normal, integer_normal
 from ..errors import require
 from ..inputs.input import Input
 from ..transforms import warps
-from ..transforms.checks import INTERPOLATIONS, require_name
+from ..transforms.checks import INTERPOLATIONS
 from ..transforms.enclosure import enclose
 from .color import CONTRASTS
 from .grid import Grid
@@ -31,12 +31,9 @@ CYCLIC = "translation border=wrap interpolation=whole"  # the form whose values 
 class Warp(Transform):
     """A transformation of positions, by OpenCV's warps: `border` fills what it leaves open."""
 
+    choices: ClassVar[Mapping[str, Sequence[str]]] = {"border": warps.WARP_BORDERS, "interpolation": [*INTERPOLATIONS]}
     border: str = "black"
     interpolation: str = "bilinear"
-
-    def __post_init__(self) -> None:
-        require_name(f"{self.name} border", self.border, warps.WARP_BORDERS)
-        require_name(f"{self.name} interpolation", self.interpolation, [*INTERPOLATIONS])
 
 
 @dataclass(frozen=True)
@@ -47,7 +44,8 @@ class Rotate(Warp):
     unit: ClassVar[str] = "degrees"
     kind: ClassVar[Kind] = "additive"
     identity: ClassVar[Any] = 0.0
-    help: ClassVar[str] = "rotation about the middle: standard deviation in degrees (calibrated)"
+    help: ClassVar[str] = "the image is turned around its middle"
+    example: ClassVar[str] = "rotation=-10:10"
     widest: ClassVar[float] = 30.0
 
     def apply(self, image: Image, value: Any) -> Image:
@@ -65,7 +63,8 @@ class Scale(Warp):
     unit: ClassVar[str] = "factor"
     kind: ClassVar[Kind] = "factor"
     identity: ClassVar[Any] = 1.0
-    help: ClassVar[str] = "scaling about the middle: deviation of the factor's logarithm (calibrated)"
+    help: ClassVar[str] = "the image is enlarged around its middle, below 1 shrunk"
+    example: ClassVar[str] = "scaling=0.9:1.1"
     widest: ClassVar[float] = math.log(1.1)
 
     def apply(self, image: Image, value: Any) -> Image:
@@ -83,9 +82,8 @@ class Translate(Warp):
     unit: ClassVar[str] = "l2 norm, pixels"
     kind: ClassVar[Kind] = "norm"
     identity: ClassVar[Any] = (0.0, 0.0)
-    help: ClassVar[str] = (
-        "translation: standard deviation in pixels on each axis; whole pixels and cyclic, or any if calibrated"
-    )
+    help: ClassVar[str] = "the image is moved; with border=wrap what leaves comes back"
+    example: ClassVar[str] = "translation=3"
 
     def apply(self, image: Image, value: Any) -> Image:
         return warps.translate(image, value[1], value[0], self.border, self.interpolation)
@@ -106,10 +104,6 @@ class Warped(Part):
     border: str
     interpolation: str
 
-    def __post_init__(self) -> None:
-        Part.__post_init__(self)
-        _ = self.transform  # which refuses borders and interpolations that there are not
-
 
 @dataclass(frozen=True)
 class Rotation(Warped):
@@ -121,6 +115,7 @@ class Rotation(Warped):
     """
 
     transforms: ClassVar[type[Transform]] = Rotate
+    help: ClassVar[str] = "standard deviation in degrees"
     laws: ClassVar[Mapping[str, type[Any]]] = {"normal": Normal}
     scale: float
     law: str = "normal"
@@ -136,6 +131,7 @@ class Scaling(Warped):
     """
 
     transforms: ClassVar[type[Transform]] = Scale
+    help: ClassVar[str] = "standard deviation of the factor's logarithm"
     laws: ClassVar[Mapping[str, type[Any]]] = {"lognormal": LogNormal}
     scale: float
     law: str = "lognormal"
@@ -143,7 +139,7 @@ class Scaling(Warped):
     interpolation: str = "bilinear"
 
     def __post_init__(self) -> None:
-        Warped.__post_init__(self)
+        Part.__post_init__(self)
         # Draws reach 8.3 standard deviations; OpenCV scales by factors up to 100.
         require(self.scale <= 0.5, f"scaling: expected a scale of at most 0.5, got {self.scale:g}")
 
@@ -168,8 +164,10 @@ class Translation(Part):
     """
 
     transforms: ClassVar[type[Transform]] = Translate
+    help: ClassVar[str] = "standard deviation on each axis, in pixels"
     laws: ClassVar[Mapping[str, type[Any]]] = {"normal": Normal}
     moves: ClassVar[bool] = True
+    choices: ClassVar[Mapping[str, Sequence[str]]] = {"interpolation": [WHOLE, *INTERPOLATIONS]}
     pairs: ClassVar[tuple[Pair, ...]] = (
         (CYCLIC, "noise", "carries"),
         *((CYCLIC, other, "commute") for other in ("brightness", *CONTRASTS, "gamma", "blur border=wrap")),
@@ -181,8 +179,6 @@ class Translation(Part):
 
     def __post_init__(self) -> None:
         Part.__post_init__(self)
-        require_name("translation border", self.border, warps.WARP_BORDERS)
-        require_name("translation interpolation", self.interpolation, [WHOLE, *INTERPOLATIONS])
         require(
             self.scale <= MAX_STD, f"translation: expected a scale of at most {MAX_STD:g} pixels, got {self.scale:g}"
         )

@@ -25,7 +25,8 @@ class CompressJpeg(Transform):
     unit: ClassVar[str] = "quality"
     kind: ClassVar[Kind] = "listed"
     identity: ClassVar[Any] = None
-    help: ClassVar[str] = "JPEG compression, by quality from 1 to 100"
+    help: ClassVar[str] = "JPEG compression"
+    example: ClassVar[str] = "jpeg=50:95"
 
     def apply(self, image: Image, value: Any) -> Image:
         colours = image.shape[2] if image.ndim == 3 else 1

@@ -27,7 +27,8 @@ class AddNoise(Transform):
     unit: ClassVar[str] = "l2 norm, in [0,1] intensities for 8-bit inputs, else in the input's units"
     kind: ClassVar[Kind] = "norm"
     identity: ClassVar[Any] = 0.0
-    help: ClassVar[str] = "noise on every value: standard deviation in [0,1] intensities (float data: their units)"
+    help: ClassVar[str] = "a number is added to every pixel, each its own"
+    example: ClassVar[str] = "noise=0.5"
 
     def apply(self, image: Image, value: Any) -> Image:
         return EIGHT_BIT.rounded(image + np.asarray(value))
@@ -49,6 +50,7 @@ class Noise(Part):
     """
 
     transforms: ClassVar[type[Transform]] = AddNoise
+    help: ClassVar[str] = "standard deviation of the numbers"
     laws: ClassVar[Mapping[str, type[Any]]] = {"normal": Normal}
     whole: ClassVar[bool] = True
     composes: ClassVar[bool] = True

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import fields, replace
 from typing import Any, ClassVar, Literal, cast
 
@@ -14,6 +14,7 @@ from ..bounds.laws import Law
 from ..draws import Stream, uniform
 from ..errors import ArgumentError, DataError, require, require_number
 from ..inputs.input import Input
+from ..transforms.checks import require_name
 from .attack import Attack
 from .grid import Grid
 from .ranges import Range
@@ -45,7 +46,9 @@ class Part(ABC):
     """
 
     transforms: ClassVar[type[Transform]]  # what attackers do
+    help: ClassVar[str] = "standard deviation, of the logarithm for factors"  # what the scale is
     laws: ClassVar[Mapping[str, type[Any]]]  # by name, the default first
+    choices: ClassVar[Mapping[str, Sequence[str]]] = {}  # what an option may be, where that is not the attackers'
     whole: ClassVar[bool] = False  # 8-bit inputs stay whole numbers
     moves: ClassVar[bool] = False  # moves pixels about, rather than changing each for itself
     encodes: ClassVar[bool] = False  # begins from an encoding of the input, such as its spectrum
@@ -59,6 +62,8 @@ class Part(ABC):
         low = self.law != "lognormal" or self.scale <= _MOST_LOG
         require(low, f"{self.name}: expected a scale of at most {_MOST_LOG:g}, got {self.scale:g}")
         require(self.law in self.laws, f"{self.name}: expected a law of {', '.join(self.laws)}, got {self.law!r}")
+        for option, names in {**self.transforms.choices, **self.choices}.items():
+            require_name(f"{self.name} {option}", getattr(self, option), names)
 
     @property
     def name(self) -> str:

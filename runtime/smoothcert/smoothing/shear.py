@@ -12,6 +12,7 @@ from ..errors import require
 from ..transforms import warps
 from ..transforms.enclosure import enclose
 from .geometry import Warp, Warped
+from .part import Part
 from .ranges import Range
 from .transform import Image, Kind, Transform
 
@@ -24,7 +25,8 @@ class ShearRows(Warp):
     unit: ClassVar[str] = "columns a row"
     kind: ClassVar[Kind] = "additive"
     identity: ClassVar[Any] = 0.0
-    help: ClassVar[str] = "sideways shear about the middle: standard deviation in columns a row (calibrated)"
+    help: ClassVar[str] = "rows are moved sideways, the more the farther from the middle"
+    example: ClassVar[str] = "shear=-0.1:0.1"
     widest: ClassVar[float] = 0.5
 
     def apply(self, image: Image, value: Any) -> Image:
@@ -42,6 +44,7 @@ class Shear(Warped):
     """
 
     transforms: ClassVar[type[Transform]] = ShearRows
+    help: ClassVar[str] = "standard deviation in columns a row"
     laws: ClassVar[Mapping[str, type[Any]]] = {"normal": Normal}
     scale: float
     law: str = "normal"
@@ -49,7 +52,7 @@ class Shear(Warped):
     interpolation: str = "bilinear"
 
     def __post_init__(self) -> None:
-        Warped.__post_init__(self)
+        Part.__post_init__(self)
         require(self.scale <= 0.5, f"shear: expected a scale of at most 0.5 columns a row, got {self.scale:g}")
 
     def require_measurable(self, r: Range) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields
 from typing import Any, ClassVar, Literal
 
@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import ArgumentError, DataError, SmoothcertError, first_line, require
+from ..transforms.checks import require_name
 from .grid import Grid
 from .ranges import Range
 
@@ -33,9 +34,15 @@ class Transform(ABC):
     unit: ClassVar[str]  # of values
     kind: ClassVar[Kind]
     identity: ClassVar[Any]  # the value that changes nothing: a number, (down, right), or None where there is none
-    help: ClassVar[str]  # one line for the command line
+    help: ClassVar[str]  # what it does, in a few words
+    example: ClassVar[str] = ""  # of a set of attacks, as on the command line
+    choices: ClassVar[Mapping[str, Sequence[str]]] = {}  # what an option may be, for those that are words
     widest: ClassVar[float] = math.inf  # of one enclosure, in the coordinate: its cost grows with the way
     plugin: ClassVar[str] = ""  # SHA-256 of the user's file that it comes from; empty for those of the product
+
+    def __post_init__(self) -> None:
+        for option, names in self.choices.items():
+            require_name(f"{self.name} {option}", getattr(self, option), names)
 
     @abstractmethod
     def apply(self, image: Image, value: Any) -> Image:
