@@ -24,13 +24,13 @@ from smoothcert.cli import calibrate, export
 from smoothcert.cli import options as opt
 from smoothcert.cli.app import app
 from smoothcert.cli.groups import changed, grouped
+from smoothcert.cli.options import part_names
 from smoothcert.cli.parse import attack
-from smoothcert.cli.parts import PARTS as HELP
-from smoothcert.cli.parts import part_names, parts_table
+from smoothcert.cli.parts import parts
 from smoothcert.inputs.spatial import INTERPOLATIONS
 from smoothcert.model.preprocess import LAYOUTS
 from smoothcert.model.providers import PROVIDERS
-from smoothcert.smoothing import PARTS, parse_part
+from smoothcert.smoothing import PARTS, TRANSFORMS, parse_part
 from smoothcert.smoothing.calibration import STRATEGIES
 from smoothcert.transforms.warps import WARP_BORDERS
 from smoothcert_exporters.adapt.precision import PRECISIONS
@@ -89,15 +89,22 @@ def test_every_command_has_an_example_that_can_be_read(words: str, monkeypatch: 
     assert max(map(len, epilog.splitlines())) <= 78
 
 
-def test_the_parts_are_all_there_with_examples_that_can_be_read() -> None:
-    assert HELP.keys() == PARTS.keys()
-    assert all(len(line) <= 78 for line in parts_table().splitlines())
-    for name, part in HELP.items():
-        assert parse_part(part.smooth.split()[-1]).name == name
-        ((asked, _),) = attack([part.attack.split()[-1]]) or ()
+def test_every_part_is_listed_with_an_example_that_can_be_read(capsys: pytest.CaptureFixture[str]) -> None:
+    """Its options are those that it has, and each of their choices is taken."""
+    parts()
+    listed = capsys.readouterr().out
+    for name, kind in TRANSFORMS.items():
+        (block,) = re.findall(rf"(?m)^{name} .*\n(?: .*\n?)+", listed)
+        ((asked, _),) = attack([kind.example]) or ()
         assert asked == name
-        given = set(re.findall(r"(\w+)=", part.options))
-        assert given <= {f.name for f in fields(PARTS[name])}
+        assert kind.help in block
+        assert kind.example in block
+        assert ("--smooth" in block) == (name in PARTS)
+        for option, values in re.findall(r"(?m)^ +option  (\w+)=(.*)$", block):
+            for value in values.split(" or "):
+                assert getattr(parse_part(f"{name}=0.1,{option}={value}"), option) == value
+    parts("hue")
+    assert capsys.readouterr().out.count("--attack") == 1
 
 
 # --- The tab key ------------------------------------------------------------------------------------------------------
@@ -115,7 +122,7 @@ def completed(line: str) -> list[str]:
 def test_choices_and_parts_are_completed() -> None:
     assert completed("smoothcert certify m.onnx d.npz --mode ") == list(get_args(opt.Mode))
     assert completed("smoothcert certify m.onnx d.npz --smooth b") == ["brightness=", "blur="]
-    assert [name for name, _ in part_names("")] == [f"{name}=" for name in PARTS]
+    assert [name for name, _ in part_names("")] == [f"{name}=" for name in TRANSFORMS]
 
 
 # --- The library's names and numbers ----------------------------------------------------------------------------------

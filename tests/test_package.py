@@ -41,10 +41,11 @@ SISTERS = {"smoothcert_exporters", "smoothcert_calibration"}
 
 
 def at_once(path: Path) -> set[str]:
-    """Top-level packages that importing a file imports: those outside its functions."""
+    """Top-level packages that importing a file imports: those outside its functions, and not for types alone."""
     names: set[str] = set()
     for node in ast.parse(path.read_text()).body:
-        if not isinstance(node, ast.FunctionDef | ast.ClassDef):
+        for_types = isinstance(node, ast.If) and ast.unparse(node.test) == "TYPE_CHECKING"
+        if not isinstance(node, ast.FunctionDef | ast.ClassDef) and not for_types:
             names |= packages(node)
     return names
 

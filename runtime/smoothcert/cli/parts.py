@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from ..smoothing import Transform
 
 app = typer.Typer()
-SEE = "smoothcert parts lists what NAME may be, with scales, values and options."
+SEE = "The command parts lists what NAME may be, with scales, values and options."
 
 
 @app.command(epilog="Example: smoothcert parts rotation")
