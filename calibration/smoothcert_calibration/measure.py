@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import functools
 import itertools
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import closing
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -86,12 +87,14 @@ def measure(
             for index, answer in zip(missing, answers, strict=True):
                 note, _ = answer[0]
                 keep(partial.append(index, note, np.concatenate([found for _, found in answer], axis=1)))
-        inputs, places, sizes = zip(*(notes[row] for row in range(len(rows))), strict=True)
-        head = plan.head | {"sizes": sizes}
-        if plan.calibration.per_input:
-            head["inputs"] = inputs
-        if plan.strategy == "input-global":
-            head["found"] = places
-        write_atomically(out, encode(head, errors))
+        write_atomically(out, encode(_head(plan, [notes[row] for row in range(len(rows))]), errors))
         part.unlink()
     return read(out)
+
+
+def _head(plan: Plan, notes: Sequence[Note]) -> dict[str, Any]:
+    """The plan's head, and what is known of each input in the end."""
+    inputs, places, sizes = zip(*notes, strict=True)
+    own = {"inputs": inputs} if plan.calibration.per_input else {}
+    found = {"found": places} if plan.strategy == "input-global" else {}
+    return plan.head | {"sizes": sizes} | own | found

@@ -90,9 +90,8 @@ class Sampler:
     def counts(self, stage: int, first: int, last: int) -> Counts:
         """Votes of samples first..last - 1 of the stage, by label.
 
-        Each thread takes the next block, perturbs it at once (numpy's calls cost less so) and classifies it batch by
-        batch. Batches all have the classifier's one shape; rows of the last one that are past the end are classified
-        and dropped. Blocks lie in the classifier's own buffers. Its `ModelError` passes through.
+        Each thread takes the next block, in a buffer of the classifier's, perturbs it at once and classifies it batch
+        by batch. Batches all have one shape; rows past the end are classified and dropped. `ModelError` passes through.
         """
         made, levels, stream = self.made, self.x.levels, Stream(self.key, self.index, stage)
         values = math.prod(made.shape)
