@@ -400,7 +400,7 @@ def test_false_confirmations_keep_to_the_confidence() -> None:
             seed=seed, attacks=2, n=60, confidence=0.6,
         )  # fmt: skip
         assert audit.alpha == pytest.approx(0.4 / 8)
-        ends = [r for entry in audit.entries for r in audit.replays(entry) if r.attack["brightness"] > 0]
+        ends = [r for entry in audit.entries for r in audit.replays(entry) if r.member["brightness"] > 0]
         assert len(ends) == 2
         false += any(replay.outcome == "violation" for replay in ends)
         total += sum(replay.answer >= 0 for replay in ends)
@@ -433,7 +433,7 @@ def test_an_input_that_cannot_be_asked_is_undecided() -> None:
     x = np.zeros((1, 4), np.float32)
     audit = audit_of(Brightness(0.1), x, picky, {"radius": 3.0, "interval": [-3.0, 3.0]}, attacks=2, seed=0)
     replays = list(audit.replays(audit.entries[0]))
-    assert {(r.attack["brightness"], r.outcome) for r in replays} == {(-3.0, "confirmed"), (3.0, "undecided")}
+    assert {(r.member["brightness"], r.outcome) for r in replays} == {(-3.0, "confirmed"), (3.0, "undecided")}
     assert "NaN" in next(r.note for r in replays if r.outcome == "undecided")
 
 

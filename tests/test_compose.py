@@ -272,7 +272,7 @@ MISSPELLED = {
     "rotation=5,about=mid": "`smoothing` rotation: expected options of law, border, interpolation, got about",
     "scaling=0": "scaling: expected a scale > 0, got 0",
     "scaling=11": "scaling: expected a scale of at most ",
-    "scaling=0.6": "scaling: expected a scale of at most 0.5, got 0.6",  # draws beyond what OpenCV can scale by
+    "scaling=0.6": "scaling: expected a scale of at most 0.555, got 0.6",  # draws beyond what OpenCV can scale by
     "scaling=0.1,law=normal": "scaling: expected a law of lognormal, got 'normal'",
     "noise": "`smoothing` noise: expected noise=SCALE with a number, got 'noise'",
     "noise=": "`smoothing` noise: expected noise=SCALE with a number",

@@ -124,10 +124,10 @@ def test_other_files_are_refused(finished_run: Path, tmp_path: Path) -> None:
 
 def test_the_model_is_read_once(cli: Cli, few_digits: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """By certifying, and by verifying with votes drawn again."""
-    from smoothcert.model import file
+    from smoothcert.model import source
 
     read: list[object] = []
-    monkeypatch.setattr(file, "fingerprint", lambda *a, inner=file.fingerprint: read.append(a[3]) or inner(*a))
+    monkeypatch.setattr(source, "fingerprint", lambda *a, inner=source.fingerprint: read.append(a[-1]) or inner(*a))
     assert cli("certify", MODEL, "six.npz", *MODES["fixed"], "--run", "r", "-q").code == 0
     assert len(read) == 1
     done = cli("verify", "r", "--redraw", 3)

@@ -741,7 +741,7 @@ WRONG: dict[str, Callable[[], Any]] = {
     "classifier": lambda: certify(object(), Noise(0.5), X),  # type: ignore[arg-type]
     "smoothing": lambda: certify(total, "noise", X),  # type: ignore[arg-type]
     "smoothing nothing": lambda: predict(total, None, X),  # type: ignore[arg-type]
-    "algorithm": lambda: Question.of({"algorithm": {"mode": "fixed", "n": "5"}, "smoothing": Noise(0.5).recipe}),
+    "algorithm": lambda: Question.of({"algorithm": {"mode": "fixed", "n": "5"}, "smoothing": {}}),
 }
 
 

@@ -161,7 +161,7 @@ def in_levels(classifier: BaseClassifier, inputs: Iterable[NDArray[Any]]) -> boo
     if isinstance(classifier, OrtClassifier) and classifier.card.input_range is not None:
         return False
     xs = [x for x in inputs if x.dtype.kind == "f" and x.ndim > 1 and x.size]
-    whole = all(bool(np.all(EIGHT_BIT.rounded(x) == x)) for x in xs)
+    whole = all(map(EIGHT_BIT.are_in, xs))
     return whole and max((float(x.max()) for x in xs), default=0.0) > 1
 
 

@@ -35,8 +35,9 @@ class Enumerate(Algorithm):
 
     Attacks act on the 8-bit image by the attacker's own pipeline (round, saturate). translation R: every whole-pixel
     shift of l2 norm up to R; brightness LOW:HIGH: every whole level; other parameters, a value or a grid
-    LOW:HIGH:POINTS. Several are applied in the attack's order. `border` fills what warps leave open. Nothing is
-    estimated, and alpha is 0. The certificate speaks of the base classifier itself.
+    LOW:HIGH:POINTS. Several are applied in the attack's order. `border` fills what warps leave open; other options of
+    attacks are at their defaults, which the recipe names. Nothing is estimated, and alpha is 0. The certificate speaks
+    of the base classifier itself.
     """
 
     attack: Attack
@@ -52,10 +53,15 @@ class Enumerate(Algorithm):
 
     @property
     def recipe(self) -> dict[str, Any]:
-        """Mode, alpha = 0, the set and its plugins; the order of a table's keys is no part, that of the attacks is."""
-        order = [name for name, _ in self.attack]
+        """Mode, alpha = 0, the set, what its attacks leave open, and plugins.
+
+        The order of a table's keys is no part of it, that of the attacks is.
+        """
+        order, transforms = [name for name, _ in self.attack], self.transforms(UNSMOOTHED)
         asked = {"attack": self.attack.recipe, "order": order, "border": self.border}
-        return {"mode": "enumerate", "alpha": self.alpha, **asked} | with_plugins(self.transforms(UNSMOOTHED))
+        options = {name: its.options for name, its in transforms.items() if its.options}
+        said = {"options": options} if options else {}
+        return {"mode": "enumerate", "alpha": self.alpha, **asked} | said | with_plugins(transforms)
 
     def transforms(self, smoothing: Smoothing) -> Mapping[str, Transform]:
         return {name: transform_of(name, {"border": self.border}) for name, _ in self.attack}

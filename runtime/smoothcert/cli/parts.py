@@ -41,13 +41,13 @@ def _lines(kind: type[Transform]) -> Iterator[str]:
     if part is not None:
         yield f"{'--smooth':>10}  {kind.name}=SCALE, {part.help}"
         modes.append("without a calibration" if part.composes is not False else "with --calibration")
-    yield f"{'--attack':>10}  {kind.example or kind.name + '=LOW:HIGH'}, {kind.unit}"
     laws = {"law": [*part.laws]} if part and len(part.laws) > 1 else {}
     choices = {**kind.choices, **(part.choices if part else {}), **laws}
     named = {field.name: field.default for field in fields(part or kind)}
     for option in (o for o in named if o in choices):
         first = [named[option], *(c for c in choices[option] if c != named[option])]
         yield f"{'option':>10}  {option}={' or '.join(map(str, first))}"
+    yield f"{'--attack':>10}  {kind.example or kind.name + '=LOW:HIGH'}, {kind.unit}"
     modes += ["by --mode slices"] if kind.enclose is not Transform.enclose else []
     modes += ["by --mode enumerate"] if kind.kind != "norm" or kind.is_planar() else []
     yield f"{'certified':>10}  {', '.join(modes)}"

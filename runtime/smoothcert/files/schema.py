@@ -133,7 +133,8 @@ class Algorithm(TypedDict):
     attack: NotRequired[dict[str, Range]]
     order: NotRequired[list[str]]
     radii: NotRequired[list[Number]]
-    plugins: NotRequired[dict[str, Sha256]]  # by parameter
+    options: NotRequired[dict[str, dict[str, Option]]]  # by parameter
+    plugins: NotRequired[dict[str, Sha256]]
 
 
 class Selection(TypedDict):

@@ -22,6 +22,10 @@ class Levels:
         """The nearest levels, halves to even, saturated at lowest and highest."""
         return np.asarray(np.rint(values).clip(self.lowest, self.highest).astype(self.dtype))
 
+    def are_in(self, values: NDArray[Any]) -> bool:
+        """Whether real numbers are all levels: whole, from lowest to highest."""
+        return bool(np.all((values >= self.lowest) & (values <= self.highest) & (np.rint(values) == values)))
+
     def hold(self, values: NDArray[Any]) -> bool:
         """Whether the values are of this element type."""
         return bool(values.dtype == self.dtype)

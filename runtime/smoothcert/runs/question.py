@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
@@ -59,7 +59,6 @@ def _algorithm_of(recipe: Recipe) -> Algorithm:
         numbers["attack"] = Attack.of({name: attack[name] for name in order})
     for name, sha256 in numbers.pop("plugins", {}).items():
         require_plugin(name, sha256)
-    if "alpha" not in {field.name for field in fields(mode)}:
-        numbers.pop("alpha", None)  # of an algorithm that leaves nothing to chance
+    numbers.pop("options", None)  # of attacks: said for people, and no others can be asked for
     found: Algorithm = built(numbers, mode, "recipe: [algorithm]")
     return found

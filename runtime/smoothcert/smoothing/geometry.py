@@ -16,7 +16,7 @@ from ..errors import require
 from ..inputs.input import Input
 from ..transforms import warps
 from ..transforms.checks import INTERPOLATIONS
-from ..transforms.enclosure import enclose
+from ..transforms.enclosure import ROTATION, SCALING, enclose
 from .color import CONTRASTS
 from .grid import Grid
 from .part import Pair, Part
@@ -46,13 +46,14 @@ class Rotate(Warp):
     identity: ClassVar[Any] = 0.0
     help: ClassVar[str] = "the image is turned around its middle"
     example: ClassVar[str] = "rotation=-10:10"
+    limits: ClassVar[tuple[float, float]] = ROTATION.limits
     widest: ClassVar[float] = 30.0
 
     def apply(self, image: Image, value: Any) -> Image:
         return warps.rotate(image, value, self.border, self.interpolation)
 
     def enclose(self, image: Image, low: float, high: float) -> Iterator[tuple[Image, Image]]:
-        return enclose("rotation", image, low, high, border=self.border, interpolation=self.interpolation)
+        return enclose(ROTATION, image, low, high, border=self.border, interpolation=self.interpolation)
 
 
 @dataclass(frozen=True)
@@ -65,13 +66,14 @@ class Scale(Warp):
     identity: ClassVar[Any] = 1.0
     help: ClassVar[str] = "the image is enlarged around its middle, below 1 shrunk"
     example: ClassVar[str] = "scaling=0.9:1.1"
+    limits: ClassVar[tuple[float, float]] = warps.SCALES
     widest: ClassVar[float] = math.log(1.1)
 
     def apply(self, image: Image, value: Any) -> Image:
         return warps.scale(image, value, self.border, self.interpolation)
 
     def enclose(self, image: Image, low: float, high: float) -> Iterator[tuple[Image, Image]]:
-        return enclose("scaling", image, low, high, border=self.border, interpolation=self.interpolation)
+        return enclose(SCALING, image, low, high, border=self.border, interpolation=self.interpolation)
 
 
 @dataclass(frozen=True)
@@ -98,11 +100,31 @@ class Translate(Warp):
 
 
 class Warped(Part):
-    """A part that acts on the raw 8-bit image alone, by OpenCV's warps, with a border and an interpolation."""
+    """A part that acts on the raw 8-bit image alone, by OpenCV's warps, with a border and an interpolation.
+
+    Draws ahead of or behind an attack carry it further: together they stay within the transformation's `limits`.
+    """
 
     moves: ClassVar[bool] = True
     border: str
     interpolation: str
+
+    def __post_init__(self) -> None:
+        Part.__post_init__(self)
+        most = self._farthest / FARTHEST
+        require(self.scale < most, f"{self.name}: expected a scale of at most {most:.3g}, got {self.scale:g}")
+
+    @property
+    def _farthest(self) -> float:
+        """The coordinate beyond which OpenCV takes no value."""
+        low, high = map(self.coordinate, self.transforms.limits)
+        return min(-low, high)
+
+    def require_measurable(self, r: Range) -> None:
+        room = self._farthest - FARTHEST * self.scale
+        fits = -room <= self.coordinate(r.low) and self.coordinate(r.high) <= room
+        within = f"{self.value(-room):.3g}:{self.value(room):.3g}"
+        require(fits, f"attack: expected {self.name} within {within} for a scale of {self.scale:g}, got {r}")
 
 
 @dataclass(frozen=True)
@@ -137,21 +159,6 @@ class Scaling(Warped):
     law: str = "lognormal"
     border: str = "black"
     interpolation: str = "bilinear"
-
-    def __post_init__(self) -> None:
-        Part.__post_init__(self)
-        # Draws reach 8.3 standard deviations; OpenCV scales by factors up to 100.
-        require(self.scale <= 0.5, f"scaling: expected a scale of at most 0.5, got {self.scale:g}")
-
-    def require_measurable(self, r: Range) -> None:
-        least, most = (end * factor for end, factor in zip(warps.SCALES, self._farthest, strict=True))
-        fits = least <= r.low and r.high <= most
-        require(fits, f"attack: expected scaling within {least:.3g}:{most:.3g} for a scale of {self.scale:g}, got {r}")
-
-    @property
-    def _farthest(self) -> tuple[float, float]:
-        """What draws enlarge by at most, and its inverse: a draw ahead of or behind an attack scales it further."""
-        return math.exp(FARTHEST * self.scale), math.exp(-FARTHEST * self.scale)
 
 
 @dataclass(frozen=True)

@@ -2,19 +2,39 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
+import numpy as np
+
 from ..bounds.laws import Normal
-from ..draws import FARTHEST
 from ..errors import require
-from ..transforms import warps
-from ..transforms.enclosure import enclose
+from ..transforms.enclosure import Floats, Motion, Sweep, enclose, straight
+from ..transforms.warps import warped
 from .geometry import Warp, Warped
-from .part import Part
-from .ranges import Range
 from .transform import Image, Kind, Transform
+
+LIMITS = (-10.0, 10.0)  # columns a row
+
+
+def shear(image: Image, k: float, border: str = "black", interpolation: str = "bilinear") -> Image:
+    """The image sheared sideways: a row y pixels below the middle moves k y pixels right; the shape stays."""
+    require(LIMITS[0] <= k <= LIMITS[1], f"shear: expected {LIMITS[0]:g} to {LIMITS[1]:g} columns a row, got {k:g}")
+    return warped(image, np.array([[1, k, -k * (image.shape[0] - 1) / 2], [0, 1, 0]], float), border, interpolation)
+
+
+def _path(low: float, high: float) -> tuple[float, float, float]:
+    return low, high, math.hypot(1.0, max(abs(low), abs(high)))
+
+
+def _sweep(offsets: Floats, first: float, last: float) -> Sweep:
+    """A pixel k y columns to the left of its place."""
+    return straight(offsets, np.stack([-offsets[1], np.zeros_like(offsets[1])]), first, last)
+
+
+SHEARING = Motion("shear", LIMITS, _path, _sweep)
 
 
 @dataclass(frozen=True)
@@ -27,13 +47,14 @@ class ShearRows(Warp):
     identity: ClassVar[Any] = 0.0
     help: ClassVar[str] = "rows are moved sideways, the more the farther from the middle"
     example: ClassVar[str] = "shear=-0.1:0.1"
+    limits: ClassVar[tuple[float, float]] = LIMITS
     widest: ClassVar[float] = 0.5
 
     def apply(self, image: Image, value: Any) -> Image:
-        return warps.shear(image, value, self.border, self.interpolation)
+        return shear(image, value, self.border, self.interpolation)
 
     def enclose(self, image: Image, low: float, high: float) -> Iterator[tuple[Image, Image]]:
-        return enclose("shear", image, low, high, border=self.border, interpolation=self.interpolation)
+        return enclose(SHEARING, image, low, high, border=self.border, interpolation=self.interpolation)
 
 
 @dataclass(frozen=True)
@@ -50,12 +71,3 @@ class Shear(Warped):
     law: str = "normal"
     border: str = "black"
     interpolation: str = "bilinear"
-
-    def __post_init__(self) -> None:
-        Part.__post_init__(self)
-        require(self.scale <= 0.5, f"shear: expected a scale of at most 0.5 columns a row, got {self.scale:g}")
-
-    def require_measurable(self, r: Range) -> None:
-        most = warps.SHEARS[1] - FARTHEST * self.scale  # a draw ahead of or behind an attack shears further
-        fits = -most <= r.low and r.high <= most
-        require(fits, f"attack: expected shear within {-most:.3g}:{most:.3g} for a scale of {self.scale:g}, got {r}")

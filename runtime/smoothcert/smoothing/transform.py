@@ -37,6 +37,7 @@ class Transform(ABC):
     help: ClassVar[str]  # what it does, in a few words
     example: ClassVar[str] = ""  # of a set of attacks, as on the command line
     choices: ClassVar[Mapping[str, Sequence[str]]] = {}  # what an option may be, for those that are words
+    limits: ClassVar[tuple[float, float]] = (-math.inf, math.inf)  # of values that it takes
     widest: ClassVar[float] = math.inf  # of one enclosure, in the coordinate: its cost grows with the way
     plugin: ClassVar[str] = ""  # SHA-256 of the user's file that it comes from; empty for those of the product
 

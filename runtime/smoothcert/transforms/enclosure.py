@@ -18,9 +18,9 @@ Both take what lies beyond the border pixel by pixel, and round to the nearest l
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from itertools import pairwise
-from typing import Literal, NamedTuple
+from typing import NamedTuple
 
 import cv2
 import numpy as np
@@ -29,22 +29,74 @@ from numpy.typing import NDArray
 from ..errors import require
 from ..inputs.levels import EIGHT_BIT
 from .checks import Image, eight_bit, require_name
-from .warps import SCALES, SHEARS, WARP_BORDERS
+from .warps import SCALES, WARP_BORDERS
 
 FAR = 2.0**14  # pixels; OpenCV's fixed point keeps positions in 16 bits
 _STEP = 0.75  # pixels that a position may move in one step, so that its box meets 2 cells a side at most
 _STEPS = 4096  # at most in each part; beyond, distant pixels get the image's whole range
 _BLOCK = 8192  # pixels worked on at a time, to stay in the processor's cache
 
-Kind = Literal["rotation", "scaling", "shear"]
-_LIMITS: dict[Kind, tuple[float, float]] = {"rotation": (-1e6, 1e6), "scaling": SCALES, "shear": SHEARS}
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
 Bounds = tuple[Floats, Floats]
 
 
+class Sweep(NamedTuple):
+    """Where the positions (2, n), (x, y) from the middle, go in one step, and how fast as its parameter runs."""
+
+    start: Floats
+    end: Floats
+    box: Bounds
+    speed: Bounds
+    span: float
+
+
+class Motion(NamedTuple):
+    """How the positions move that a warp takes its pixels from, as its value runs.
+
+    `limits`: of values. `path(low, high)`: the parameter that positions move along, from and to, and how many times
+    longer than the image's diagonal a position's |x| + |y| can become. `sweep(offsets, first, last)`: where the
+    positions of the pixels at these offsets (2, n) from the middle go in one step of that parameter.
+    """
+
+    name: str
+    limits: tuple[float, float]
+    path: Callable[[float, float], tuple[float, float, float]]
+    sweep: Callable[[Floats, float, float], Sweep]
+
+
+def straight(fixed: Floats, rate: Floats, first: float, last: float) -> Sweep:
+    """Positions fixed + rate t, for t from first to last."""
+    start, end = fixed + rate * first, fixed + rate * last
+    return Sweep(start, end, (np.minimum(start, end), np.maximum(start, end)), (rate, rate), last - first)
+
+
+def _arc(offsets: Floats, first: float, last: float) -> Sweep:
+    """Positions turned by an angle in radians."""
+    turned = np.stack([-offsets[1], offsets[0]])
+    start, end = (math.cos(time) * offsets + math.sin(time) * turned for time in (first, last))
+    # Less than a quarter turn: x comes to its greatest or least, the radius, where y passes 0, and y where x does.
+    passes = start[::-1] * end[::-1] <= 0
+    top = np.where(passes, np.copysign(np.hypot(*offsets), start + end), start)
+    lower, upper = np.minimum(np.minimum(start, end), top), np.maximum(np.maximum(start, end), top)
+    speed = np.stack([-upper[1], lower[0]]), np.stack([-lower[1], upper[0]])
+    return Sweep(start, end, (lower, upper), speed, last - first)
+
+
+def _turn(low: float, high: float) -> tuple[float, float, float]:
+    first = math.radians(math.remainder(low, 360))  # `rotate` takes the same remainder
+    return first, first + math.radians(min(high - low, 360.0)), 1.0
+
+
+ROTATION = Motion("rotation", (-1e6, 1e6), _turn, _arc)
+# Positions are linear in the factor's inverse.
+SCALING = Motion(
+    "scaling", SCALES, lambda low, high: (1 / high, 1 / low, 1 / low), lambda x, a, b: straight(0 * x, x, a, b)
+)
+
+
 def enclose(
-    kind: Kind,
+    motion: Motion,
     image: Image,
     low: float,
     high: float,
@@ -55,12 +107,10 @@ def enclose(
 ) -> Iterator[tuple[Image, Image]]:
     """For each of `pieces` equal parts of [low, high], ascending: two images, the lowest and highest levels.
 
-    Between them lies, pixel by pixel, what `rotate(image, a, border, interpolation)`, a in degrees, `scale`, a a
-    factor, or `shear`, a in columns a row, makes of the image (H, W[, C]), for every a of that part, its ends included.
-    `ArgumentError` for bicubic.
+    Between them lies, pixel by pixel, what the warp of that motion, by `warps.warped`, makes of the image (H, W[, C])
+    for every value of that part, its ends included. `ArgumentError` for bicubic.
     """
     image = eight_bit(image)
-    require_name("kind", kind, _LIMITS)
     require_name("border", border, WARP_BORDERS)
     require(
         interpolation != "bicubic",
@@ -76,12 +126,12 @@ def enclose(
         "ALGO_HINT_APPROX" not in cv2.getBuildInformation(),
         "enclosure: expected an OpenCV that blends in float32, got one built with ALGO_HINT_APPROX; install another",
     )
-    least, most = _LIMITS[kind]
+    least, most = motion.limits
     ordered = least <= low <= high <= most
-    require(ordered, f"{kind}: expected {least:g} <= low <= high <= {most:g}, got low {low:g} and high {high:g}")
+    require(ordered, f"{motion.name}: expected {least:g} <= low <= high <= {most:g}, got low {low:g} and high {high:g}")
     require(pieces >= 1, f"enclosure: expected 1 piece or more, got {pieces}")
     ends = np.minimum(np.linspace(low, high, pieces + 1), high).tolist()
-    return (_part(kind, image, *part, border, interpolation) for part in pairwise(ends))
+    return (_part(motion, image, *part, border, interpolation) for part in pairwise(ends))
 
 
 def misses(channels: int, interpolation: str, extent: float, stretch: float) -> tuple[float, float]:
@@ -113,16 +163,6 @@ class _Source:
         return self.planes.take(columns.take(x + self.margin, mode="clip") + rows.take(y + self.margin, mode="clip"), 1)
 
 
-class _Sweep(NamedTuple):
-    """Where the positions (2, n), (x, y) from the middle, go in one step, and how fast as its parameter runs."""
-
-    start: Floats
-    end: Floats
-    box: Bounds
-    speed: Bounds
-    span: float
-
-
 def _indices(size: int, border: str, margin: int) -> Ints:
     """Which pixel of a row stands at -margin ... size + margin; a black border is a ring of pixels already added."""
     index = np.arange(-margin, size + margin + 1)
@@ -135,20 +175,12 @@ def _indices(size: int, border: str, margin: int) -> Ints:
     return (size - 1) - abs(index % (2 * size - 2) - (size - 1))
 
 
-def _motion(kind: Kind, low: float, high: float) -> tuple[float, float, float]:
-    """The parameter that positions move along, from and to, and how far it can stretch an image's diagonal."""
-    if kind == "scaling":
-        return 1 / high, 1 / low, 1 / low  # positions are linear in the factor's inverse
-    if kind == "shear":
-        return low, high, math.hypot(1.0, max(abs(low), abs(high)))
-    first = math.radians(math.remainder(low, 360))  # `rotate` takes the same remainder
-    return first, first + math.radians(min(high - low, 360.0)), 1.0
-
-
-def _part(kind: Kind, image: Image, low: float, high: float, border: str, interpolation: str) -> tuple[Image, Image]:
+def _part(
+    motion: Motion, image: Image, low: float, high: float, border: str, interpolation: str
+) -> tuple[Image, Image]:
     """The lowest and highest images over one part."""
     height, width = image.shape[:2]
-    first, last, stretch = _motion(kind, low, high)
+    first, last, stretch = motion.path(low, high)
     extent = math.hypot(width, height)
     source = _Source(image, border, math.ceil(min(extent * stretch, FAR)) + 3)
     granted = misses(len(source.planes), interpolation, extent, stretch)
@@ -162,31 +194,14 @@ def _part(kind: Kind, image: Image, low: float, high: float, border: str, interp
         least = np.full(lowest[:, block].shape, np.inf)
         greatest = -least
         for step in pairwise(times):
-            lower, upper = bounds(source, _sweep(kind, offsets[:, block], *step), *granted)
+            lower, upper = bounds(source, motion.sweep(offsets[:, block], *step), *granted)
             least, greatest = np.minimum(least, lower), np.maximum(greatest, upper)
         lowest[:, block] = np.ceil(least - 0.5).clip(EIGHT_BIT.lowest, EIGHT_BIT.highest)
         highest[:, block] = np.floor(greatest + 0.5).clip(EIGHT_BIT.lowest, EIGHT_BIT.highest)
     return lowest.T.reshape(image.shape), highest.T.reshape(image.shape)
 
 
-def _sweep(kind: Kind, offsets: Floats, first: float, last: float) -> _Sweep:
-    """The positions of the pixels at these offsets (2, n) from the middle, along the parameter of `_motion`."""
-    if kind != "rotation":
-        nothing = np.zeros_like(offsets)
-        fixed, rate = (nothing, offsets) if kind == "scaling" else (offsets, np.stack([-offsets[1], nothing[1]]))
-        start, end = fixed + rate * first, fixed + rate * last
-        return _Sweep(start, end, (np.minimum(start, end), np.maximum(start, end)), (rate, rate), last - first)
-    turned = np.stack([-offsets[1], offsets[0]])
-    start, end = (math.cos(time) * offsets + math.sin(time) * turned for time in (first, last))
-    # Less than a quarter turn: x comes to its greatest or least, the radius, where y passes 0, and y where x does.
-    passes = start[::-1] * end[::-1] <= 0
-    top = np.where(passes, np.copysign(np.hypot(*offsets), start + end), start)
-    lower, upper = np.minimum(np.minimum(start, end), top), np.maximum(np.maximum(start, end), top)
-    speed = np.stack([-upper[1], lower[0]]), np.stack([-lower[1], upper[0]])
-    return _Sweep(start, end, (lower, upper), speed, last - first)
-
-
-def _nearest(source: _Source, sweep: _Sweep, pixels: float, levels: float) -> Bounds:
+def _nearest(source: _Source, sweep: Sweep, pixels: float, levels: float) -> Bounds:
     """The least and greatest (C, n) of the pixels whose squares the boxes touch; `pixels` that positions may miss."""
     first = np.floor(sweep.box[0] + (source.middle + 0.5 - pixels)).astype(np.int64)
     last = np.floor(sweep.box[1] + (source.middle + 0.5 + pixels)).astype(np.int64)
@@ -194,7 +209,7 @@ def _nearest(source: _Source, sweep: _Sweep, pixels: float, levels: float) -> Bo
     return _or_whole(source, first, last - first > 1, np.min(touched, 0), np.max(touched, 0))
 
 
-def _linear(source: _Source, sweep: _Sweep, pixels: float, levels: float) -> Bounds:
+def _linear(source: _Source, sweep: Sweep, pixels: float, levels: float) -> Bounds:
     """Bounds (C, n) of the bilinear interpolant, before it is rounded; `pixels` and `levels` may be missed."""
     low, high = sweep.box[0] + (source.middle - pixels), sweep.box[1] + (source.middle + pixels)
     corner = np.floor(low).astype(np.int64)

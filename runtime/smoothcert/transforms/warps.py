@@ -17,35 +17,25 @@ from ..errors import require
 from .checks import BORDERS, INTERPOLATIONS, Image, eight_bit, require_name
 
 WARP_BORDERS = ("black", "wrap", "reflect101", "replicate")
-SHEARS = (-10.0, 10.0)  # columns a row
 SCALES = (0.01, 100.0)  # beyond, source positions outgrow the integers OpenCV keeps them in
 
 
 def translate(image: Image, dx: float, dy: float, border: str = "black", interpolation: str = "bilinear") -> Image:
     """The image moved dx pixels right and dy down. Whole-pixel shifts are exact whatever the interpolation."""
     image = eight_bit(image)
-    return _warped(image, _translation(dx, dy, image, border), border, interpolation)
+    return warped(image, _translation(dx, dy, image, border), border, interpolation)
 
 
 def rotate(image: Image, degrees: float, border: str = "black", interpolation: str = "bilinear") -> Image:
     """The image turned counter-clockwise about its middle, by cv2.warpAffine; the shape stays."""
     image = eight_bit(image)
-    return _warped(image, _rotation(degrees, image.shape), border, interpolation)
+    return warped(image, _rotation(degrees, image.shape), border, interpolation)
 
 
 def scale(image: Image, factor: float, border: str = "black", interpolation: str = "bilinear") -> Image:
     """The image enlarged (factor > 1) or shrunk about its middle, by cv2.warpAffine; the shape stays."""
     image = eight_bit(image)
-    return _warped(image, _scaling(factor, image.shape), border, interpolation)
-
-
-def shear(image: Image, k: float, border: str = "black", interpolation: str = "bilinear") -> Image:
-    """The image sheared sideways: a row y pixels below the middle moves k y pixels right; the shape stays."""
-    image = eight_bit(image)
-    least, most = SHEARS
-    require(least <= k <= most, f"shear: expected {least:g} to {most:g} columns a row, got {k:g}")
-    matrix = np.array([[1, k, -k * (image.shape[0] - 1) / 2], [0, 1, 0]], float)
-    return _warped(image, matrix, border, interpolation)
+    return warped(image, _scaling(factor, image.shape), border, interpolation)
 
 
 def cyclic_shift(image: NDArray[Any], shifts: NDArray[np.integer[Any]], out: NDArray[Any]) -> None:
@@ -96,10 +86,8 @@ def _about_the_middle(degrees: float, factor: float, shape: tuple[int, ...]) -> 
     return np.asarray(cv2.getRotationMatrix2D(middle, degrees, factor), float)
 
 
-def _warped(
-    image: NDArray[np.uint8], matrix: NDArray[np.float64], border: str, interpolation: str
-) -> NDArray[np.uint8]:
-    """A new image under the map of positions (x, y)."""
+def warped(image: NDArray[np.uint8], matrix: NDArray[np.float64], border: str, interpolation: str) -> NDArray[np.uint8]:
+    """A new 8-bit image of the same shape: positions (x, y) go by the 2x3 matrix, as cv2.warpAffine takes it."""
     require_name("border", border, WARP_BORDERS)
     require_name("interpolation", interpolation, INTERPOLATIONS)
     height, width = image.shape[:2]
