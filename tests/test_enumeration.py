@@ -348,4 +348,5 @@ def test_samples_and_largest_claim() -> None:
     assert algorithm.samples(UNSMOOTHED) == (14, 14)
     assert math.isinf(algorithm.largest(UNSMOOTHED))
     asked = {"attack": {"translation": {"low": 2.0, "high": 2.0}}, "order": ["translation"], "border": "black"}
-    assert algorithm.recipe == {"mode": "enumerate", "alpha": 0.0, **asked}
+    said = {"options": {"translation": {"interpolation": "bilinear"}}}
+    assert algorithm.recipe == {"mode": "enumerate", "alpha": 0.0, **asked, **said}

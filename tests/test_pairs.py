@@ -233,13 +233,14 @@ def test_no_calibration_helps_a_part_that_the_table_of_parts_lacks(strange: str)
 
 COLOURED = {"hue", "saturation", "saturation mean"}
 FORMS = [n for n in COMPOSING if "gamma rayleigh" not in n and (len(n) < 4 or not COLOURED & {*n})]
+FORMS = [n for n in FORMS if "saturation mean" not in n]  # the oracle has BT.601 alone: see test_chroma for others
 FORMS += [n for n in itertools.permutations(KNOWN, 5) if composes(n) and not COLOURED & {*n}]
 
 
 def test_attack_then_smoothing_is_one_smoothing_for_every_list(monkeypatch: pytest.MonkeyPatch) -> None:
     """All lists of up to five parts that compose, by their options, each at two random attacks and draws."""
     rng = np.random.default_rng(11)
-    assert len(FORMS) == 731
+    assert len(FORMS) == 611
     for names in FORMS:
         attacked_then_smoothed([EVERY[name] for name in names], rng, 2, monkeypatch)
 
@@ -363,4 +364,8 @@ def test_lists_have_the_price_of_their_composed_parameters() -> None:
 
 @pytest.mark.slow
 def test_every_list_has_the_price_of_its_composed_parameters() -> None:
-    assert check(COMPOSING, np.random.default_rng(6), 20_000) == len(COMPOSING)
+    """All of them without colours, and 300 at random with."""
+    rng = np.random.default_rng(6)
+    plain, coloured = ([n for n in COMPOSING if bool(COLOURED & {*n}) == has] for has in (False, True))
+    chosen = [*plain, *(coloured[i] for i in rng.choice(len(coloured), 300, replace=False))]
+    assert check(chosen, rng, 20_000) == len(chosen) == 599

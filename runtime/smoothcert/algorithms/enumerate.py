@@ -59,8 +59,8 @@ class Enumerate(Algorithm):
         """
         order, transforms = [name for name, _ in self.attack], self.transforms(UNSMOOTHED)
         asked = {"attack": self.attack.recipe, "order": order, "border": self.border}
-        options = {name: its.options for name, its in transforms.items() if its.options}
-        said = {"options": options} if options else {}
+        others = {name: {k: v for k, v in its.options.items() if k != "border"} for name, its in transforms.items()}
+        said = {"options": options} if (options := {name: its for name, its in others.items() if its}) else {}
         return {"mode": "enumerate", "alpha": self.alpha, **asked} | said | with_plugins(transforms)
 
     def transforms(self, smoothing: Smoothing) -> Mapping[str, Transform]:
