@@ -128,6 +128,7 @@ def search(seeds: range) -> None:
     assert proved["free"] > 0.8 * len(found) / 2
 
 
+@pytest.mark.slow
 def test_random_compositions() -> None:
     """60 models put together by chance; half of them without a shape that depends on values are mostly made free."""
     search(range(60))
@@ -155,6 +156,7 @@ def no_proof(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(trial, "hard_rows", lambda kind, shape: np.zeros((0, *shape), np.float32))
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("no_proof")
 def test_these_models_would_be_adapted_wrongly_without_the_proof() -> None:
     """The other side: with every Size a constant and only random rows in the trial, most answer otherwise."""

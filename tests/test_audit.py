@@ -169,6 +169,7 @@ def by_hand(recipe: dict[str, Any], attack: dict[str, Any], image: NDArray[np.ui
     return image
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", RUNS)
 def test_a_planted_violation_is_found_and_drawn(
     cli: Cli, certified: Callable[[str], None], few_digits: Path, name: str
@@ -283,6 +284,7 @@ def calibration(images: NDArray[np.uint8], strategy: str) -> Calibration:
     )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("strategy", ["dataset-sampling", "input-global"])
 @pytest.mark.parametrize("attack", [None, {"rotation": (-2, 1)}], ids=["radius", "attack"])
 def test_calibrated_rotation(cli: Cli, few_digits: Path, strategy: str, attack: dict[str, Any] | None) -> None:

@@ -519,6 +519,7 @@ def associated(a: NDArray[np.float64], b: NDArray[np.float64]) -> float:
     )
 
 
+@pytest.mark.slow
 def test_draws_are_independent() -> None:
     """Of each other, of the next sample's, of the noise on every pixel, of other stages and inputs."""
     own, sure = columns(STREAM), {}
@@ -605,6 +606,7 @@ def votes(model: bytes, data: NDArray[Any], smoothing: Smoothing, **options: Any
     return sampler(classifier, smoothing, data, key=5).counts(ESTIMATION, 0, 600)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("parts", SIX.values(), ids=SIX)
 def test_layouts_batches_and_threads_agree(parts: tuple[Part, ...]) -> None:
     """Planar or interleaved data: the same votes. Planar or interleaved models: too, where the noise rounds to 0."""

@@ -40,6 +40,8 @@ from . import models
 from .samples import sampler
 from .test_calibrated import smoothed
 
+pytestmark = pytest.mark.slow
+
 Array = NDArray[np.float64]
 ALPHA = 0.05
 

@@ -19,7 +19,7 @@ RNG = np.random.default_rng(3)
 
 @pytest.mark.parametrize("luma", LUMA)
 def test_angles_add_up_and_factors_multiply(luma: str) -> None:
-    """2,000 random pairs; what theory.md section 14 says of grey and of luma."""
+    """2,000 random pairs; what docs/theory.md, section 3, says of grey and of luma."""
     w = np.array(LUMA[luma])
     for _ in range(2000):
         (t, u), (s, r) = RNG.uniform(-720, 720, 2), np.exp(RNG.normal(0, 1, 2))
@@ -32,7 +32,7 @@ def test_angles_add_up_and_factors_multiply(luma: str) -> None:
 
 @pytest.mark.parametrize(("luma", "published"), [("mean", 1.0), ("bt601", 1.742), ("bt709", 2.126)])
 def test_how_much_a_hue_lengthens(luma: str, published: float) -> None:
-    """Largest singular values at 20,000 random angles; theory.md section 14 has 1 and 2.126."""
+    """Largest singular values at 20,000 random angles; docs/theory.md, section 3, has them."""
     norms = [np.linalg.norm(colour_matrix(luma, t, 1), 2) for t in RNG.uniform(0, 360, 20_000)]
     assert max(norms) <= _longest(luma) < max(norms) + 2e-3
     assert max(norms) == pytest.approx(published, abs=1e-3)

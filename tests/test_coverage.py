@@ -59,6 +59,8 @@ from .known_cases import (
 )
 from .marks import slow_but
 
+pytestmark = pytest.mark.slow
+
 SOME = ("brightness up", "blur uniform wrap", "contrast then noise")
 
 # --- The truth itself -------------------------------------------------------------------------------------------------

@@ -211,6 +211,7 @@ COMMANDS: tuple[tuple[str, ...], ...] = (
 )  # fmt: skip
 
 
+@pytest.mark.slow
 @given(random=RANDOM)
 @cases(700)
 def test_run_folders(runs: dict[str, Path], tmp_path_factory: pytest.TempPathFactory, random: Random) -> None:

@@ -155,6 +155,7 @@ def composes(names: Sequence[str]) -> bool:
 COMPOSING = [names for names in LISTS if composes(names)]
 
 
+@pytest.mark.slow
 def test_every_list_is_in_the_table_or_refused() -> None:
     """All ordered lists of up to four of 22 parts, with their options: 185,284 of them."""
     assert len(LISTS) == sum(math.perm(len(EVERY), size) for size in (1, 2, 3, 4)) == 185_284

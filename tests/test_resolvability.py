@@ -259,6 +259,7 @@ FINITE: dict[str, tuple[dict[str, Any], Callable[[NDArray[np.uint8]], list[NDArr
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("onnx", [False, True], ids=["callable", "onnx"])
 @pytest.mark.parametrize(("attack", "members"), FINITE.values(), ids=FINITE)
 def test_enumerated_certificates_are_never_wrong(

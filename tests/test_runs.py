@@ -262,6 +262,7 @@ def until_ledger_grows(process: subprocess.Popen[str], ledger: Path, size: int) 
         time.sleep(0.005)
 
 
+@pytest.mark.slow
 def test_killed_at_any_instant_and_resumed(tmp_path: Path) -> None:
     """SIGKILL after ever later moments; the run ends with the ledger of one that was never killed."""
     with np.load(IMAGES) as archive:

@@ -13,6 +13,8 @@ from pathlib import Path
 
 import pytest
 
+pytestmark = pytest.mark.slow
+
 MODEL, IMAGES = "demo:digits.onnx", "demo:digits.npz"
 COMMANDS = (
     "", "certify", "predict", "doctor", "demo", "merge", "verify", "audit", "report", "inspect",

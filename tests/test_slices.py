@@ -396,6 +396,7 @@ def test_a_class_that_some_angle_flips_is_hardly_ever_certified() -> None:
     assert within(wrong, 400, ALPHA)
 
 
+@pytest.mark.slow
 def test_a_false_distance_certifies_what_is_false(monkeypatch: pytest.MonkeyPatch) -> None:
     true = Slices._distance
     monkeypatch.setattr(Slices, "_distance", lambda *arguments: true(*arguments) / 2)
@@ -448,6 +449,7 @@ def test_a_slice_at_its_threshold_is_claimed_no_more_often_than_its_share() -> N
     assert stats.binomtest(claimed, reached, exact).pvalue > 1e-3
 
 
+@pytest.mark.slow
 def test_a_share_that_is_not_divided_is_found_out(monkeypatch: pytest.MonkeyPatch) -> None:
     true = Slices.test
     monkeypatch.setattr(Slices, "test", lambda mode, noise, count, slack=0.0: true(mode, noise, 1, slack))

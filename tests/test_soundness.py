@@ -48,6 +48,8 @@ from .marks import slow_but
 from .models import half_space, linear, slabs
 from .samples import sampler
 
+pytestmark = pytest.mark.slow
+
 RUNS, ALPHA, SIGMA, KEY, SIZE = 2000, 0.05, 0.5, 20, 8
 NOISE = compose(Noise(SIGMA))
 Mode = Callable[[int], Certificate]  # of the run's index

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from ..smoothing import Attack, Part
 
 app = typer.Typer(
-    help="Measure the interpolation error of rotation, scaling, translation and 8-bit colours.", no_args_is_help=True
+    help="Measure the error of rotation, scaling, shear, translation, 8-bit colours and plugins.", no_args_is_help=True
 )
 
 to_measure = partial(typer.Option, rich_help_panel="What to measure")

@@ -106,7 +106,7 @@ Calibration = Annotated[
     to_certify(
         parser=path,
         metavar="FILE",
-        help="File of smoothcert calibrate; rotation, scaling and shifts by fractions of a pixel need one.",
+        help="File of smoothcert calibrate; rotation, scaling, shear and shifts by fractions of a pixel need one.",
     ),
 ]
 Output = Annotated[

@@ -102,7 +102,7 @@ def algorithm(how: opt.Statistics, asked: opt.ToCertify) -> Algorithm:
         )
         return Enumerate(ranges or Attack(()), asked.border or "black")
     if mode == "slices":
-        require(ranges is not None, "--mode slices: expected --attack rotation=LOW:HIGH or scaling=LOW:HIGH, got none")
+        require(ranges is not None, "--mode slices: expected --attack NAME=LOW:HIGH, such as rotation=-10:10, got none")
         return Slices(ranges or Attack(()), how.n, how.alpha, asked.border or "black")
     if mode == "target":
         return Target(radii, how.n, how.alpha, ranges)

@@ -2,7 +2,7 @@
 
 With luma weights w that sum to 1, A the projection onto grey along w, and R_t the rotation by t in the plane w.c = 0:
 M(t, s) = A + s R_t (I - A). M(t1, s1) M(t2, s2) = M(t1 + t2, s1 s2), so that angles add up and factors multiply.
-Source: theory.md section 14.
+Source: docs/theory.md, section 3.
 """
 
 from __future__ import annotations
@@ -59,9 +59,9 @@ def _longest(luma: str) -> float:
     return float(max(norms) + fastest * math.pi / _ANGLES)
 
 
-def _apply(image: Image, matrix: Matrix) -> Image:
+def _apply(name: str, image: Image, matrix: Matrix) -> Image:
     if image.ndim != 3 or image.shape[2] != 3:
-        raise DataError(f"expected an image of 3 colours, red, green, blue, got shape {image.shape}")
+        raise DataError(f"{name}: expected an image of 3 colours, red, green, blue, got shape {image.shape}")
     return EIGHT_BIT.rounded(image @ matrix.T)
 
 
@@ -110,7 +110,7 @@ class RotateHue(Transform):
     luma: str = "bt601"
 
     def apply(self, image: Image, value: Any) -> Image:
-        return _apply(image, colour_matrix(self.luma, value, 1.0))
+        return _apply(self.name, image, colour_matrix(self.luma, value, 1.0))
 
 
 @dataclass(frozen=True)
@@ -151,7 +151,7 @@ class ScaleSaturation(Transform):
     luma: str = "bt601"
 
     def apply(self, image: Image, value: Any) -> Image:
-        return _apply(image, colour_matrix(self.luma, 0.0, value))
+        return _apply(self.name, image, colour_matrix(self.luma, 0.0, value))
 
 
 @dataclass(frozen=True)

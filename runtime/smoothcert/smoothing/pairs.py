@@ -34,7 +34,7 @@ def joint_laws(parts: tuple[Part, ...]) -> JointLaws:
     names = [part.name for part in parts]
     title = f"compose: no theorem for {' then '.join(names)}"
     once = len(set(names)) == len(names)
-    require(once, f"{title}: each part once (two independent noises are one, of sigma = sqrt(s1^2 + s2^2))")
+    require(once, f"{title}: each part once (two independent normal draws are one, of scale sqrt(s1^2 + s2^2))")
     rough = [part.label for part in parts if not part.composes]
     require(
         not rough,

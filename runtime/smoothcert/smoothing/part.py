@@ -18,7 +18,7 @@ from ..transforms.checks import require_name
 from .attack import Attack
 from .grid import Grid
 from .ranges import Range
-from .transform import Transform, transform_of
+from .transform import Transform
 
 # What a part is to another that comes behind it. `commute`: nothing. `scale first`, `shift first`: both are of the
 # affine group. `carries`: the second is pixel noise, and an attack on it passes through the first, which lengthens it
@@ -78,7 +78,7 @@ class Part(ABC):
     @property
     def transform(self) -> Transform:
         """What attackers do, with the part's own border, interpolation and other options."""
-        return transform_of(self.name, {f.name: getattr(self, f.name) for f in fields(cast(Any, self))})
+        return self.transforms(**{f.name: getattr(self, f.name) for f in fields(self.transforms)})
 
     @property
     def line(self) -> Law:

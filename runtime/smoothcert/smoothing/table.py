@@ -69,7 +69,20 @@ def _calibrated(kind: type[Transform]) -> type[Part]:
     )
 
 
-register(Noise, Brightness, Contrast, Gamma, Hue, Saturation, Blur, Translation, Rotation, Scaling, Shear, CompressJpeg)
+register(
+    Noise,
+    Brightness,
+    Contrast,
+    Gamma,
+    Hue,
+    Saturation,
+    Blur,
+    Translation,
+    Rotation,
+    Scaling,
+    Shear,
+    CompressJpeg,
+)
 
 
 def described(description: Mapping[str, Any]) -> Part:

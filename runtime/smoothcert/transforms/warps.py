@@ -1,4 +1,4 @@
-"""Translation, rotation and scaling, by OpenCV's warps; cyclic shifts, which alone of them compose exactly.
+"""Translation, rotation, scaling and other warps, by OpenCV; cyclic shifts, which alone of them compose exactly.
 
 x runs right and y down, in pixels; rotation and scaling are about the middle of the pixel centres,
 ((W - 1) / 2, (H - 1) / 2).
