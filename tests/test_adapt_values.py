@@ -32,6 +32,8 @@ from smoothcert_exporters.proof import trial
 from .models import value
 from .value_cases import FLOAT, FOLDINGS, SETTLED, SOURCES, Build, branch, random_model, row, rows, scored
 
+pytestmark = pytest.mark.slow
+
 Cli = Callable[..., Any]
 HARD = trial.hard_rows
 

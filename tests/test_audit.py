@@ -37,6 +37,8 @@ from smoothcert.smoothing import Calibration, Part, Smoothing
 from .conftest import IMAGES, MODEL, Result
 from .models import half_space
 
+pytestmark = pytest.mark.slow
+
 Cli = Callable[..., Result]
 BASE = ("certify", MODEL, "six.npz", "--n", 1000, "--quiet", "--run", "r")
 BOX = ("--smooth", "contrast=0.3", "--smooth", "brightness=0.2")

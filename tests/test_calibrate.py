@@ -45,6 +45,8 @@ from smoothcert_calibration.measure import measure
 from smoothcert_calibration.merge import merge
 from smoothcert_calibration.plan import Plan, plan_of
 
+pytestmark = pytest.mark.slow
+
 ROTATION = (Rotation(5.0),)
 RANGE, GRID = {"rotation": (-10, 10)}, {"rotation": (-10, 10, 5)}
 STRATEGIES: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {

@@ -22,6 +22,8 @@ from smoothcert.smoothing import smoothing_of
 
 from .conftest import MODEL, Result
 
+pytestmark = pytest.mark.slow
+
 Cli = Callable[..., Result]
 BASE = ("certify", MODEL, "six.npz", "--n", 1000, "--nonce", "test", "--quiet")
 AFFINE = ("--smooth", "contrast=0.3", "--smooth", "brightness=0.2")

@@ -412,6 +412,7 @@ def worst_two_class_error(p0: float, alpha: float, n: int) -> float:
     return max(sums) / alpha
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("alpha", [1e-4, 0.001, 0.01, 0.05, 0.1, 0.3])
 @pytest.mark.parametrize("n", [100, 300, 1000, 10_000, 100_000])
 def test_following_the_favourite_keeps_alpha(n: int, alpha: float) -> None:

@@ -15,6 +15,8 @@ from smoothcert.bounds.laws import Exponential, FoldedNormal, LogRayleigh, Norma
 from smoothcert.smoothing import Part, Smoothing
 from smoothcert.smoothing.pairs import joint_laws
 
+pytestmark = pytest.mark.slow
+
 Box = dict[str, tuple[float, float]]
 ROUNDING = 2e-6  # what quadrature adds to one point and not to another
 

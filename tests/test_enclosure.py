@@ -15,6 +15,8 @@ from scipy import ndimage
 
 from smoothcert.transforms import enclosure, warps
 
+pytestmark = pytest.mark.slow
+
 Image = NDArray[np.uint8]
 MOTIONS = {"rotation": enclosure.ROTATION, "scaling": enclosure.SCALING}
 KINDS = pytest.mark.parametrize("kind", ["rotation", "scaling"])

@@ -19,6 +19,8 @@ from scipy.special import gammaln, xlog1py, xlogy
 
 from smoothcert.bounds.confidence import SAFE, SequentialTest, boundary, geometric_looks
 
+pytestmark = pytest.mark.slow
+
 Boundaries = Sequence[Sequence[int]]
 Setting = tuple[tuple[float, ...], float, tuple[int, ...]]  # targets, alpha, looks
 

@@ -87,6 +87,7 @@ SMOOTHED = [
 ]  # fmt: skip
 
 
+@pytest.mark.slow
 def test_different_settings_have_different_names(folder: Callable[..., tuple[str, RunFolder]]) -> None:
     """Every pair of 47 commands: one name if and only if the recipes are of one run."""
     commands = [NOISE, *((*NOISE, *other) for other in OTHERS), *ENUMERATED, *SMOOTHED]

@@ -36,6 +36,8 @@ from smoothcert_calibration.show import lines, tables
 
 from .conftest import IMAGES, MODEL
 
+pytestmark = pytest.mark.slow
+
 SLOW, LARGE = 10, 1_500_000  # seconds; kilobytes
 RANDOM = st.integers(0, 2**48).map(Random)
 

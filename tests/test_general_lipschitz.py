@@ -15,6 +15,8 @@ from scipy.stats import norm
 
 from smoothcert import Brightness, Translation, compose
 
+pytestmark = pytest.mark.slow
+
 ROOT = Path(__file__).parents[1]
 PAGE = (ROOT / "docs" / "general-lipschitz.md").read_text(encoding="utf-8")
 

@@ -19,6 +19,8 @@ from smoothcert.sampling import Sampler
 
 from . import mixing, models
 
+pytestmark = pytest.mark.slow
+
 RNG = np.random.default_rng(1)
 LEVELS = RNG.integers(0, 256, mixing.SIZE).astype(np.uint8)
 REALS = RNG.standard_normal(mixing.SIZE).astype(np.float32)

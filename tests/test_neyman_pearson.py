@@ -28,6 +28,8 @@ from smoothcert.smoothing.pairs import joint_laws
 from .marks import slow_but
 from .sampled import p_star_sampled, sampled_threshold
 
+pytestmark = pytest.mark.slow
+
 Array = NDArray[np.float64]
 
 # --- Laws -------------------------------------------------------------------------------------------------------------

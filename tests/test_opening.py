@@ -68,6 +68,7 @@ def timeless(entries: list[Entry]) -> list[Entry]:
     return found
 
 
+@pytest.mark.slow
 def test_entries_come_again_in_another_process_elsewhere_in_any_order(cli: Cli, few_digits: Path) -> None:
     measured(cli, IMAGES, "dataset.cal", "dataset-worst")
     measured(cli, few_digits, "input.cal", "input-sampling", "--draws", 100, "--limit", 5)  # the sixth fails

@@ -59,6 +59,7 @@ def test_recipe_and_ledger_hold_what_is_needed(whole: list[dict[str, Any]]) -> N
         assert 0 < evidence["slack"] < 1e-9
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "options",
     [("--batch-size", 7), ("--batch-size", 32), ("--batch-size", 1000), ("--threads", 1), ("--threads", 2)],
@@ -355,6 +356,7 @@ def test_interrupt_ends_in_a_line_and_keeps_the_ledger(tmp_path: Path) -> None:
     assert all("certificate" in entry for entry in entries)
 
 
+@pytest.mark.slow
 def test_a_full_disk_loses_nothing(tmp_path: Path) -> None:
     """The kernel refuses the ledger's growth past 2,500 bytes, as a full disk does, in the middle of a line."""
     run = ("certify", MODEL, IMAGES, "--smooth", "noise=0.5", "--n", 1000, "--limit", 20, "--nonce", "f", "--quiet")

@@ -919,7 +919,7 @@ FLOATS, VECTORS = {"x": np.zeros((2, 32, 32), np.float32)}, {"x": np.zeros((2, 1
 NOISE = ("--smooth", "noise=0.5")
 AND_ROTATION = (*NOISE, "--attack", "rotation=-5:5")
 BAD: dict[str, tuple[dict[str, Any], tuple[Any, ...], str]] = {
-    "no attack": (DIGITS, NOISE, "expected --attack rotation=LOW:HIGH or scaling=LOW:HIGH, got none"),
+    "no attack": (DIGITS, NOISE, "expected --attack NAME=LOW:HIGH, such as rotation=-10:10, got none"),
     "two attacks": (DIGITS, (*AND_ROTATION, "--attack", "scaling=0.9:1.1"), "expected one interval of rotation or"),
     "a grid": (DIGITS, (*NOISE, "--attack", "rotation=-5:5:3"), "expected one interval of rotation or"),
     "another attack": (DIGITS, (*NOISE, "--attack", "blur=1"), "expected one interval of rotation or"),

@@ -22,6 +22,7 @@ from .part import Part
 from .perturbation import OnRaw
 from .ranges import Range
 from .smoothing import AnyAttack, Guarantee, Smoothing
+from .transform import transform_type
 
 
 @dataclass(frozen=True)
@@ -51,7 +52,8 @@ class Calibrated(Smoothing):
             normal = isinstance(part.line, Normal) and not isinstance(part, Noise)
             require(normal, f"{title}; got {part.label}")
             part.require_measurable(Range(part.value(0.0), part.value(0.0)))
-            _ = part.transform  # which refuses parts that the table of parts does not have
+            known = transform_type(part.name) is part.transforms  # which refuses parts that no table has
+            require(known, f"{title}; got another {part.name} than the table of parts has")
         require(self.error_rule in ERROR_RULES, f"error rule: expected tight or paper, got {self.error_rule!r}")
 
     guarantee: ClassVar[Guarantee] = "calibrated"
