@@ -23,6 +23,8 @@ from smoothcert_exporters.adapt.adapted import adapt
 
 from .models import value
 
+pytestmark = pytest.mark.slow
+
 FLOAT = TensorProto.FLOAT
 node = helper.make_node
 RNG = np.random.default_rng(3)

@@ -28,6 +28,8 @@ from smoothcert.runs.folder import RunFolder
 from . import models
 from .conftest import IMAGES, MODEL, Result
 
+pytestmark = pytest.mark.slow
+
 Cli = Callable[..., Result]
 RUN = ("--smooth", "noise=0.5", "--n", 300, "--nonce", "o")
 

@@ -46,6 +46,8 @@ from smoothcert.transforms import rotate, scale
 from .conftest import IMAGES, MODEL, Result
 from .models import half_space, linear
 
+pytestmark = pytest.mark.slow
+
 Cli = Callable[..., Result]
 Image = NDArray[np.uint8]
 WARPS: dict[str, Callable[..., Image]] = {"rotation": rotate, "scaling": scale}
