@@ -12,6 +12,7 @@ from typing import Any
 
 from ..algorithms import Algorithm
 from ..smoothing import Attack
+from ..smoothing.ranges import exact_text
 from .asked import Files
 from .question import Question
 
@@ -37,7 +38,7 @@ def folder_name(question: Question, files: Files, asked: Mapping[str, Any]) -> P
     values = dict(_changed(question.algorithm)) | {k: str(v) for k, v in simple.items() if v not in ("", "cpu")}
     rest = dict(asked) | {k: v for k, v in values.items() if not re.fullmatch(r"[\w.,+-]{1,40}", v, re.ASCII)}
     numbers = [part.scale for part in smoothing.parts] + [x for _, r in question.attack or () for x in (r.low, r.high)]
-    if any(_number(x) != f"{x:g}" for x in numbers):  # labels have six digits
+    if any(exact_text(x) != f"{x:g}" for x in numbers):  # labels have six digits
         rest["numbers"] = numbers
     name = "-".join([*words, *(f"{k}={v}" for k, v in values.items() if k not in rest)])
     if len(name.encode()) > _LONGEST:
@@ -53,8 +54,4 @@ def _changed(algorithm: Algorithm) -> Iterator[tuple[str, str]]:
     for field in fields(algorithm):  # type: ignore[arg-type]  # every algorithm is a dataclass
         value = getattr(algorithm, field.name)
         if value != field.default and not isinstance(value, Attack):
-            yield field.name, ",".join(map(_number, value)) if isinstance(value, tuple) else str(value)
-
-
-def _number(x: float) -> str:
-    return f"{x:g}" if float(f"{x:g}") == x else repr(x)
+            yield field.name, ",".join(map(exact_text, value)) if isinstance(value, tuple) else str(value)

@@ -36,10 +36,10 @@ class Range:
 
     def __str__(self) -> str:
         if self.is_one:
-            return _text(self.low)
-        return f"{_text(self.low)}:{_text(self.high)}" + ("" if self.points is None else f":{self.points}")
+            return exact_text(self.low)
+        return f"{exact_text(self.low)}:{exact_text(self.high)}" + ("" if self.points is None else f":{self.points}")
 
 
-def _text(value: float) -> str:
+def exact_text(value: float) -> str:
     """Six digits where they are the whole value: what was certified is never rounded up."""
     return f"{value:g}" if float(f"{value:g}") == value else repr(value)
