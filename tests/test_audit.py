@@ -30,6 +30,7 @@ from smoothcert.model.classifier import CallableClassifier
 from smoothcert.report.audited import outcome
 from smoothcert.runs.asked import Files, new_run
 from smoothcert.runs.complete import complete
+from smoothcert.runs.question import Question
 from smoothcert.runs.folder import LEDGER, RECIPE, RunFolder
 from smoothcert.runs.recipe import run_key
 from smoothcert.smoothing import Calibration, Part, Smoothing
@@ -343,7 +344,7 @@ def audit_of(
         {"index": i, "input": fingerprint(x[i]), "evidence": evidence, "certificate": {"prediction": 1} | certificate}
         for i in range(len(x))
     )
-    return Audit(recipe, entries, CallableClassifier(function), Archive(Path("x.npz"), x, None), **options)
+    return Audit(Question.of(recipe), entries, CallableClassifier(function), Archive(Path("x.npz"), x, None), **options)
 
 
 def test_what_saturates_alone_is_no_violation(cli: Cli, tmp_path: Path) -> None:

@@ -28,7 +28,7 @@ from scipy.special import ndtr, ndtri
 
 from smoothcert import ABSTAIN, Certificate, Evidence, Noise, OrtClassifier, compose
 from smoothcert.algorithms import Slices
-from smoothcert.algorithms.cutting import Cutting
+from smoothcert.smoothing.cutting import Cutting
 from smoothcert.bounds.confidence import SequentialTest
 from smoothcert.certification import run, sampler_of
 from smoothcert.errors import DataError

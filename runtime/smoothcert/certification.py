@@ -169,8 +169,9 @@ def certify_input(
     algorithm: Algorithm, classifier: BaseClassifier, smoothing: Smoothing, x: Input, *, key: int, index: int
 ) -> Certificate:
     """As `run`, for an input that the classifier has prepared."""
+    best = smoothing.favourable
+    require(algorithm.largest(best) > 0, why_only_abstain(algorithm, best))
     smoothing = smoothing.of_input(x) if algorithm.certifies else smoothing  # attacked inputs have no bounds
-    require(algorithm.largest(smoothing) > 0, why_only_abstain(algorithm, smoothing))
     sampler = sampler_of(algorithm, as_classifier(classifier), smoothing, x, key=key, index=index)
     require_one_function(classifier, sampler, smoothing)
     return algorithm.decide(algorithm.draw(sampler, smoothing), smoothing)
@@ -180,8 +181,7 @@ def sampler_of(
     algorithm: Algorithm, classifier: Classifier, smoothing: Smoothing, x: Input, *, key: int, index: int
 ) -> Sampler:
     """The votes that the algorithm asks for."""
-    errors = smoothing.measured.errors if smoothing.measured else ()
-    return Sampler(classifier, algorithm.perturbation(smoothing), x, key, index, errors)
+    return Sampler(smoothing.voter(classifier), algorithm.perturbation(smoothing), x, key, index, smoothing.evidence)
 
 
 _tried: WeakKeyDictionary[Any, set[tuple[Any, ...]]] = WeakKeyDictionary()
@@ -194,8 +194,8 @@ def require_one_function(
 
     `others`: further inputs to try, see `Sampler.require_one_function`.
     """
-    x, labels = sampler.x, (part.label for part in smoothing.parts)
-    case = (x.values.shape, x.values.dtype, smoothing.guarantee, *labels)
+    x = sampler.x
+    case = (x.values.shape, x.values.dtype, smoothing.guarantee, smoothing.label)
     try:
         known = _tried.setdefault(classifier, set())
     except TypeError:  # a callable that cannot be remembered

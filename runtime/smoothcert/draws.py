@@ -4,7 +4,7 @@ Philox4x32-10 turns a 128-bit counter and a 64-bit key into 128 random bits, so 
 number whatever the batch size, the thread count, the order of work or the number of restarts. The counter is
 (block, sample, stage, input), 32 bits each. A sample of d values, w to a 32-bit word (2 integers, 1 float), takes
 nb = ceil(d / 4w) blocks; its value e comes from word e // (w nb) of block (e mod w nb) // w, so that whole rows of
-words are written at once. A device can make the same draws.
+words are written at once; a float64 takes two words. A device can make the same draws.
 
 Source: Salmon, Moraes, Dror, Shaw, "Parallel random numbers: as easy as 1, 2, 3" (SC 2011); theory.md section 10.
 """
@@ -18,6 +18,7 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.special import ndtri
 
 from .errors import require
 
@@ -74,10 +75,10 @@ def _word(value: int) -> U64:
     return np.array(value, np.uint64)
 
 
-def _chunks(stream: Stream, first: int, shape: tuple[int, int], per_word: int) -> Iterator[tuple[slice, int, Words]]:
-    """Walk a batch in cache-sized pieces: (rows, position of the piece within each word's segment, words)."""
+def _chunks(stream: Stream, first: int, shape: tuple[int, int], per_block: int) -> Iterator[tuple[slice, int, Words]]:
+    """Walk a batch in cache-sized pieces: (rows, number of the piece's first block, words)."""
     batch, size = shape
-    blocks = -(-size // (4 * per_word))
+    blocks = -(-size // per_block)
     rows, columns = max(1, _CHUNK // blocks), min(blocks, _CHUNK)
     for r in range(0, batch, rows):
         last = min(r + rows, batch)
@@ -85,13 +86,13 @@ def _chunks(stream: Stream, first: int, shape: tuple[int, int], per_word: int) -
         for b in range(0, blocks, columns):
             block = np.arange(b, min(b + columns, blocks), dtype=np.uint64)
             words = philox4x32((block, samples, _word(stream.stage), _word(stream.index)), stream.key)
-            yield slice(r, last), b * per_word, words
+            yield slice(r, last), b, words
 
 
 def float_normal(stream: Stream, first: int, out: NDArray[np.float32]) -> None:
     """Fill out[i] (shape (batch, size)) with the standard normals of sample first + i: Box-Muller in float32."""
     segment = -(-out.shape[1] // 4)
-    for rows, at, words in _chunks(stream, first, out.shape, 1):
+    for rows, at, words in _chunks(stream, first, out.shape, 4):
         bits = [w.astype(np.uint32).astype(np.float32) for w in words]
         for w in (0, 2):
             radius = np.sqrt(np.float32(-2) * np.log((bits[w] + np.float32(0.5)) * np.float32(2**-32)))
@@ -101,12 +102,30 @@ def float_normal(stream: Stream, first: int, out: NDArray[np.float32]) -> None:
                 target[...] = value[:, : target.shape[1]]
 
 
+def double_normal(stream: Stream, first: int, out: NDArray[np.float64]) -> None:
+    """Fill out[i] (shape (batch, size)) with the normals of sample first + i: the inverse CDF of 52 random bits each.
+
+    None is farther from 0 than `FARTHEST`.
+    """
+    segment = -(-out.shape[1] // 2)
+    for rows, at, words in _chunks(stream, first, out.shape, 2):
+        for half in (0, 1):
+            values = ndtri(_unit(words[2 * half], words[2 * half + 1]))
+            target = out[rows, half * segment + at : min((half + 1) * segment, half * segment + at + values.shape[1])]
+            target[...] = values[:, : target.shape[1]]
+
+
+def _unit(high: U64, low: U64) -> NDArray[np.float64]:
+    """A number of 52 random bits in (0, 1)."""
+    bits = (high & _LOW) << np.uint64(20) | (low & _LOW) >> np.uint64(12)
+    return np.asarray((bits + 0.5) * 2.0**-52)
+
+
 def uniform(stream: Stream, first: int, batch: int) -> NDArray[np.float64]:
     """One number of 52 random bits in (0, 1) for each of samples first..first + batch - 1."""
     samples = np.arange(first, first + batch, dtype=np.uint64)
     high, low, _, _ = philox4x32((_word(0), samples, _word(stream.stage), _word(stream.index)), stream.key)
-    bits = (high & _LOW) << np.uint64(20) | (low & _LOW) >> np.uint64(12)
-    return np.asarray((bits + 0.5) * 2.0**-52)
+    return _unit(high, low)
 
 
 @dataclass(frozen=True, eq=False)
@@ -131,10 +150,11 @@ class IntegerNormal:
     def fill(self, stream: Stream, first: int, out: NDArray[np.int16]) -> None:
         """Fill out[i] (shape (batch, size)) with the draws of sample first + i."""
         segment = 2 * -(-out.shape[1] // 8)
-        for rows, at, words in _chunks(stream, first, out.shape, 2):
+        for rows, block, words in _chunks(stream, first, out.shape, 8):
             for w, word in enumerate(words):
                 bits = word.astype("<u4").view("<u2")
-                target = out[rows, w * segment + at : w * segment + at + bits.shape[1]]
+                at = w * segment + 2 * block
+                target = out[rows, at : at + bits.shape[1]]
                 target[...] = self.values.take(bits[:, : target.shape[1]])
         flat = out.reshape(-1)
         where = np.flatnonzero(flat < -self.farthest)

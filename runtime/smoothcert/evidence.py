@@ -49,7 +49,8 @@ class Evidence:
     sequential test's. The draws are those of (`key`, `index`); `slack` bounds the total variation between their law and
     the smoothing's, `attack_model` says which attacker the law answers. `errors` are
     bounds (E, e) that were measured ahead for this input alone: an error above E has probability e at most. `slices`
-    are the pieces of an attack's range, each with looks of its own.
+    are the pieces of an attack's range, each with looks of its own. `distances` (first, second, deviations): how far
+    attacks move this input's code, see `smoothing.coverage`.
     """
 
     mode: str
@@ -62,6 +63,7 @@ class Evidence:
     attack_model: str = "float-unclipped"
     errors: tuple[tuple[float, float], ...] = ()
     slices: tuple[Slice, ...] = ()
+    distances: tuple[tuple[float, float, float], ...] = ()
 
     @property
     def samples(self) -> int:
@@ -81,6 +83,7 @@ class Evidence:
             "attack_model": self.attack_model,
             **({"errors": [list(pair) for pair in self.errors]} if self.errors else {}),
             **({"slices": [[s.low, s.high, _plain(s.looks)] for s in self.slices]} if self.slices else {}),
+            **({"distances": [list(row) for row in self.distances]} if self.distances else {}),
         }
 
     @staticmethod

@@ -7,7 +7,7 @@ import math
 import os
 import threading
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import Any
@@ -40,8 +40,8 @@ if hasattr(os, "register_at_fork"):  # a child has the pool's lists but none of 
 class Sampler:
     """Votes of the base classifier on perturbed copies of x; sample i of a stage depends on (key, index, stage, i).
 
-    `made`: the samples of x, ready to be filled in. `DataError` for data that do not suit. `errors`: bounds that were
-    measured ahead for this input alone, which belong to its evidence.
+    `made`: the samples of x, ready to be filled in. `DataError` for data that do not suit. `own`: what belongs to the
+    evidence of this input besides its votes, see `Smoothing.evidence`.
     """
 
     classifier: Classifier
@@ -49,7 +49,7 @@ class Sampler:
     x: Input
     key: int
     index: int
-    errors: tuple[tuple[float, float], ...] = ()
+    own: Mapping[str, Any] = field(default_factory=dict)
     made: Samples = field(init=False)
 
     def __post_init__(self) -> None:
@@ -63,10 +63,10 @@ class Sampler:
         """
         with one_thread():
             samples = self.samples(PROBE, 0, 2 * tried(math.prod(self.made.shape)))
-            fitting = (x.values for x in others if (x.values.shape, x.levels) == (self.made.shape, self.x.levels))
+            fitting = (x.values for x in others if (x.values.shape, x.levels) == (self.made.shape, self.made.levels))
             alike = [values.astype(samples.dtype) for values in fitting]
             rows = np.stack([*alike, *samples[len(alike) % 2 :]])
-            self.classifier.require_one_function(rows, self.x.levels)
+            self.classifier.require_one_function(rows, self.made.levels)
 
     def evidence(self, mode: str, selection: Counts, estimation: Counts) -> Evidence:
         """The votes with their address."""
@@ -78,7 +78,7 @@ class Sampler:
             index=self.index,
             slack=self.made.slack,
             attack_model=self.made.attack_model,
-            errors=self.errors,
+            **self.own,
         )
 
     def samples(self, stage: int, first: int, last: int) -> NDArray[Any]:
@@ -93,7 +93,7 @@ class Sampler:
         Each thread takes the next block, in a buffer of the classifier's, perturbs it at once and classifies it batch
         by batch. Batches all have one shape; rows past the end are classified and dropped. `ModelError` passes through.
         """
-        made, levels, stream = self.made, self.x.levels, Stream(self.key, self.index, stage)
+        made, levels, stream = self.made, self.made.levels, Stream(self.key, self.index, stage)
         values = math.prod(made.shape)
         size = self.classifier.batch_size(values)
         workers = min(self.classifier.threads, -(-(last - first) // size))

@@ -59,7 +59,8 @@ class Algorithm(ABC):
     def goal(self, smoothing: Smoothing) -> str:
         """What is asked of every input, in words."""
         if self.attack is not None:
-            return f"p_lower above {self.needed(smoothing):.6f} needed"
+            more = ", by input more" if smoothing.per_input else ""
+            return f"p_lower above {self.needed(smoothing):.6f} needed{more}"
         largest = self.largest(smoothing)
         return "no attack named" if largest == math.inf else f"radius up to {floor_text(largest)}"
 

@@ -17,6 +17,7 @@ from ..draws import Stream
 from ..errors import require
 from ..evidence import Evidence, top
 from ..inputs.input import Input
+from ..inputs.levels import Levels
 from ..inputs.spatial import Raw
 from ..sampling import ESTIMATION, SELECTION, Sampler
 from ..smoothing import UNSMOOTHED, Attack, Smoothing, Transform
@@ -193,7 +194,7 @@ class Members:
     def samples(self, x: Input) -> MemberImages:
         """The attacked images. `DataError` for what is no 8-bit image."""
         raw, transforms = _raw(x), tuple(self.algorithm.transforms(UNSMOOTHED).values())
-        return MemberImages(self.algorithm.members(x), transforms, raw, x.values.shape, x.pixels.shape)
+        return MemberImages(self.algorithm.members(x), transforms, raw, x.values.shape, x.pixels.shape, x.levels)
 
 
 @dataclass(frozen=True, eq=False)
@@ -205,6 +206,7 @@ class MemberImages:
     raw: Raw
     shape: tuple[int, ...]
     layout: tuple[int, ...]
+    levels: Levels | None
     dtype: ClassVar[np.dtype[Any]] = np.dtype(np.int16)
     slack: ClassVar[float] = 0.0  # there is no law
     attack_model: ClassVar[str] = "enumerated"

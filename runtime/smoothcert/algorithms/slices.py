@@ -6,6 +6,7 @@ import math
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from itertools import pairwise
 from typing import Any
 
@@ -17,14 +18,12 @@ from ..certificate import Certificate
 from ..errors import ArgumentError, DataError, require
 from ..evidence import Evidence, Look, Slice, top
 from ..inputs.input import Input
-from ..inputs.levels import EIGHT_BIT
 from ..inputs.spatial import Raw
 from ..sampling import ESTIMATION, Sampler
 from ..smoothing import TRANSFORMS, Attack, Noise, Smoothing, Transform
+from ..smoothing.cutting import MOST, Cutting, enclosable, farthest
 from ..smoothing.transform import attacked, transform_of
-from ..transforms.enclosure import FAR
 from .base import Algorithm, abstain, conclude, recipe_of, require_sizes, totals, why_only_abstain, with_plugins
-from .cutting import MOST, Cutting
 
 _SHARE = 0.5  # of a standard deviation of the noise: what an image may move within a slice
 
@@ -98,7 +97,7 @@ class Slices(Algorithm):
     def cut(self, raw: Raw, smoothing: Smoothing) -> list[tuple[float, float]]:
         """The slices, side by side over the whole range; `DataError` where they would be more than `MOST`."""
         allowed, whole = self._allowed(raw, smoothing), self.attack.ranges[0][1]
-        cutting = Cutting(self.transform, whole, allowed, lambda low, high: self._distance(raw, low, high))
+        cutting = Cutting(self.transform, whole, allowed, partial(farthest, raw, self.transform))
         cuts = cutting.slices
         if cuts is None:
             advice = cutting.advice(smoothing.parts[0].scale)
@@ -108,47 +107,26 @@ class Slices(Algorithm):
     def covers(self, raw: Raw, smoothing: Smoothing, cuts: Sequence[tuple[float, float]]) -> bool:
         """Whether the distance holds in each slice, whoever cut them: processors round, and so cut, otherwise."""
         allowed = self._allowed(raw, smoothing)
-        return len(cuts) <= MOST and all(self._distance(raw, low, high) <= allowed for low, high in cuts)
+        return len(cuts) <= MOST and all(farthest(raw, self.transform, low, high) <= allowed for low, high in cuts)
 
     def _allowed(self, raw: Raw, smoothing: Smoothing) -> float:
-        self.image(raw)
+        enclosable(raw)
         self.needed(smoothing)
         return _SHARE * smoothing.parts[0].scale
-
-    def image(self, raw: Raw | None) -> Raw:
-        """The image that is attacked. `DataError` for what is none, or too large, `ValueError` for its pipeline."""
-        if raw is None:
-            raise DataError("slices: expected 8-bit images, got other data; convert them")
-        if max(raw.image.shape[:2]) > FAR:
-            raise DataError(
-                f"slices: expected at most {FAR:g} x {FAR:g} pixels, got {raw.image.shape}; make it smaller"
-            )
-        require(raw.spatial.monotone, "slices: expected nearest, bilinear or area to resize by; the others overshoot")
-        return raw
-
-    def _distance(self, raw: Raw, low: float, high: float) -> float:
-        """How far, in l2 and [0,1] intensities, what the model sees may be from the slice's middle."""
-        middle = raw.processed(self._attacked(raw, (low + high) / 2)).astype(np.int64)
-        farthest = 0
-        for lowest, highest in self.transform.enclose(raw.image, low, high):
-            # What the model sees is monotone in the image: bounds go through the very code that runs.
-            change = np.maximum(middle - raw.processed(lowest), raw.processed(highest) - middle)
-            farthest = max(farthest, int(np.square(change).sum()))
-        return math.sqrt(farthest) / EIGHT_BIT.unit
 
     def _attacked(self, raw: Raw, value: float) -> NDArray[np.uint8]:
         return attacked(raw.image, [(self.transform, value)])
 
     def pieces(self, x: Input, smoothing: Smoothing) -> int:
         """Slices of this input."""
-        slices = len(self.cut(self.image(x.raw), smoothing))
+        slices = len(self.cut(enclosable(x.raw), smoothing))
         require(self.claimable(smoothing, slices), f"{slices} slices: {why_only_abstain(self, smoothing)}")
         return slices
 
     def problems(self, x: Input, evidence: Evidence, smoothing: Smoothing) -> list[str]:
         cuts = [(s.low, s.high) for s in evidence.slices]
         try:
-            if self.covers(self.image(x.raw), smoothing, cuts):
+            if self.covers(enclosable(x.raw), smoothing, cuts):
                 return []
         except (DataError, ValueError) as error:
             return [str(error)]
@@ -156,7 +134,7 @@ class Slices(Algorithm):
 
     def draw(self, sampler: Sampler, smoothing: Smoothing) -> Evidence:
         """Votes, slice by slice from the identity outwards, until one is futile."""
-        raw = self.image(sampler.x.raw)
+        raw = enclosable(sampler.x.raw)
         cuts = self.cut(raw, smoothing)
         test = self.test(smoothing, len(cuts), sampler.made.slack)
         slices = [Slice(low, high) for low, high in cuts]

@@ -26,7 +26,6 @@ from ..model.classifier import Classifier
 from ..runs.folder import Entry, RunFolder
 from ..runs.opening import open_run
 from ..runs.question import Question
-from ..runs.recipe import Recipe
 from ..smoothing import Attack, Noise
 from .members import Member, Others, members, members_of
 from .replay import Replay, Subject
@@ -41,7 +40,7 @@ class Audit:
     `seed` fixes attacks and votes; by default it is fresh. It is never the run's key. See `open_audit`.
     """
 
-    recipe: Recipe
+    question: Question
     certified: tuple[Entry, ...]
     classifier: Classifier
     data: Dataset
@@ -64,10 +63,6 @@ class Audit:
     @property
     def entries(self) -> tuple[Entry, ...]:
         return self.certified[: self.limit]
-
-    @cached_property
-    def question(self) -> Question:
-        return Question.of(self.recipe)
 
     @property
     def predictions(self) -> int:
@@ -143,6 +138,7 @@ def open_audit(
     *,
     model: Path | None = None,
     data: Path | None = None,
+    surrogate: Path | None = None,
     limit: int | None = None,
     attacks: int = 20,
     n: int = 1000,
@@ -153,9 +149,9 @@ def open_audit(
 ) -> Audit:
     """The audit of a run's certificates, the first `limit` of them.
 
-    `model` and `data` where they are no longer where the recipe says; `provider`: the recipe's by default. Raises
-    `RunError` where there are no certificates, `ModelError`, `DataError` or `CalibrationError` where the model, the
-    data or OpenCV are missing, or others than the run's.
+    `model`, `data` and `surrogate` where they are no longer where the recipe says; `provider`: the recipe's by default.
+    Raises `RunError` where there are no certificates, `ModelError`, `DataError` or `CalibrationError` where the model,
+    the data or OpenCV are missing, or others than the run's.
     """
     recipe = folder.recipe()
     done = (entry for entry in folder.entries() if "certificate" in entry)
@@ -165,6 +161,6 @@ def open_audit(
     calibration = recipe["smoothing"].get("calibration", {})
     if (measured := calibration.get("opencv", cv2.__version__)) != cv2.__version__:
         raise CalibrationError(f"calibration: made with OpenCV {measured}, got {cv2.__version__}; audit with that one")
-    run = open_run(recipe, model=model, data=data, provider=provider, threads=threads)
+    run = open_run(recipe, model=model, data=data, surrogate=surrogate, provider=provider, threads=threads)
     seed = secrets.randbits(48) if seed is None else seed
-    return Audit(recipe, tuple(certified), run.classifier, run.data, limit, attacks, n, confidence, seed)
+    return Audit(run.question, tuple(certified), run.classifier, run.data, limit, attacks, n, confidence, seed)

@@ -160,6 +160,7 @@ class Subject:
         return answer, {answer: 1}
 
     def _ask(self, moved: Input, algorithm: Predict, key: int) -> tuple[int, Counts]:
-        sampler = Sampler(self.classifier, self.smoothing.perturbation, moved, key, self.example.index)
+        voter = self.smoothing.voter(self.classifier)
+        sampler = Sampler(voter, self.smoothing.perturbation, moved, key, self.example.index)
         evidence = algorithm.draw(sampler, self.smoothing)
         return algorithm.decide(evidence, self.smoothing).prediction, evidence.estimation

@@ -14,7 +14,7 @@ from ..runs.folder import RunFolder
 from ..runs.folder_name import folder_name
 from . import options as opt
 from .groups import changed
-from .parse import preprocess, smoothing
+from .parse import preprocess, smoothing, surrogate_path
 from .show import print_notes, show_run
 
 
@@ -32,7 +32,10 @@ def launch(model: Path, data: Path, asked: opt.ToCertify, algorithm: Algorithm, 
         tf32=machine.tf32,
     )
     print_notes(classifier)
-    files, opened = Files(model, data, asked.calibration), open_dataset(data, classifier.channels)
+    files, opened = (
+        Files(model, data, asked.calibration, surrogate_path(asked)),
+        open_dataset(data, classifier.channels),
+    )
     new = new_run(
         files,
         classifier,

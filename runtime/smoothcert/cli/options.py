@@ -34,7 +34,7 @@ def side(text: str) -> int:
 
 Mode = Literal["fixed", "radius", "target", "slices", "enumerate"]
 Bound = Literal["one-sided", "two-sided"]
-Guarantee = Literal["exact", "path"]
+Guarantee = Literal["exact", "path", "paper"]
 ErrorRule = Literal["tight", "paper"]
 Border = Literal["black", "wrap", "reflect101", "replicate"]
 Interpolation = Literal["nearest", "bilinear", "bicubic", "area", "lanczos"]
@@ -62,6 +62,9 @@ Data = Annotated[
 ]
 RunFolder = Annotated[Path, typer.Argument(help="Run folder.")]
 MovedModel = Annotated[Path | None, of_run("--model", parser=path, metavar="FILE", help="The model, if it has moved.")]
+MovedSurrogate = Annotated[
+    Path | None, of_run("--surrogate", parser=path, metavar="FOLDER", help="The surrogate, if it has moved.")
+]
 MovedData = Annotated[Path | None, of_run("--data", parser=path, metavar="FILE", help="The data, if they have moved.")]
 
 
@@ -142,7 +145,7 @@ class ToCertify:
         to_certify(
             metavar="NAME",
             help="exact: the best bound there is (Neyman and Pearson). path: that of General Lipschitz, corrected; "
-            "never better.",
+            "never better. paper: of a surrogate, the bound of its paper, by --calibration.",
         ),
     ] = "exact"
     calibration: Calibration = None

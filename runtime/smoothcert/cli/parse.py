@@ -13,6 +13,8 @@ from ..errors import ArgumentError, DataError, require
 from ..inputs.spatial import Spatial
 from ..model.preprocess import Preprocess
 from ..smoothing import UNSMOOTHED, Attack, Range, Smoothing, compose, parse_part
+from ..smoothing.surrogate import CodeNoise
+from ..surrogate_file import open_surrogate
 from . import options as opt
 
 
@@ -117,6 +119,9 @@ def smoothing(asked: opt.ToCertify, how: Algorithm) -> Smoothing:
         require(not asked.calibration, "--mode enumerate: --calibration has no meaning there; leave it out")
         require(asked.guarantee == "exact", "--mode enumerate: --guarantee has no meaning there; leave it out")
         return UNSMOOTHED
+    if any(text.startswith("surrogate=") for text in asked.smooth):
+        return _surrogate(asked)
+    require(asked.guarantee != "paper", "--guarantee paper: expected with --smooth surrogate=FOLDER alone")
     require(bool(asked.smooth), "--smooth: expected at least one NAME=SCALE, such as noise=0.5, got none")
     require(
         isinstance(how, Slices) or not asked.border,
@@ -126,6 +131,31 @@ def smoothing(asked: opt.ToCertify, how: Algorithm) -> Smoothing:
     measured = read_calibration(asked.calibration) if asked.calibration else None
     require(measured is not None or asked.error_rule == "tight", "--error-rule: expected with --calibration alone")
     return compose(*parts, guarantee=asked.guarantee, calibration=measured, error_rule=asked.error_rule)
+
+
+def surrogate_path(asked: opt.ToCertify) -> Path | None:
+    """The folder that `--smooth surrogate=FOLDER,...` names; None without one."""
+    named = [
+        text.partition(",")[0].removeprefix("surrogate=") for text in asked.smooth if text.startswith("surrogate=")
+    ]
+    return Path(*named[:1]) if named else None
+
+
+def _surrogate(asked: opt.ToCertify) -> Smoothing:
+    """What `surrogate=FOLDER[,sigma=S]` or `surrogate=FOLDER,sigma1=S,sigma2=S` names."""
+    (text, *others), path = asked.smooth, surrogate_path(asked)
+    require(not others and path is not None, "--smooth: expected a surrogate alone, got others beside it")
+    require(not asked.calibration, "--calibration: no meaning with a surrogate; leave it out")
+    require(not asked.border, "--border: a surrogate's transformation has its own; leave it out")
+    given = [word.partition("=") for word in text.split(",")[1:]]
+    names = [name for name, _, _ in given]
+    known = sorted(names) in ([], ["sigma"], ["sigma1", "sigma2"])
+    require(known, f"--smooth: expected surrogate=FOLDER, with sigma=S or sigma1=S,sigma2=S, got {text!r}")
+    values = {name: numbers(f"--smooth {name}", value) for name, _, value in given}
+    require(all(len(found) == 1 for found in values.values()), f"--smooth: expected a number for each, got {text!r}")
+    noise = CodeNoise(**{name: found[0] for name, found in values.items()}) if values else None
+    require(asked.guarantee in ("exact", "paper"), f"--guarantee: expected exact or paper, got {asked.guarantee}")
+    return open_surrogate(path or "").smoothing(noise, attack(asked.attack), asked.guarantee)
 
 
 def spatial(how: opt.Spatial) -> Spatial:

@@ -46,6 +46,7 @@ def verify(
     model: opt.MovedModel = None,
     data: opt.MovedData = None,
     calibration: Annotated[Path | None, opt.of_run(metavar="FILE", help="The calibration, if it has moved.")] = None,
+    surrogate: opt.MovedSurrogate = None,
     plugin: opt.Plugin = [],  # noqa: B006 - Typer's own lists
 ) -> None:
     """Decide every certificate of RUN again from its evidence, and check hashes.
@@ -56,11 +57,11 @@ def verify(
     from ..runs.verify import verify as verify_run
     from .show import print_notes
 
-    verdict = verify_run(RunFolder(run), model, data, calibration, redraws=redraw)
+    verdict = verify_run(RunFolder(run), model, data, calibration, surrogate, redraws=redraw)
     if verdict.redrawn:
         print_notes(verdict.redrawn.classifier)
         print(f"{verdict.redrawn.entries} inputs drawn again")
-    files = {name: f"--{name}" for name in ("model", "data", "calibration")}
+    files = {name: f"--{name}" for name in ("model", "data", "calibration", "surrogate")}
     for line in verdict.unchecked:
         print(f"not checked: {as_options(line, files, named=False)}")
     for line in verdict.wrong:
@@ -89,6 +90,7 @@ def audit(
     limit: Annotated[int | None, opt.of_run(help="Take at most this many certificates.")] = None,
     model: opt.MovedModel = None,
     data: opt.MovedData = None,
+    surrogate: opt.MovedSurrogate = None,
     plugin: opt.Plugin = [],  # noqa: B006
     quiet: opt.Quiet = False,
 ) -> None:
@@ -102,6 +104,7 @@ def audit(
         RunFolder(run),
         model=model,
         data=data,
+        surrogate=surrogate,
         limit=limit,
         attacks=attacks,
         n=n,

@@ -13,6 +13,7 @@ NESTING = 32  # of lists and tables in JSON and TOML; ours go six deep
 CALIBRATION_BYTES = 2**32  # of a calibration file, and of the errors in it once decompressed
 HEAD_BYTES = 2**27  # of a calibration's first line, which names every attack and input
 PLUGIN_BYTES = 2**24  # of a user's own Python file
+SURROGATE_BYTES = 2**31  # of one file of a surrogate's bundle; networks have some millions
 METADATA_BYTES = 2**24  # of one value of a model's metadata; class names are the longest
 MANIFEST_BYTES = 2**30  # of a .csv manifest
 FILES = 2**22  # images that a manifest lists; ImageNet has 1.3 million

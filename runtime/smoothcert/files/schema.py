@@ -50,6 +50,7 @@ class Evidence(TypedDict):
     attack_model: AttackModel
     errors: NotRequired[list[tuple[Number, Number]]]
     slices: NotRequired[list[tuple[Number, Number, list[Look]]]]
+    distances: NotRequired[list[tuple[Number, Number, Number]]]
 
 
 class EntryLine(TypedDict):
@@ -117,12 +118,26 @@ class Part(TypedDict):
     plugin: NotRequired[Sha256]
 
 
+class Surrogate(TypedDict):
+    """Of a smoothing: the bundle, the noise on its codes, the attacks covered."""
+
+    sha256: Sha256
+    model: Sha256
+    options: dict[str, Option]
+    trained: dict[str, Range]
+    image: tuple[Positive, Positive, Positive]
+    code: Positive
+    noise: dict[str, Number]
+    attack: dict[str, Range]
+
+
 class Smoothing(TypedDict):
     """Of a recipe; empty where the base classifier is enumerated."""
 
-    guarantee: NotRequired[Literal["exact", "path", "calibrated"]]
+    guarantee: NotRequired[Literal["exact", "path", "paper", "calibrated"]]
     parts: NotRequired[list[Part]]
     calibration: NotRequired[Calibrated]
+    surrogate: NotRequired[Surrogate]
 
 
 class Algorithm(TypedDict):
@@ -143,7 +158,7 @@ class Selection(TypedDict):
     limit: NotRequired[Positive | None]
 
 
-class Path(TypedDict):  # of a calibration file
+class Path(TypedDict):  # of a calibration file, or of a surrogate's bundle
     path: str
 
 
@@ -165,6 +180,7 @@ class RecipeTable(TypedDict):
     selection: Selection
     attack_model: NotRequired[AttackModel]
     calibration: NotRequired[Path]
+    surrogate: NotRequired[Path]
     plugins: NotRequired[Plugins]
     host: NotRequired[dict[str, Any]]
 
@@ -206,3 +222,25 @@ class Head(TypedDict):
     sizes: list[tuple[Whole, Whole]]
     inputs: NotRequired[list[Sha256]]
     found: NotRequired[list[list[Number]]]
+
+
+class Named(TypedDict):
+    """A transformation: its name and all its options."""
+
+    name: str
+    options: dict[str, Option]
+
+
+class Manifest(TypedDict):
+    """`surrogate.json` of a surrogate's bundle."""
+
+    format: str
+    version: int
+    transform: Named
+    trained: Range
+    image: tuple[Positive, Positive, Positive]
+    code: Positive
+    step: Annotated[float, Meta(gt=0, lt=1)]
+    noise: dict[Literal["sigma", "sigma1", "sigma2"], Annotated[float, Meta(gt=0, le=1e12)]]
+    files: dict[str, Sha256]
+    training: NotRequired[dict[str, Any]]

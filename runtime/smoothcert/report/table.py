@@ -27,7 +27,7 @@ def _percent(share: float) -> str:
 def title(recipe: Recipe, summary: Summary) -> str:
     """`noise = 0.5, target mode, attack model integer, 100 inputs`."""
     smoothing = Question.of(recipe).smoothing
-    words = [f"{part.name} = {part.scale:g}" for part in smoothing.parts]
+    words = [smoothing.title] if smoothing.title else []
     words += [] if smoothing.guarantee in ("exact", "none") else [f"{smoothing.guarantee} guarantee"]
     words += [f"{recipe['algorithm']['mode']} mode", summary.attack_model, counted(summary.inputs, "input")]
     return ", ".join(words)

@@ -28,11 +28,12 @@ from .question import Question
 
 @dataclass(frozen=True)
 class Files:
-    """Where the model, the data and the calibration of a run stand."""
+    """Where the model, the data, and the calibration or surrogate of a run stand."""
 
     model: Path
     data: Path
     calibration: Path | None = None
+    surrogate: Path | None = None
 
 
 def new_run(
@@ -68,6 +69,7 @@ def new_run(
         "data": {"path": str(files.data.resolve()), "sha256": data.sha256, "inputs": len(data), **channels},
         "smoothing": smoothing.recipe,
         **({"calibration": {"path": str(files.calibration.resolve())}} if files.calibration else {}),
+        **({"surrogate": {"path": str(files.surrogate.resolve())}} if files.surrogate else {}),
         "algorithm": algorithm.recipe,
         **_plugins(smoothing, algorithm),
         "selection": {"skip": skip, "shard": shard} | ({} if limit is None else {"limit": limit}),

@@ -61,14 +61,15 @@ class Decisions:
     def _decided(self, evidence: Evidence) -> dict[str, Any] | str:
         """The certificate as the ledger holds it, or why there is none."""
         votes = frozenset(evidence.selection.items()), frozenset(evidence.estimation.items())
-        case = (evidence.mode, *votes, evidence.looks, evidence.slack, evidence.errors, evidence.slices)
+        measured = evidence.slack, evidence.errors, evidence.slices, evidence.distances
+        case = (evidence.mode, *votes, evidence.looks, *measured)
         if case not in self._known:
             self._known[case] = self._decide(evidence)
         return self._known[case]
 
     def _decide(self, evidence: Evidence) -> dict[str, Any] | str:
-        smoothing = self.smoothing.of_evidence(evidence)
         try:
+            smoothing = self.smoothing.of_evidence(evidence)
             possible = self.algorithm.consistent(evidence, smoothing)
         except ValueError as error:
             return f"the evidence is none that the algorithm leaves: {error}"

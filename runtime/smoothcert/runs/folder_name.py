@@ -28,8 +28,8 @@ def folder_name(question: Question, files: Files, asked: Mapping[str, Any]) -> P
     """
     recipe, smoothing = question.recipe, question.smoothing
     skip, shard = recipe["selection"]["skip"], recipe["selection"]["shard"]
-    words = [files.model.stem, files.data.stem, *(part.label for part in smoothing.parts)]
-    words += [smoothing.guarantee] if smoothing.guarantee in ("path", "calibrated") else []
+    words = [files.model.stem, files.data.stem, *([smoothing.label] if smoothing.label else [])]
+    words += [smoothing.guarantee] if smoothing.guarantee not in ("exact", "none") else []
     words += [files.calibration.stem] if files.calibration else []
     words.append(question.algorithm.recipe["mode"])
     words += [f"{name}{r}".replace(":", "to") for name, r in question.attack or ()]

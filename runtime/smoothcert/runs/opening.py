@@ -15,6 +15,7 @@ from ..inputs.datasets import Dataset, loaded, open_dataset
 from ..model.classifier import OrtClassifier, open_model
 from ..model.file import ModelFile
 from ..model.source import read_source
+from ..surrogate_file import with_codes
 from .folder import Entry
 from .question import Question
 from .recipe import Recipe
@@ -66,15 +67,16 @@ def open_run(
     model: Path | ModelFile | None = None,
     data: Path | Dataset | None = None,
     calibration: Path | None = None,
+    surrogate: Path | None = None,
     provider: str = "",
     threads: int | None = None,
 ) -> OpenRun:
     """The run of a recipe, rebuilt on this machine.
 
-    `model`, `data`, `calibration`: where they are no longer where the recipe says, or where the first two are open
-    already. `provider`: the recipe's by default. `threads`: all cores by default. Raises `ModelError`, `DataError` or
-    `CalibrationError` where one of them is not there, cannot be read or has another hash, `ProviderError` where the
-    provider does not start, `RunError` or `ArgumentError` for a recipe that no run has.
+    `model`, `data`, `calibration`, `surrogate`: where they are no longer where the recipe says, or where the first two
+    are open already. `provider`: the recipe's by default. `threads`: all cores by default. Raises `ModelError`,
+    `DataError` or `CalibrationError` where one of them is not there, cannot be read or has another hash,
+    `ProviderError` where the provider does not start, `RunError` or `ArgumentError` for a recipe that no run has.
     """
     question, written = Question.of(recipe), recipe["model"]
     if not isinstance(model, ModelFile):
@@ -90,7 +92,7 @@ def open_run(
     )
     if data is None or isinstance(data, Path):
         data = open_data(recipe, _there("data", data or Path(recipe["data"]["path"]), DataError))
-    return OpenRun(_with_bounds(question, calibration), classifier, data)
+    return OpenRun(_with_codes(_with_bounds(question, calibration), surrogate), classifier, data)
 
 
 def _there(name: str, path: Path, error: type[SmoothcertError]) -> Path:
@@ -118,6 +120,14 @@ def open_data(recipe: Recipe, path: Path) -> Dataset:
     if data.sha256 != recipe["data"]["sha256"]:
         raise DataError(f"data: expected SHA-256 {recipe['data']['sha256']}, got {data.sha256} for {path}")
     return data
+
+
+def _with_codes(question: Question, given: Path | None) -> Question:
+    """The question with its surrogate open, where it has one."""
+    if "surrogate" not in question.recipe["smoothing"]:
+        return question
+    path = _there("surrogate", given or Path(question.recipe.get("surrogate", {}).get("path", "")), ModelError)
+    return replace(question, smoothing=with_codes(question.smoothing, path))
 
 
 def _with_bounds(question: Question, given: Path | None) -> Question:

@@ -74,7 +74,7 @@ def preflight(run: OpenRun) -> Preflight:
     slices = algorithm.pieces(x, smoothing)
     cutting = time.perf_counter() - start
     require_one_function(run.classifier, sampler, smoothing, _first_prepared(run))
-    size = run.classifier.batch_size(math.prod(sampler.made.shape))
+    size = sampler.classifier.batch_size(math.prod(sampler.made.shape))
     notes = {
         _DISGUISED: _disguised(raw) and all(part.whole for part in smoothing.parts),
         _UNROUNDED: is_levels and algorithm.certifies and sampler.made.attack_model == "float-unclipped",

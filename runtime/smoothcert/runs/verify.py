@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
@@ -18,6 +18,7 @@ from ..model.file import ModelFile
 from ..model.preprocess import Shape, prepared
 from ..model.providers import PROVIDERS
 from ..smoothing.calibration import Calibration
+from ..surrogate_file import with_codes
 from .decisions import attack_models, problems, recipe_problems
 from .folder import RECIPE, Entry, RunFolder
 from .opening import open_data, open_model_file
@@ -47,10 +48,11 @@ def verify(
     model: Path | None = None,
     data: Path | None = None,
     calibration: Path | None = None,
+    surrogate: Path | None = None,
     *,
     redraws: int | None = None,
 ) -> Verdict:
-    """Check the whole run; `model`, `data`, `calibration` where they are no longer where the recipe says.
+    """Check the whole run; `model`, `data`, `calibration`, `surrogate` where they are no longer where the recipe says.
 
     `redraws`: sample so many inputs again too, see `redraw`.
     """
@@ -61,6 +63,7 @@ def verify(
     file = _model(recipe, model or Path(recipe["model"]["path"]), looked)
     inputs = _data(recipe, data or Path(recipe["data"]["path"]), looked)
     errors = _errors(question, calibration, looked)
+    question = _opened(question, surrogate, looked)
     wrong += recipe_problems(question, entries)
     for entry, found in problems(question, entries):
         if inputs is not None and not found:
@@ -74,7 +77,7 @@ def verify(
         unchecked.append(f"the run is not finished: {missing} of {len(expected)} inputs are not in the ledger")
     again = None
     if redraws is not None:
-        again = redraw(folder, redraws, file or model, data if inputs is None else inputs)
+        again = redraw(folder, redraws, file or model, data if inputs is None else inputs, surrogate)
         known = [line for line in unchecked if not any(line in other for other in again.unchecked)]
         wrong, unchecked = [*wrong, *again.wrong], [*known, *again.unchecked]
     return Verdict(len(entries), tuple(wrong), tuple(unchecked), attack_models(recipe, entries), again)
@@ -163,6 +166,15 @@ def _errors(question: Question, path: Path | None, looked: _Looked) -> Mapping[s
     return found.inputs if question.algorithm.certifies else {}
 
 
+def _opened(question: Question, path: Path | None, looked: _Looked) -> Question:
+    """The question with its surrogate open, where it has one that can be opened."""
+    if "surrogate" not in question.recipe["smoothing"]:
+        return question
+    path = path or Path(question.recipe.get("surrogate", {}).get("path", "surrogate"))
+    smoothing = looked.at("surrogate", path, partial(with_codes, question.smoothing))
+    return question if smoothing is None else replace(question, smoothing=smoothing)
+
+
 def _data(recipe: Recipe, path: Path, looked: _Looked) -> Dataset | None:
     """The data set, where it is the run's."""
     data = looked.at("data", path, partial(open_data, recipe))
@@ -190,10 +202,14 @@ def _input_problems(entry: Entry, data: Dataset, question: Question, shape: Shap
     evidence, algorithm, smoothing = Evidence.from_json(entry["evidence"]), question.algorithm, question.smoothing
     try:
         x = prepared(example.x, shape, question.preprocess)
+        if not smoothing.draws:
+            return []
         made = algorithm.perturbation(smoothing).samples(x)
     except (SmoothcertError, ArgumentError) as error:
         return [str(error)]
     if (evidence.slack, evidence.attack_model) != (made.slack, made.attack_model):
         drawn = {"slack": made.slack, "attack_model": made.attack_model}
         return [f"expected evidence with {drawn} for this input, got others"]
+    if algorithm.certifies and (wrong := smoothing.problem(x, evidence)):
+        return [wrong]
     return algorithm.problems(x, evidence, smoothing)

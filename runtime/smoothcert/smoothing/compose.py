@@ -12,6 +12,7 @@ from .calibration import Calibration
 from .composition import Composition
 from .part import Part
 from .smoothing import Guarantee, Smoothing
+from .surrogate import Surrogate
 from .table import PARTS, described, part_of
 from .unsmoothed import UNSMOOTHED
 
@@ -65,6 +66,8 @@ def smoothing_of(recipe: Mapping[str, Any]) -> Smoothing:
     try:
         if not recipe:
             return UNSMOOTHED
+        if "surrogate" in recipe:
+            return Surrogate.of(recipe)
         parts = [described(part) for part in recipe["parts"]]
         if recipe["guarantee"] == "calibrated":
             rule = recipe["calibration"]["error_rule"]

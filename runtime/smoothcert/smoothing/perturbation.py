@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from ..draws import Stream
 from ..errors import DataError
 from ..inputs.input import Input
+from ..inputs.levels import Levels
 from ..inputs.spatial import Raw
 from .calibration import Calibration
 from .part import Part
@@ -20,9 +21,10 @@ from .transform import Transform, attacked
 class Samples(Protocol):
     """The samples of one input: what was computed once for it, and how a batch of them is filled.
 
-    `shape` and `dtype` are those of one sample, as the classifier takes it; the shape need not be the input's. `slack`
-    bounds the total variation between the law that is drawn from and the one that certificates speak of; 0, not
-    bounded, for real numbers. `attack_model` says whose attacks certificates speak of: see `Certificate`.
+    `shape` and `dtype` are those of one sample, as the classifier takes it; the shape need not be the input's.
+    `levels`: those that its values are in, with what a smoothing did to them; None for real numbers. `slack` bounds
+    the total variation between the law that is drawn from and the one that certificates speak of; 0, not bounded, for
+    real numbers. `attack_model` says whose attacks certificates speak of: see `Certificate`.
     """
 
     @property
@@ -30,6 +32,9 @@ class Samples(Protocol):
 
     @property
     def dtype(self) -> np.dtype[Any]: ...
+
+    @property
+    def levels(self) -> Levels | None: ...
 
     @property
     def slack(self) -> float: ...
@@ -71,6 +76,7 @@ class OnPixels:
             shape=x.values.shape,
             layout=pixels.shape,
             dtype=np.dtype(np.int16 if whole and x.is_whole else np.float32),
+            levels=x.levels,
             unit=x.unit,
             slack=sum(part.total_variation(x) for part in self.parts) if whole else 0.0,
             attack_model="integer" if whole else "float-unclipped",
@@ -86,6 +92,7 @@ class PixelSamples:
     shape: tuple[int, ...]
     layout: tuple[int, ...]
     dtype: np.dtype[Any]
+    levels: Levels | None
     unit: float
     slack: float
     attack_model: str
@@ -123,7 +130,7 @@ class OnRaw:
         raw = x.raw or x.image()
         self.calibration.require_way(raw)
         slack = self.noise.total_variation(x)
-        return RawSamples(self.moved, self.noise, raw, x.values.shape, pixels.shape, x.unit, slack)
+        return RawSamples(self.moved, self.noise, raw, x.values.shape, pixels.shape, x.levels, x.unit, slack)
 
 
 @dataclass(frozen=True, eq=False)
@@ -135,6 +142,7 @@ class RawSamples:
     raw: Raw
     shape: tuple[int, ...]
     layout: tuple[int, ...]
+    levels: Levels | None
     unit: float
     slack: float
     dtype: ClassVar[np.dtype[Any]] = np.dtype(np.int16)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from ..errors import ArgumentError
 from ..evidence import Evidence
@@ -14,7 +14,10 @@ from .calibration import Calibration
 from .part import Part
 from .perturbation import Perturbation
 
-Guarantee = Literal["exact", "path", "calibrated", "none"]
+if TYPE_CHECKING:
+    from ..model.labels import Classifier
+
+Guarantee = Literal["exact", "path", "paper", "calibrated", "none"]
 AnyAttack = Mapping[str, Any] | Attack
 
 
@@ -27,7 +30,8 @@ class Smoothing(ABC):
     number for a norm (noise, translation) is a ball. Attacks of several parameters are applied in the parts' order.
 
     `guarantee` is `exact` (Neyman and Pearson's bound), `path` (General Lipschitz put right, which never certifies
-    more), `calibrated` (Neyman and Pearson's bound, up to an error that was measured), or `none` for no smoothing.
+    more), `calibrated` (Neyman and Pearson's bound, up to an error that was measured), `paper` (of a surrogate: the
+    published bound, up to constants that were measured), or `none` for no smoothing.
     """
 
     @property
@@ -80,6 +84,25 @@ class Smoothing(ABC):
         return {"guarantee": self.guarantee, "parts": [part.description for part in self.parts]}
 
     @property
+    def label(self) -> str:
+        """The smoothing as a word of a folder's name."""
+        return "-".join(part.label for part in self.parts)
+
+    @property
+    def title(self) -> str:
+        """The smoothing as a table's heading has it."""
+        return ", ".join(f"{part.name} = {part.scale:g}" for part in self.parts)
+
+    def voter(self, classifier: Classifier) -> Classifier:
+        """What labels the samples: the classifier itself, or what stands for it where they are no inputs of its."""
+        return classifier
+
+    @property
+    def evidence(self) -> dict[str, Any]:
+        """What belongs to the evidence of an input besides its votes: fields of `Evidence`."""
+        return {"errors": self.measured.errors} if self.measured else {}
+
+    @property
     def main(self) -> Part | None:
         """The one parameter that has a radius; None where there are several."""
         return self.parts[0] if len(self.parts) == 1 else None
@@ -94,6 +117,11 @@ class Smoothing(ABC):
         return self
 
     @property
+    def per_input(self) -> bool:
+        """Whether what is promised depends on the input: see `of_input`."""
+        return self.measured is not None and self.measured.per_input
+
+    @property
     def favourable(self) -> Smoothing:
         """The smoothing as it applies to the input that it suits best."""
         return self
@@ -105,6 +133,15 @@ class Smoothing(ABC):
     def of_evidence(self, evidence: Evidence) -> Smoothing:
         """The smoothing as it applied when the evidence was drawn."""
         return self
+
+    @property
+    def draws(self) -> bool:
+        """Whether all that samples need is at hand: a surrogate from a recipe has to be opened first."""
+        return True
+
+    def problem(self, x: Input, evidence: Evidence) -> str:
+        """Why what the evidence says of the input, besides votes, is not so; empty where it is."""
+        return ""
 
     def hint(self, attack: Attack | None, p_lower: float) -> str:
         """Why that p_lower does not certify the attack (None: any radius at all), and what would; empty if unknown."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Mapping
 from dataclasses import field, fields, make_dataclass
 from typing import Any
@@ -46,7 +47,7 @@ def register(*rows: type[Part] | type[Transform]) -> None:
             PARTS[kind.name] = row
             pairs.state(row.pairs)
         elif kind.kind in ("additive", "factor"):
-            PARTS.setdefault(kind.name, _calibrated(kind))
+            PARTS.setdefault(kind.name, random_part(kind))
 
 
 def _require_pairs(row: type[Part]) -> None:
@@ -59,7 +60,8 @@ def _require_pairs(row: type[Part]) -> None:
         require(not first, f"{name}: expected no {relation} with moves or encodes, which are done first, got {behind}")
 
 
-def _calibrated(kind: type[Transform]) -> type[Part]:
+@functools.cache
+def random_part(kind: type[Transform]) -> type[Any]:
     """A random part for the transformation, of a normal law in the coordinate where its values add up."""
     law: type[Normal] = LogNormal if kind.kind == "factor" else Normal
     options = [(f.name, f.type, field(default=f.default)) for f in fields(kind)]

@@ -1,4 +1,4 @@
-"""A range of an attack, cut into slices within which an image moves no farther than is allowed: theory.md section 7."""
+"""A range of an attack, cut into pieces within which an image moves no farther than is allowed: theory.md section 7."""
 
 from __future__ import annotations
 
@@ -8,7 +8,14 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 from itertools import accumulate, pairwise
 
-from ..smoothing import Range, Transform
+import numpy as np
+
+from ..errors import DataError, require
+from ..inputs.levels import EIGHT_BIT
+from ..inputs.spatial import Raw
+from ..transforms.enclosure import FAR
+from .ranges import Range
+from .transform import Transform, attacked
 
 MOST = 4096  # slices of one input
 _FINE = 0.9  # of what is allowed: what a slice's width aims at
@@ -17,6 +24,27 @@ _TRIED = 64
 _CELLS = 32  # parts of the range, in each of which one slice is measured
 _COARSE = 16  # slices of a cell; a cell that needs fewer counts as so many
 _SURE = 1.5  # times the most slices: an estimate above that is believed
+
+
+def enclosable(raw: Raw | None) -> Raw:
+    """The image itself; `DataError` for none, or too large a one; `ArgumentError` where its pipeline overshoots."""
+    if raw is None:
+        raise DataError("slices: expected 8-bit images, got other data; convert them")
+    if max(raw.image.shape[:2]) > FAR:
+        raise DataError(f"slices: expected at most {FAR:g} x {FAR:g} pixels, got {raw.image.shape}; make it smaller")
+    require(raw.spatial.monotone, "slices: expected nearest, bilinear or area to resize by; the others overshoot")
+    return raw
+
+
+def farthest(raw: Raw, transform: Transform, low: float, high: float) -> float:
+    """How far, in l2 and [0,1] intensities, what the model sees may be from the middle of the interval of attacks."""
+    middle = raw.processed(attacked(raw.image, [(transform, (low + high) / 2)])).astype(np.int64)
+    found = 0
+    for lowest, highest in transform.enclose(raw.image, low, high):
+        # What the model sees is monotone in the image: bounds go through the very code that runs.
+        change = np.maximum(middle - raw.processed(lowest), raw.processed(highest) - middle)
+        found = max(found, int(np.square(change).sum()))
+    return math.sqrt(found) / EIGHT_BIT.unit
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,302 @@
+"""Smoothing in a learned semantic space: Gaussian noise on the code of an image, whatever was done to the image.
+
+Source: Hao et al. 2022 (GSmooth, ICML). The certificate is that of theory.md section 6, which asks nothing of how well
+the surrogate imitates the transformation; the paper's own is offered beside it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields, replace
+from itertools import pairwise, takewhile
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from scipy.special import ndtr, ndtri
+
+from ..errors import ArgumentError, require, require_number
+from ..evidence import Evidence
+from ..inputs.input import Input
+from .attack import Attack
+from .coded import Codes, OnCodes
+from .coverage import Coverage, Distance
+from .part import Part, require_scale
+from .ranges import Range
+from .smoothing import AnyAttack, Guarantee, Smoothing
+from .table import random_part
+from .transform import Transform, transform_of
+
+if TYPE_CHECKING:
+    from ..model.labels import Classifier
+
+_DOWN = 1 - 1e-12
+_UP = 1 + 1e-12
+
+
+@dataclass(frozen=True)
+class CodeNoise:
+    """The covariance of the noise on codes: sigma1^2 A1 A1' + sigma2^2 I as published, or sigma^2 times the fitted one.
+
+    A1 and the fitted covariance are the bundle's, the same for every input: a covariance that followed the input would
+    be another at the attacked input, and nothing would be certified.
+    """
+
+    sigma: float | None = None
+    sigma1: float | None = None
+    sigma2: float | None = None
+
+    def __post_init__(self) -> None:
+        fitted, published = self.sigma is not None, self.sigma1 is not None and self.sigma2 is not None
+        one = fitted != published and not (fitted and (self.sigma1 or self.sigma2))
+        require(one, "surrogate: expected sigma alone, or both sigma1 and sigma2, got " + (str(self) or "neither"))
+        for name, value in self.recipe.items():
+            require_number(f"surrogate: {name}", value)
+            require_scale("surrogate", name, value)
+
+    @property
+    def recipe(self) -> dict[str, float]:
+        """Those that are given."""
+        return {f.name: getattr(self, f.name) for f in fields(self) if getattr(self, f.name) is not None}
+
+    def __str__(self) -> str:
+        return ", ".join(f"{name} = {value:g}" for name, value in self.recipe.items())
+
+
+@dataclass(frozen=True)
+class Bundle:
+    """What a surrogate is, in plain values: see docs/surrogates.md for its files.
+
+    `sha256` is that of the manifest, which holds the hashes of all files; `model`: of the plain classifier that the
+    surrogate was joined with. `trained`: the attacks that it was trained on.
+    """
+
+    sha256: str
+    model: str
+    transform: Transform
+    trained: Range
+    image: tuple[int, int, int]
+    code: int
+
+    @property
+    def recipe(self) -> dict[str, Any]:
+        """Plain values."""
+        return {
+            "sha256": self.sha256,
+            "model": self.model,
+            "options": self.transform.options,
+            "trained": Attack(((self.transform.name, self.trained),)).recipe,
+            "image": list(self.image),
+            "code": self.code,
+        }
+
+    @staticmethod
+    def of(recipe: Mapping[str, Any]) -> Bundle:
+        """The bundle that `recipe` wrote; `KeyError`, `TypeError` or `ValueError` for anything else."""
+        (((name, trained),), (colours, height, width)) = Attack.of(recipe["trained"]).ranges, recipe["image"]
+        transform = transform_of(name, recipe["options"])
+        return Bundle(recipe["sha256"], recipe["model"], transform, trained, (colours, height, width), recipe["code"])
+
+
+@dataclass(frozen=True)
+class Surrogate(Smoothing):
+    """F2(x) + b1 + N(0, S), labelled by classifier and decoder; F2 is the encoder, S the same for every input.
+
+    An attack, made by the real transformation, moves the mean alone, by D = F2(attacked x) - F2(x): the class survives
+    where sqrt(D' S^-1 D) < Phi^-1(p_lower). `attack` is the set over which that was computed, beyond which nothing is
+    certified; `measured_distances` are those of one input, none before `of_input` or `of_evidence`. Made by
+    `open_surrogate`; one from a recipe has no `codes`, and decides but does not sample.
+    """
+
+    bundle: Bundle
+    noise: CodeNoise
+    attack: Attack
+    guarantee: Guarantee = "exact"
+    found: tuple[Distance, ...] = ()
+    codes: Codes | None = field(default=None, compare=False, repr=False)
+
+    acts_on_raw: ClassVar[bool] = True
+    attack_models: ClassVar[tuple[str, ...]] = ("integer",)
+
+    def __post_init__(self) -> None:
+        name = self.transform.name
+        one = [asked for asked, _ in self.attack] == [name]
+        require(one, f"attack: expected values of {name}, which the surrogate imitates, got {self.attack}")
+        require(self.guarantee in ("exact", "paper"), f"guarantee: expected exact or paper, got {self.guarantee!r}")
+
+    @property
+    def transform(self) -> Transform:
+        """What attackers do."""
+        return self.bundle.transform
+
+    @property
+    def range(self) -> Range:
+        """The values of the attacks that are covered."""
+        return self.attack.ranges[0][1]
+
+    @property
+    def parts(self) -> tuple[Part, ...]:
+        """The one parameter. Its scale is the noise's sigma, or sigma1."""
+        scale = self.noise.sigma or self.noise.sigma1
+        return (random_part(type(self.transform))(scale, **self.transform.options),)
+
+    @property
+    def main(self) -> Part | None:
+        """None on a grid, where nothing between points is certified, and where no value changes nothing."""
+        lined = self.range.points is None and self.transform.identity is not None and not self.transform.is_planar()
+        return self.parts[0] if lined else None
+
+    @property
+    def label(self) -> str:
+        numbers = "-".join(f"{name}{value:g}" for name, value in self.noise.recipe.items())
+        return f"surrogate-{self.transform.name}-{numbers}-{self.bundle.sha256[:8]}"
+
+    @property
+    def title(self) -> str:
+        return f"surrogate of {self.transform.name}, {self.noise}"
+
+    @property
+    def recipe(self) -> dict[str, Any]:
+        """Plain values: the bundle by its hashes, the noise, and the attacks that are covered."""
+        own = self.bundle.recipe | {"noise": self.noise.recipe, "attack": self.attack.recipe}
+        parts = [part.description for part in self.parts]
+        return {"guarantee": self.guarantee, "parts": parts, "surrogate": own}
+
+    @staticmethod
+    def of(recipe: Mapping[str, Any]) -> Surrogate:
+        """The smoothing that `recipe` wrote, without its codes; `KeyError`, `TypeError` or `ValueError` otherwise."""
+        own = recipe["surrogate"]
+        return Surrogate(Bundle.of(own), CodeNoise(**own["noise"]), Attack.of(own["attack"]), recipe["guarantee"])
+
+    @property
+    def opened(self) -> Codes:
+        """The open bundle; `ArgumentError` where it is not at hand."""
+        if self.codes is None:
+            sha256 = self.bundle.sha256
+            raise ArgumentError(f"surrogate: expected the bundle whose surrogate.json has SHA-256 {sha256}, got none")
+        return self.codes
+
+    @property
+    def perturbation(self) -> OnCodes:
+        return OnCodes(self.opened, self.opened.covariance(self.noise))
+
+    def voter(self, classifier: Classifier) -> Classifier:
+        return self.opened.voter(classifier)
+
+    def of_input(self, x: Input) -> Surrogate:
+        return replace(self, found=self._coverage(x).distances())
+
+    def _coverage(self, x: Input) -> Coverage:
+        return Coverage(self.opened, self.opened.covariance(self.noise), x, self.transform, self.range)
+
+    def problem(self, x: Input, evidence: Evidence) -> str:
+        return self._coverage(x).problem([Distance(*row) for row in evidence.distances])
+
+    @property
+    def draws(self) -> bool:
+        return self.codes is not None
+
+    def of_evidence(self, evidence: Evidence) -> Surrogate:
+        """`ValueError` for distances that are none of the attacks covered."""
+        found = tuple(Distance(*row) for row in evidence.distances)
+        rising = all(before[:2] <= after[:2] for before, after in pairwise(found))
+        require(
+            rising and all(row.deviations >= 0 for row in found), f"expected distances of {self.attack}, got others"
+        )
+        return replace(self, found=found)
+
+    @property
+    def evidence(self) -> dict[str, Any]:
+        return {"distances": tuple(tuple(row) for row in self.found)}
+
+    per_input: ClassVar[bool] = True
+
+    @property
+    def favourable(self) -> Surrogate:
+        """As it would be for an input whose code no attack moves."""
+        r, identity = self.range, self.transform.identity
+        ends = [r.low, r.high] if self.transform.is_planar() or identity is None else [r.low, identity, r.high]
+        return self if self.found else replace(self, found=tuple(Distance(end, end, 0.0) for end in sorted(ends)))
+
+    def p_star(self, attack: AnyAttack) -> float:
+        """As for every smoothing; attacks beyond those covered are refused."""
+        return min(1.0, float(ndtr(self._farthest(Attack.of(attack)))) * _UP)
+
+    def leads(self, attack: Attack, p_lower: float, p_upper: float) -> bool:
+        return self._farthest(attack) < _margin(p_lower, p_upper)
+
+    def _farthest(self, attack: Attack) -> float:
+        """The largest distance among those of the set, and of the neighbours of its ends: values between two rows
+        have the outcome of one of them."""
+        name = self.transform.name
+        named = [asked for asked, _ in attack] == [name]
+        require(named, f"attack: expected values of {name}, which the surrogate imitates, got {attack or 'nothing'}")
+        ((_, r),) = attack
+        whole = self.range
+        require(whole.low <= r.low and r.high <= whole.high, f"attack: expected {name} within {whole}, got {r}")
+        if whole.points is not None and r != whole:
+            values = type(self.transform).listed(r)
+            held = values is not None and not type(self.transform).grid(whole).lacks(values)
+            require(held, f"attack: expected {name} at points of the grid {whole}, which alone were covered, got {r}")
+        require(bool(self.found), "surrogate: expected the distances of an input, got none; see `of_input`")
+        if self.transform.is_planar():
+            return max(row.deviations for row in self.found)
+        first = max((i for i, row in enumerate(self.found) if row.first <= r.low), default=0)
+        last = min((i for i, row in enumerate(self.found) if row.second >= r.high), default=len(self.found) - 1)
+        return max(row.deviations for row in self.found[min(first, last) : max(first, last) + 1])
+
+    def sides(self, p_lower: float, p_upper: float | None = None) -> tuple[float, float]:
+        """To either side as far as every attack is certified that was covered."""
+        p_upper = 1 - p_lower if p_upper is None else p_upper
+        identity, r = self.transform.identity, self.range
+        if self.main is None or p_lower <= p_upper or not r.low <= identity <= r.high:
+            return 0.0, 0.0
+        margin = _margin(p_lower, p_upper)
+        below = [row for row in reversed(self.found) if row.first <= identity]
+        above = [row for row in self.found if row.second >= identity]
+        kept = [list(takewhile(lambda row: row.deviations < margin, rows)) for rows in (below, above)]
+        if not all(kept):  # the identity itself is in a cell that is lost
+            return 0.0, 0.0
+        low = min(identity, max(r.low, kept[0][-1].first))
+        high = max(identity, min(r.high, kept[1][-1].second))
+        return self._from_identity(low) * _DOWN, self._from_identity(high) * _DOWN
+
+    def _from_identity(self, value: float) -> float:
+        """How far from the identity a value is, in the coordinate where attacks add up."""
+        return abs(self.transform.coordinate(value) - self.transform.coordinate(self.transform.identity))
+
+    def radius(self, p_lower: float, p_upper: float | None = None) -> float:
+        """The certified distance from the identity to every side that the covered attacks have."""
+        return self._least(*self.sides(p_lower, p_upper)) if self.main else 0.0
+
+    def _least(self, left: float, right: float) -> float:
+        """The lesser of two distances, of those sides of the identity to which attacks are covered."""
+        identity, r = self.transform.identity, self.range
+        return min([left] * (r.low < identity) + [right] * (r.high > identity), default=0.0)
+
+    def interval(self, left: float, right: float) -> tuple[float, float] | None:
+        if self.main is None:
+            return None
+        at, value = self.transform.coordinate(self.transform.identity), self.transform.value
+        return max(self.range.low, value(at - left)), min(self.range.high, value(at + right))
+
+    def ball(self, radius: float) -> Attack:
+        """`ArgumentError` for one that reaches beyond the attacks covered."""
+        ends = self.interval(radius, radius)
+        if ends is None:
+            raise ArgumentError("radii: a grid of attacks has none; name an `attack`, with the surrogate's own range")
+        most = self._least(self._from_identity(self.range.low), self._from_identity(self.range.high))
+        require(radius <= most, f"radii: expected at most {most:g}, as far as {self.attack} goes, got {radius:g}")
+        return Attack(((self.transform.name, Range(*ends)),))
+
+    def hint(self, attack: Attack | None, p_lower: float) -> str:
+        if not self.found:
+            return ""
+        worst, most = max(self.found, key=lambda row: row.deviations), _margin(p_lower, 1 - p_lower)
+        return (
+            f"at {self.transform.name} {worst.second:.4g} the code moves by {worst.deviations:.3g} deviations of the "
+            f"noise, and votes that all agree reach {most:.3g}; take a smaller attack, or more noise"
+        )
+
+
+def _margin(p_lower: float, p_upper: float) -> float:
+    """How many deviations the class can be moved by and stay ahead, rounded down."""
+    return float(ndtri(p_lower) - ndtri(p_upper)) / 2 * _DOWN
