@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from ..certificate import Certificate
 from ..draws import Stream
-from ..errors import require
+from ..errors import DataError, require
 from ..evidence import Evidence, top
 from ..inputs.input import Input
 from ..inputs.levels import Levels
@@ -29,7 +29,7 @@ from .base import Algorithm, abstain, conclude, totals, with_plugins
 
 Sides = tuple[int, int]  # height and width of an image
 _MOST = 1_000_000
-_SMALLEST, _LARGEST = (1, 1), (8192, 8192)
+_SMALLEST, _LARGEST = (1, 1), (8192, 8191)
 
 
 @dataclass(frozen=True)
@@ -37,10 +37,11 @@ class Enumerate(Algorithm):
     """The base classifier's answer on every attack of a finite set: certified where all are the same.
 
     Attacks act on the 8-bit image by the attacker's own pipeline (round, saturate). translation R: every whole-pixel
-    shift of l2 norm up to R; brightness LOW:HIGH: every whole level; other parameters, a value or a grid
-    LOW:HIGH:POINTS. Several are applied in the attack's order. `border` fills what warps leave open; other options of
-    attacks are at their defaults, which the recipe names. Nothing is estimated, and alpha is 0. The certificate speaks
-    of the base classifier itself.
+    shift of l2 norm up to R; brightness LOW:HIGH: every whole level; jpeg, pixelate, defocus-blur, zoom-blur and
+    motion-blur LOW:HIGH: every value that gives another image; other parameters, a value or a grid LOW:HIGH:POINTS.
+    Several are applied in the attack's order. `border` fills what warps leave open; other options of attacks are at
+    their defaults, which the recipe names. Nothing is estimated, and alpha is 0. The certificate speaks of the base
+    classifier itself.
     """
 
     enumerates: ClassVar[bool] = True
@@ -51,7 +52,8 @@ class Enumerate(Algorithm):
     def __post_init__(self) -> None:
         require(self.alpha == 0, f"enumerate: expected alpha = 0, for nothing is estimated, got {self.alpha:g}")
         require_name("border", self.border, WARP_BORDERS)
-        self._require_few(_SMALLEST if self._by_size else None)
+        size = _size(self.values(_SMALLEST if self.by_size else None))
+        require(size <= _MOST, f"attack: expected at most {_MOST:,} members, got {size:,}; take a smaller set")
 
     @property
     def recipe(self) -> dict[str, Any]:
@@ -73,14 +75,16 @@ class Enumerate(Algorithm):
 
         Of some sets they depend on the size of the image that is attacked: `ArgumentError` for these without `x`.
         """
-        if x is None or not self._by_size:
+        if x is None or not self.by_size:
             return _members(self, None)
-        sides = _sides(x)
-        self._require_few(sides)
+        sides = _raw(x).image.shape[:2]
+        if (size := _size(self.values(sides))) > _MOST:
+            on = f"an image of {sides[0]}x{sides[1]} pixels"
+            raise DataError(f"attack: expected at most {_MOST:,} members on {on}, got {size:,}; take a smaller set")
         return _members(self, sides)
 
     @property
-    def _by_size(self) -> bool:
+    def by_size(self) -> bool:
         """Whether the members of some attack depend on the image's size."""
         found = (type(transform).members_on for transform in self.transforms(UNSMOOTHED).values())
         return any(members_on is not Transform.members_on for members_on in found)
@@ -92,21 +96,6 @@ class Enumerate(Algorithm):
             transforms[name].members(r) if sides is None else transforms[name].members_on(r, sides)
             for name, r in self.attack
         ]
-
-    def _require_few(self, sides: Sides | None) -> None:
-        size = math.prod(map(len, self.values(sides)))
-        require(size <= _MOST, f"attack: expected at most {_MOST:,} members, got {size:,}; take a smaller set")
-
-    def _counts(self) -> tuple[int, int]:
-        """How many members there are: at least, and at most, where they depend on the image's size."""
-        if not self._by_size:
-            return (len(self.members()),) * 2
-        alone = [transform.identity for transform in self.transforms(UNSMOOTHED).values()]
-        sets = [self.values(sides) for sides in (_SMALLEST, _LARGEST)]
-        least, most = (
-            math.prod(map(len, its)) + any(i not in s for i, s in zip(alone, its, strict=True)) for its in sets
-        )
-        return least, most
 
     def perturbation(self, smoothing: Smoothing) -> Members:
         return Members(self)
@@ -135,8 +124,9 @@ class Enumerate(Algorithm):
 
     def consistent(self, evidence: Evidence, smoothing: Smoothing) -> bool:
         """One vote, then one for each member; the image itself is one of them."""
-        (selected, members), (least, most) = totals(evidence), self._counts()
-        counted = selected == 1 and least <= members <= most and not evidence.looks
+        (selected, members), (least, most) = totals(evidence), _counts(self)
+        fits = members == least if least == most else least <= members <= _MOST + 1  # `problems` looks at the image
+        counted = selected == 1 and fits and not evidence.looks
         return counted and evidence.estimation.get(top(evidence.selection), 0) > 0
 
     def problems(self, x: Input, evidence: Evidence, smoothing: Smoothing) -> list[str]:
@@ -152,8 +142,8 @@ class Enumerate(Algorithm):
         return 1.0
 
     def samples(self, smoothing: Smoothing) -> tuple[int, int]:
-        """The members, and the image once more."""
-        least, most = self._counts()
+        """The members, and the image once more; where they depend on its size, at most on one of 8192x8192 pixels."""
+        least, most = _counts(self)
         return 1 + least, 1 + most
 
     def largest(self, smoothing: Smoothing) -> float:
@@ -169,13 +159,28 @@ def _require_unsmoothed(smoothing: Smoothing) -> None:
     )
 
 
-def _sides(x: Input) -> Sides:
-    """Of the image that is attacked; `DataError` for what is no 8-bit image."""
-    return _raw(x).image.shape[:2]
-
-
 def _raw(x: Input) -> Raw:
+    """The image that is attacked; `DataError` for what is no 8-bit image."""
     return eight_bit(x, "enumerate").raw or x.image()
+
+
+def _size(values: list[tuple[Any, ...]]) -> int:
+    """How many combinations there are."""
+    return math.prod(map(len, values))
+
+
+@functools.lru_cache(maxsize=8)
+def _counts(algorithm: Enumerate) -> tuple[int, int]:
+    """How many members there are: at least, and at most, where they depend on the image's size."""
+    if not algorithm.by_size:
+        return len(algorithm.members()), len(algorithm.members())
+    identity = [transform.identity for transform in algorithm.transforms(UNSMOOTHED).values()]
+
+    def count(sides: Sides) -> int:
+        values = algorithm.values(sides)
+        return _size(values) + any(still not in its for still, its in zip(identity, values, strict=True))
+
+    return count(_SMALLEST), count(_LARGEST)
 
 
 @functools.lru_cache(maxsize=8)
