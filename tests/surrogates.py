@@ -19,7 +19,9 @@ from .models import linear, model, value
 STEP = 2.0**-12
 
 
-def affine(name: str, into: str, outof: str, shape: tuple[int, ...], matrix: NDArray[Any], back: tuple[int, ...]) -> bytes:
+def affine(
+    name: str, into: str, outof: str, shape: tuple[int, ...], matrix: NDArray[Any], back: tuple[int, ...]
+) -> bytes:
     """A graph of the given input and output names: flatten, times the matrix (out, in) transposed, reshape."""
     nodes = [
         helper.make_node("Flatten", [into], ["flat"]),
@@ -62,8 +64,8 @@ def write_bundle(
     transform = transform_of(name, options or {})
     m = 2 if transform.is_planar() else 1
     folder.mkdir(parents=True, exist_ok=True)
-    (folder / "encoder.onnx").write_bytes(encoder or affine("encoder", "image", "code", image, matrix, (d,)))
-    (folder / "decoder.onnx").write_bytes(affine("decoder", "code", "image", (d,), np.linalg.pinv(matrix), image))
+    (folder / "encoder.onnx").write_bytes(encoder or affine("image", "code", image, matrix, (d,)))
+    (folder / "decoder.onnx").write_bytes(affine("code", "image", (d,), np.linalg.pinv(matrix), image))
     (folder / "classifier.onnx").write_bytes(halfspace((d,), normal, threshold))
     (folder / "model.onnx").write_bytes(halfspace(image, normal @ matrix, threshold))
     arrays = {

@@ -30,8 +30,8 @@ from smoothcert.model.classifier import CallableClassifier
 from smoothcert.report.audited import outcome
 from smoothcert.runs.asked import Files, new_run
 from smoothcert.runs.complete import complete
-from smoothcert.runs.question import Question
 from smoothcert.runs.folder import LEDGER, RECIPE, RunFolder
+from smoothcert.runs.question import Question
 from smoothcert.runs.recipe import run_key
 from smoothcert.smoothing import Calibration, Part, Smoothing
 

@@ -28,7 +28,6 @@ from scipy.special import ndtr, ndtri
 
 from smoothcert import ABSTAIN, Certificate, Evidence, Noise, OrtClassifier, compose
 from smoothcert.algorithms import Slices
-from smoothcert.smoothing.cutting import Cutting
 from smoothcert.bounds.confidence import SequentialTest
 from smoothcert.certification import run, sampler_of
 from smoothcert.errors import DataError
@@ -41,6 +40,7 @@ from smoothcert.runs.asked import Files, new_run
 from smoothcert.runs.folder import LEDGER, RECIPE, RunFolder
 from smoothcert.runs.recipe import run_key
 from smoothcert.smoothing import TRANSFORMS, Attack, Range, Smoothing
+from smoothcert.smoothing.cutting import Cutting
 from smoothcert.transforms import rotate, scale
 
 from .conftest import IMAGES, MODEL, Result
