@@ -6,14 +6,17 @@ import hashlib
 import json
 import os
 from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
 
 from .errors import CalibrationError, require
 from .files.documents import json_value, typed, understood
 from .files.limits import HEAD_BYTES
 from .files.reading import read_regular
 from .files.schema import Measurement
-from .smoothing import Range
+from .smoothing import Range, Smoothing
 from .smoothing.published import Published
+from .smoothing.surrogate import Surrogate
 
 FORMAT, VERSION = "smoothcert surrogate calibration", 1
 _UNSIGNED = "0" * 64
@@ -32,6 +35,17 @@ def encode(surrogate: str, r: Range, points: int, lipschitz: float, rows: Mappin
     }
     text = json.dumps(table, indent=1) + "\n"
     return text.replace(_UNSIGNED, hashlib.sha256(text.encode()).hexdigest(), 1).encode()
+
+
+def with_published(smoothing: Smoothing, path: Path) -> Smoothing:
+    """The smoothing of a recipe with the slopes of its calibration; `CalibrationError` for another file."""
+    if not isinstance(smoothing, Surrogate) or smoothing.published is None:
+        return smoothing
+    found = read_published(path)
+    if found != smoothing.published:
+        expected, got = smoothing.published.sha256, found.sha256
+        raise CalibrationError(f"calibration: expected SHA-256 {expected}, got {got} for {path}")
+    return replace(smoothing, published=found)
 
 
 def read_published(path: str | os.PathLike[str]) -> Published:

@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from ..errors import CalibrationError, DataError, require
+from ..errors import DataError, require
 from .coverage import Distance
 from .ranges import Range
 from .transform import Transform
@@ -69,10 +69,8 @@ class Published:
         """|xi| M* + error Lip(F2) / sigma2 over pieces of the range, M* = sqrt(1/sigma1^2 + (slope / sigma2)^2).
 
         That this stays below the margin of the votes is the paper's R - error Lip(F2) / (sigma2 M*) > |xi|. `DataError`
-        for an input that was not measured; `CalibrationError` where none stands here.
+        for an input that was not measured.
         """
-        if not self.slopes:
-            raise CalibrationError(f"calibration: expected the file with SHA-256 {self.sha256}, got none")
         if sha256 not in self.slopes:
             raise DataError("calibration: expected an input that was measured, got another; calibrate these data")
         growth = math.hypot(1 / sigma1, self.slopes[sha256] / sigma2)

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from scipy.special import ndtr, ndtri
 
-from ..errors import ArgumentError, require, require_number
+from ..errors import ArgumentError, CalibrationError, ModelError, require, require_number
 from ..evidence import Evidence
 from ..inputs.input import Input
 from .attack import Attack
@@ -190,10 +190,9 @@ class Surrogate(Smoothing):
 
     @property
     def opened(self) -> Codes:
-        """The open bundle; `ArgumentError` where it is not at hand."""
-        if self.codes is None:
-            sha256 = self.bundle.sha256
-            raise ArgumentError(f"surrogate: expected the bundle whose surrogate.json has SHA-256 {sha256}, got none")
+        """The open bundle."""
+        self.require_ready()
+        assert self.codes is not None
         return self.codes
 
     @property
@@ -219,12 +218,17 @@ class Surrogate(Smoothing):
         found = tuple(Distance(*row) for row in evidence.distances)
         if self.published is None:
             return self._coverage(x).problem(found)
-        alike = not self.published.slopes or found == self._distances(x)
-        return "" if alike else "the distances are not those of the calibration"
+        return "" if found == self._distances(x) else "the distances are not those of the calibration"
 
-    @property
-    def draws(self) -> bool:
-        return self.codes is not None
+    def require_ready(self) -> None:
+        if self.codes is None:
+            sha256 = self.bundle.sha256
+            raise ModelError(f"surrogate: expected the bundle whose surrogate.json has SHA-256 {sha256}, got none")
+        if self.published is not None and not self.published.slopes:
+            sha256 = self.published.sha256
+            raise CalibrationError(
+                f"calibration: expected the file with SHA-256 {sha256}, got none; pass `calibration`"
+            )
 
     def of_evidence(self, evidence: Evidence) -> Surrogate:
         """`ValueError` for distances that are none of the attacks covered."""
@@ -246,7 +250,7 @@ class Surrogate(Smoothing):
         """As it would be for an input whose code no attack moves."""
         r, identity = self.range, self.transform.identity
         ends = [r.low, r.high] if self.transform.is_planar() or identity is None else [r.low, identity, r.high]
-        return self if self.found else replace(self, found=tuple(Distance(end, end, 0.0) for end in sorted(ends)))
+        return replace(self, found=tuple(Distance(end, end, 0.0) for end in sorted(ends)))
 
     def p_star(self, attack: AnyAttack) -> float:
         """As for every smoothing; attacks beyond those covered are refused."""
@@ -318,15 +322,6 @@ class Surrogate(Smoothing):
         most = self._least(self._from_identity(self.range.low), self._from_identity(self.range.high))
         require(radius <= most, f"radii: expected at most {most:g}, as far as {self.attack} goes, got {radius:g}")
         return Attack(((self.transform.name, Range(*ends)),))
-
-    def hint(self, attack: Attack | None, p_lower: float) -> str:
-        if not self.found:
-            return ""
-        worst, most = max(self.found, key=lambda row: row.deviations), _margin(p_lower, 1 - p_lower)
-        return (
-            f"at {self.transform.name} {worst.second:.4g} the code moves by {worst.deviations:.3g} deviations of the "
-            f"noise, and votes that all agree reach {most:.3g}; take a smaller attack, or more noise"
-        )
 
 
 def _margin(p_lower: float, p_upper: float) -> float:

@@ -157,7 +157,8 @@ def _flatten(node: onnx.NodeProto, walk: Walk) -> Step:
 def _reshape(node: onnx.NodeProto, walk: Walk) -> Step:
     source, shape = walk.value(node.input[0])
     target = walk.constants.get(node.input[1])
-    if attributes(node, allowzero=0)["allowzero"] or target is None or target.dtype != np.int64 or target.ndim != 1:
+    zeros = bool(attributes(node, allowzero=0)["allowzero"]) and target is not None and 0 in target
+    if zeros or target is None or target.dtype != np.int64 or target.ndim != 1:
         raise UnknownOperatorError("Reshape to a shape that is not constant")
     if not 1 <= target.size <= 9 or target[0] not in (0, -1) or (target == -1).sum() > 1:
         raise UnknownOperatorError("Reshape of the batch")
