@@ -144,6 +144,17 @@ def test_samples_of_an_attacked_image_are_shifted_by_the_very_steps_of_its_code(
     assert np.abs(steps).max() > 10
 
 
+@pytest.mark.parametrize(("first", "count"), [(0, 1), (31, 1), (31, 2), (5, 60), (64, 33), (95, 5)])
+def test_samples_are_the_same_in_any_batch(tmp_path: Path, first: int, count: int) -> None:
+    samples = (
+        random_bundle(tmp_path, 0, "brightness", (-0.2, 0.2)).smoothing().perturbation.samples(prepared(picture(1)))
+    )
+    whole, part = (np.full((size, *samples.shape), np.nan, np.float32) for size in (100, count))
+    samples.fill(Stream(5, 0, 1), 0, whole)
+    samples.fill(Stream(5, 0, 1), first, part)
+    assert (part[: 100 - first] == whole[first : first + count]).all()
+
+
 def test_samples_have_the_law_that_is_claimed(tmp_path: Path) -> None:
     """Their mean and covariance, and chi-squared of the distance, of 40,000 draws."""
     opened = random_bundle(tmp_path, 4, "brightness", (-0.2, 0.2))
