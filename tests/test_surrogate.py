@@ -13,6 +13,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
+from onnx import TensorProto, helper
 from scipy.special import ndtr, ndtri
 from scipy.stats import chi2, norm
 
@@ -28,6 +29,7 @@ from smoothcert.smoothing.surrogate import CodeNoise
 from smoothcert.smoothing.transform import attacked
 from smoothcert.surrogate_file import OpenBundle, open_surrogate
 
+from . import models
 from .surrogates import STEP, write_bundle
 
 IMAGE = (1, 6, 6)
@@ -475,3 +477,25 @@ def test_perturbations_do_not_depend_on_the_input_but_by_its_code(tmp_path: Path
     assert all(isinstance(law, OnCodes) for law in laws)
     assert (laws[0].covariance.factor == laws[1].covariance.factor).all()
     assert (laws[0].covariance.deviations == laws[1].covariance.deviations).all()
+
+
+def test_an_encoder_that_mixes_its_batch_is_asked_image_by_image(tmp_path: Path) -> None:
+    """Its codes then do not depend on the attacks that are encoded beside an image, and no distance is too small."""
+    nodes = [
+        helper.make_node("ReduceMean", ["image"], ["mean"], axes=[0], keepdims=1),
+        helper.make_node("Add", ["image", "mean"], ["sum"]),
+        helper.make_node("Flatten", ["sum"], ["flat"]),
+        helper.make_node("MatMul", ["flat", "w"], ["code"]),
+    ]
+    weights = np.full((SIZE, 1), 1 / SIZE, np.float32)
+    ends = (
+        [models.value("image", TensorProto.FLOAT, ("N", *IMAGE))],
+        [models.value("code", TensorProto.FLOAT, ("N", 1))],
+    )
+    encoder = models.model(nodes, *ends, {"w": weights}, opset=13)
+    folder = write_bundle(
+        tmp_path, name="brightness", trained=(-0.1, 0.1), matrix=np.full((1, SIZE), 1 / SIZE),
+        normal=np.ones(1), image=IMAGE, encoder=encoder,
+    )  # fmt: skip
+    opened, images = open_surrogate(folder), np.stack([picture(1), picture(2)])[:, None]
+    assert (opened.of(images) == np.concatenate([opened.of(images[:1]), opened.of(images[1:])])).all()
