@@ -6,7 +6,7 @@ import math
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import fields, replace
-from typing import Any, ClassVar
+from typing import Any, ClassVar, cast
 
 from ..bounds.confidence import BOUNDS, Bound, margin, require_alpha
 from ..certificate import ABSTAIN, Certificate, floor_text
@@ -24,12 +24,29 @@ class Algorithm(ABC):
     """How votes are drawn, and what is concluded from them. A value: subclasses are frozen dataclasses."""
 
     attack: Attack | None  # the set of attacks asked about; None for the largest radius
+    mode: ClassVar[str]  # what recipes call it
     certifies: ClassVar[bool] = True  # whether certificates speak of attacks, and not of the input alone
 
     @property
-    @abstractmethod
     def recipe(self) -> dict[str, Any]:
-        """The algorithm and its numbers as plain values: its mode, alpha, ..."""
+        """Mode, numbers and plugins as plain values; no attack, and no radii, are no keys."""
+        values = {"mode": self.mode} | {field.name: getattr(self, field.name) for field in fields(cast(Any, self))}
+        if self.attack is not None:
+            values["attack"] = self.attack.recipe
+        return {
+            k: list(v) if isinstance(v, tuple) else v for k, v in values.items() if v not in (None, ())
+        } | self.plugins
+
+    @property
+    def named(self) -> Mapping[str, Transform]:
+        """What attackers do, by parameter, where the algorithm itself says it, in the order of application."""
+        return {}
+
+    @property
+    def plugins(self) -> dict[str, Any]:
+        """What the recipe says of users' transformations among those: nothing where there are none."""
+        found = plugins_of(self.named)
+        return {"plugins": found} if found else {}
 
     @abstractmethod
     def draw(self, sampler: Sampler, smoothing: Smoothing) -> Evidence:
@@ -76,11 +93,11 @@ class Algorithm(ABC):
 
     def acts_on_raw(self, smoothing: Smoothing) -> bool:
         """Whether attacks act on the raw image, ahead of the preprocessing, as OpenCV computes them."""
-        return smoothing.acts_on_raw
+        return bool(self.named) or smoothing.acts_on_raw
 
     def transforms(self, smoothing: Smoothing) -> Mapping[str, Transform]:
         """What attackers do, by parameter, in the order of application."""
-        return {part.name: part.transform for part in smoothing.parts}
+        return self.named or {part.name: part.transform for part in smoothing.parts}
 
     def members(self) -> Sequence[tuple[Any, ...]] | None:
         """Every attack of the set, as values of its parameters, where the set is finite; None elsewhere."""
@@ -106,20 +123,6 @@ def why_only_abstain(algorithm: Algorithm, smoothing: Smoothing) -> str:
         return why + (", or lower the radii" if "radii" in algorithm.recipe else "")
     needed = algorithm.needed(smoothing)
     return f"{why}, or take a smaller attack or another smoothing ({algorithm.attack} needs p_lower > {needed:.6g})"
-
-
-def recipe_of(mode: str, algorithm: Any) -> dict[str, Any]:
-    """The fields of an algorithm as a recipe holds them; no attack, and no radii, are no keys."""
-    values = {"mode": mode} | {field.name: getattr(algorithm, field.name) for field in fields(algorithm)}
-    if algorithm.attack is not None:
-        values["attack"] = algorithm.attack.recipe
-    return {k: list(v) if isinstance(v, tuple) else v for k, v in values.items() if v not in (None, ())}
-
-
-def with_plugins(transforms: Mapping[str, Transform]) -> dict[str, Any]:
-    """What a recipe says of the users' transformations among those of an algorithm: nothing where there are none."""
-    found = plugins_of(transforms)
-    return {"plugins": found} if found else {}
 
 
 def require_sizes(n: int, alpha: float, n0: int = 1, bound: Bound = "one-sided") -> None:

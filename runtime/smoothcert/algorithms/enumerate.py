@@ -24,7 +24,7 @@ from ..smoothing.perturbation import eight_bit
 from ..smoothing.transform import attacked, transform_of
 from ..transforms.checks import require_name
 from ..transforms.warps import WARP_BORDERS
-from .base import Algorithm, abstain, conclude, totals, with_plugins
+from .base import Algorithm, abstain, conclude, totals
 
 _MOST = 1_000_000
 
@@ -40,6 +40,7 @@ class Enumerate(Algorithm):
     of the base classifier itself.
     """
 
+    mode: ClassVar[str] = "enumerate"
     attack: Attack
     border: str = "black"
     alpha: float = field(default=0.0, init=False)
@@ -47,24 +48,26 @@ class Enumerate(Algorithm):
     def __post_init__(self) -> None:
         require(self.alpha == 0, f"enumerate: expected alpha = 0, for nothing is estimated, got {self.alpha:g}")
         require_name("border", self.border, WARP_BORDERS)
-        transforms = self.transforms(UNSMOOTHED)
-        size = math.prod(len(transforms[name].members(r)) for name, r in self.attack)
+        size = math.prod(map(len, self._values))
         require(size <= _MOST, f"attack: expected at most {_MOST:,} members, got {size:,}; take a smaller set")
 
     @property
     def recipe(self) -> dict[str, Any]:
-        """Mode, alpha = 0, the set, what its attacks leave open, and plugins.
+        """Mode, alpha = 0, the set, its attacks' order, which a table's keys may lose, their options, and plugins."""
+        asked = {"attack": self.attack.recipe, "order": list(self.named), "border": self.border}
+        options = {name: {k: v for k, v in its.options.items() if k != "border"} for name, its in self.named.items()}
+        if any(options.values()):
+            asked["options"] = {name: its for name, its in options.items() if its}
+        return {"mode": self.mode, "alpha": self.alpha, **asked} | self.plugins
 
-        The order of a table's keys is no part of it, that of the attacks is.
-        """
-        order, transforms = [name for name, _ in self.attack], self.transforms(UNSMOOTHED)
-        asked = {"attack": self.attack.recipe, "order": order, "border": self.border}
-        others = {name: {k: v for k, v in its.options.items() if k != "border"} for name, its in transforms.items()}
-        said = {"options": options} if (options := {name: its for name, its in others.items() if its}) else {}
-        return {"mode": "enumerate", "alpha": self.alpha, **asked} | said | with_plugins(transforms)
-
-    def transforms(self, smoothing: Smoothing) -> Mapping[str, Transform]:
+    @functools.cached_property
+    def named(self) -> Mapping[str, Transform]:
         return {name: transform_of(name, {"border": self.border}) for name, _ in self.attack}
+
+    @functools.cached_property
+    def _values(self) -> list[tuple[Any, ...]]:
+        """Of each parameter, in the attack's order."""
+        return [self.named[name].members(r) for name, r in self.attack]
 
     def members(self) -> tuple[tuple[Any, ...], ...]:
         """Values of the parameters, in the attack's order, for every member; the identity first."""
@@ -76,13 +79,10 @@ class Enumerate(Algorithm):
     def attack_models(self, smoothing: Smoothing) -> tuple[str, ...]:
         return ("enumerated",)
 
-    def acts_on_raw(self, smoothing: Smoothing) -> bool:
-        return True
-
     def draw(self, sampler: Sampler, smoothing: Smoothing) -> Evidence:
         """The image itself, then every member."""
         selection = sampler.counts(SELECTION, 0, 1)
-        return sampler.evidence("enumerate", selection, sampler.counts(ESTIMATION, 0, len(self.members())))
+        return sampler.evidence(self.mode, selection, sampler.counts(ESTIMATION, 0, len(self.members())))
 
     def decide(self, evidence: Evidence, smoothing: Smoothing) -> Certificate:
         """The one answer there is, or abstain where some member changes it."""
@@ -126,10 +126,8 @@ def _require_unsmoothed(smoothing: Smoothing) -> None:
 
 @functools.lru_cache(maxsize=8)
 def _members(algorithm: Enumerate) -> tuple[tuple[Any, ...], ...]:
-    transforms = algorithm.transforms(UNSMOOTHED)
-    identity = tuple(transforms[name].identity for name, _ in algorithm.attack)
-    rest = itertools.product(*(transforms[name].members(r) for name, r in algorithm.attack))
-    return (identity, *(values for values in rest if values != identity))
+    identity = tuple(transform.identity for transform in algorithm.named.values())
+    return (identity, *(values for values in itertools.product(*algorithm._values) if values != identity))
 
 
 @dataclass(frozen=True)
@@ -141,7 +139,7 @@ class Members:
     def samples(self, x: Input) -> MemberImages:
         """The attacked images. `DataError` for what is no 8-bit image."""
         pixels = eight_bit(x, "enumerate").pixels
-        transforms = tuple(self.algorithm.transforms(UNSMOOTHED).values())
+        transforms = tuple(self.algorithm.named.values())
         return MemberImages(self.algorithm.members(), transforms, x.raw or x.image(), x.values.shape, pixels.shape)
 
 

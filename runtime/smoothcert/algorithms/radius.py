@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import ClassVar
 
 from ..bounds.confidence import Bound, margin
 from ..certificate import Certificate
@@ -12,7 +12,7 @@ from ..errors import require
 from ..evidence import Counts, Evidence, runner_up, top
 from ..sampling import ESTIMATION, SELECTION, Sampler
 from ..smoothing import Smoothing
-from .base import Algorithm, abstain, recipe_of, require_sizes, totals
+from .base import Algorithm, abstain, require_sizes, totals
 from .fixed import Fixed
 
 EFFICIENCY = 0.95  # of the radius that n samples would give: what the second stage is sized for
@@ -29,6 +29,7 @@ class Radius(Algorithm):
     anything.
     """
 
+    mode: ClassVar[str] = "radius"
     n0: int = PILOT
     n: int = 100_000
     alpha: float = 0.001
@@ -39,21 +40,15 @@ class Radius(Algorithm):
         require_sizes(self.n, self.alpha, self.n0, self.bound)
 
     @property
-    def recipe(self) -> dict[str, Any]:
-        """Mode, sample sizes, failure probability, bound."""
-        return recipe_of("radius", self)
-
-    @property
     def estimation(self) -> Fixed:
         """What the second stage is decided by."""
         return Fixed(self.n0, self.n, self.alpha, self.bound)
 
     def draw(self, sampler: Sampler, smoothing: Smoothing) -> Evidence:
-        """n0 pilot votes, then as many as they call for."""
         pilot = sampler.counts(SELECTION, 0, self.n0)
         n = self.second_stage(pilot, smoothing)
         estimation = sampler.counts(ESTIMATION, 0, n) if n else Counter[int]()
-        return sampler.evidence("radius", pilot, estimation)
+        return sampler.evidence(self.mode, pilot, estimation)
 
     def second_stage(self, pilot: Counts, smoothing: Smoothing) -> int:
         """Votes to draw after the pilot: 0 where all n would be expected to end in abstention."""
@@ -82,7 +77,6 @@ class Radius(Algorithm):
         return abstain(self, smoothing, evidence, reason)
 
     def consistent(self, evidence: Evidence, smoothing: Smoothing) -> bool:
-        """n0 votes, then what those call for."""
         pilot, n = totals(evidence)
         return pilot == self.n0 and n == self.second_stage(evidence.selection, smoothing) and not evidence.looks
 

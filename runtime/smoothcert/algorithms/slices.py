@@ -6,8 +6,7 @@ import math
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from itertools import pairwise
-from typing import Any
+from typing import ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,8 +22,9 @@ from ..sampling import ESTIMATION, Sampler
 from ..smoothing import TRANSFORMS, Attack, Noise, Smoothing, Transform
 from ..smoothing.transform import attacked, transform_of
 from ..transforms.enclosure import FAR
-from .base import Algorithm, abstain, conclude, recipe_of, require_sizes, totals, why_only_abstain, with_plugins
+from .base import Algorithm, abstain, conclude, require_sizes, totals, why_only_abstain
 from .cutting import MOST, Cutting
+from .sequential import claims, drawn, possible
 
 _SHARE = 0.5  # of a standard deviation of the noise: what an image may move within a slice
 
@@ -39,6 +39,7 @@ class Slices(Algorithm):
     first slice that is futile ends it. Cost: one enclosure and 64 votes or more a slice.
     """
 
+    mode: ClassVar[str] = "slices"
     attack: Attack
     n: int = 100_000
     alpha: float = 0.001
@@ -68,20 +69,13 @@ class Slices(Algorithm):
         """What the attacker does."""
         return transform_of(self.name, {"border": self.border, "interpolation": self.interpolation})
 
-    def transforms(self, smoothing: Smoothing) -> Mapping[str, Transform]:
+    @property
+    def named(self) -> Mapping[str, Transform]:
         return {self.name: self.transform}
 
     def attack_models(self, smoothing: Smoothing) -> tuple[str, ...]:
         """Slices are cut of 8-bit images alone."""
         return ("integer",)
-
-    def acts_on_raw(self, smoothing: Smoothing) -> bool:
-        return True
-
-    @property
-    def recipe(self) -> dict[str, Any]:
-        """Mode, attack, border, interpolation, sample size, failure probability, plugin."""
-        return recipe_of("slices", self) | with_plugins({self.name: self.transform})
 
     def needed(self, smoothing: Smoothing) -> float:
         """The probability that the class must have at the middle of every slice."""
@@ -166,13 +160,13 @@ class Slices(Algorithm):
             pixels = np.empty_like(sampler.x.pixels)
             raw.place(self._attacked(raw, sum(cuts[i]) / 2), pixels)
             there = replace(sampler, x=sampler.x.moved(pixels))
-            looks, drawn = _looks(there, ESTIMATION + 8 * (i + 1), test, label)
-            slices[i] = replace(slices[i], looks=tuple(looks))
-            votes.update(drawn)
+            looks, more = drawn(there, ESTIMATION + 8 * (i + 1), test, label)
+            slices[i] = replace(slices[i], looks=looks)
+            votes.update(more)
             label = looks[-1].label
             if not test.claims(looks[-1].n, looks[-1].count):
                 break
-        return replace(sampler.evidence("slices", {}, votes), slices=tuple(slices))
+        return replace(sampler.evidence(self.mode, {}, votes), slices=tuple(slices))
 
     def _order(self, cuts: Sequence[tuple[float, float]]) -> list[int]:
         """From the slice nearest to the identity outwards."""
@@ -184,7 +178,7 @@ class Slices(Algorithm):
         order = self._order([(s.low, s.high) for s in evidence.slices])
         for done, i in enumerate(order):
             s = evidence.slices[i]
-            if not s.looks or not any(test.claims(look.n, look.count) for look in s.looks):
+            if not claims(test, s.looks):
                 last = s.looks[-1] if s.looks else Look(0, 0, 0)
                 where = f"{self.name} {s.low:.4g}:{s.high:.4g} after {done} of {len(order)} slices stood"
                 reason = f"slice lost: {where}, class {last.label} got {last.count} of {last.n} votes"
@@ -208,7 +202,7 @@ class Slices(Algorithm):
                 return False
             if lost:
                 continue
-            if not _scheduled(looks, test, label):
+            if not possible(test, looks, label):
                 return False
             total, kept, label = total + looks[-1].n, kept + looks[-1].count, looks[-1].label
             lost = not test.claims(looks[-1].n, looks[-1].count)
@@ -229,27 +223,3 @@ class Slices(Algorithm):
     def claimable(self, smoothing: Smoothing, slices: int) -> bool:
         """Whether unanimous votes claim a slice, of so many that share alpha."""
         return bool(self.test(smoothing, slices).claims(self.n, self.n))
-
-
-def _looks(sampler: Sampler, stage: int, test: SequentialTest, label: int | None) -> tuple[list[Look], Counter[int]]:
-    """Looks at one slice until its test ends; it follows `label`, or the running favourite where there is none yet."""
-    votes: Counter[int] = Counter()
-    looks: list[Look] = []
-    for n in test.looks:
-        votes.update(sampler.counts(stage, sum(votes.values()), n))
-        followed = top(votes) if label is None else label
-        looks.append(Look(n, followed, votes[followed]))
-        if test.claims(n, votes[followed]) or test.futile(n, votes[followed], 0):
-            break
-    return looks, votes
-
-
-def _scheduled(looks: Sequence[Look], test: SequentialTest, label: int | None) -> bool:
-    """Whether `_looks` could have left these."""
-    if tuple(look.n for look in looks) != test.looks[: len(looks)] or not all(0 <= x.count <= x.n for x in looks):
-        return False
-    ended = [bool(test.claims(x.n, x.count)) or test.futile(x.n, x.count, 0) for x in looks]
-    grows = all(a.label != b.label or 0 <= b.count - a.count <= b.n - a.n for a, b in pairwise(looks))
-    whole = ended[-1] or looks[-1].n == test.looks[-1]
-    followed = label is None or all(look.label == label for look in looks)
-    return grows and followed and whole and not any(ended[:-1])

@@ -211,6 +211,10 @@ class SequentialTest:
             claimed += 1
         return claimed
 
+    def ended(self, n: int, count: int, claimed: int) -> bool:
+        """Whether no later look can, or is likely to, claim more."""
+        return claimed == len(self.p0s) or self.futile(n, count, claimed)
+
     def futile(self, n: int, count: int, claimed: int) -> bool:
         """Even at the 98 % upper bound on p, the last boundary of the next target is reached with under 2 %."""
         needed, left = self.boundaries[claimed][-1] - count, self.looks[-1] - n
