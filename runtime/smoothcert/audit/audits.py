@@ -21,12 +21,9 @@ from ..algorithms import Predict
 from ..certificate import ABSTAIN
 from ..errors import CalibrationError, DataError, RunError, require
 from ..evidence import Evidence
-from ..inputs.datasets import Dataset
-from ..model.classifier import Classifier
 from ..runs.folder import Entry, RunFolder
-from ..runs.opening import open_run
+from ..runs.opening import OpenRun, open_run
 from ..runs.question import Question
-from ..runs.recipe import Recipe
 from ..smoothing import Attack, Noise
 from .members import Member, Others, members, members_of
 from .replay import Replay, Subject
@@ -38,13 +35,11 @@ _OTHERS = 64  # inputs kept, for noise towards them
 class Audit:
     """At most `attacks` replays, n fresh votes each, on each of the first `limit` of `certified`, a run's certificates.
 
-    `seed` fixes attacks and votes; by default it is fresh. It is never the run's key. See `open_audit`.
+    `seed` fixes attacks and votes; by default it is fresh. It is never the run's key. See `certificates`.
     """
 
-    recipe: Recipe
+    run: OpenRun
     certified: tuple[Entry, ...]
-    classifier: Classifier
-    data: Dataset
     limit: int | None = None
     attacks: int = 20
     n: int = 1000
@@ -65,9 +60,9 @@ class Audit:
     def entries(self) -> tuple[Entry, ...]:
         return self.certified[: self.limit]
 
-    @cached_property
+    @property
     def question(self) -> Question:
-        return Question.of(self.recipe)
+        return self.run.question
 
     @property
     def predictions(self) -> int:
@@ -102,13 +97,13 @@ class Audit:
     def subject(self, entry: Entry) -> Subject:
         """The certified input of an entry; `DataError` where it has changed."""
         index, sha256, certificate = entry["index"], entry.get("input"), entry["certificate"]
-        example = self.data.load(index)
+        example = self.run.data.load(index)
         if example.sha256 != sha256:
             raise DataError(f"input {index}: expected SHA-256 {sha256}, got {example.sha256}; pass the run's own data")
         smoothing = self.question.smoothing.of_evidence(Evidence.from_json(entry["evidence"]))
         attack = self._attack(certificate)
         algorithm, prediction = self.question.algorithm, certificate["prediction"]
-        return Subject(self.classifier, algorithm, smoothing, attack, prediction, example)
+        return Subject(self.run.classifier, algorithm, smoothing, attack, prediction, example)
 
     def _attack(self, certificate: dict[str, Any]) -> Attack:
         """The set certified: the run's, or what the radius means; empty for a prediction alone."""
@@ -138,33 +133,24 @@ class Audit:
         return int.from_bytes(hashlib.sha256(text.encode()).digest()[:8], "big")
 
 
-def open_audit(
+def certificates(
     folder: RunFolder,
     *,
     model: Path | None = None,
     data: Path | None = None,
-    limit: int | None = None,
-    attacks: int = 20,
-    n: int = 1000,
-    confidence: float = 0.999,
-    seed: int | None = None,
     provider: str = "",
     threads: int | None = None,
-) -> Audit:
-    """The audit of a run's certificates, the first `limit` of them.
+) -> tuple[OpenRun, tuple[Entry, ...]]:
+    """The run of a folder, opened as `open_run` does, and its certificates.
 
-    `model` and `data` where they are no longer where the recipe says; `provider`: the recipe's by default. Raises
-    `RunError` where there are no certificates, `ModelError`, `DataError` or `CalibrationError` where the model, the
-    data or OpenCV are missing, or others than the run's.
+    Raises, besides, `RunError` where there are none, `CalibrationError` where OpenCV is another than the run's.
     """
     recipe = folder.recipe()
     done = (entry for entry in folder.entries() if "certificate" in entry)
-    certified = [entry for entry in done if entry["certificate"].get("prediction", ABSTAIN) != ABSTAIN]
+    certified = tuple(entry for entry in done if entry["certificate"].get("prediction", ABSTAIN) != ABSTAIN)
     if not certified:
         raise RunError(f"{folder.path}: expected certificates to audit, got none; run certify first")
     calibration = recipe["smoothing"].get("calibration", {})
     if (measured := calibration.get("opencv", cv2.__version__)) != cv2.__version__:
         raise CalibrationError(f"calibration: made with OpenCV {measured}, got {cv2.__version__}; audit with that one")
-    run = open_run(recipe, model=model, data=data, provider=provider, threads=threads)
-    seed = secrets.randbits(48) if seed is None else seed
-    return Audit(recipe, tuple(certified), run.classifier, run.data, limit, attacks, n, confidence, seed)
+    return open_run(recipe, model=model, data=data, provider=provider, threads=threads), certified

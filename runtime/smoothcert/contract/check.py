@@ -14,7 +14,7 @@ from ..inputs.levels import EIGHT_BIT
 from ..smoothing import Attack, Part, Range, Transform, described
 from ..smoothing.transform import transform_of
 from . import attackers, composed, drawn, exact
-from .cases import Image, batches, pictures, shown, values
+from .cases import Image, batches, pairs_of, pictures, shown, values
 from .finding import Check, Finding
 
 _MOST = 12  # members of a set that are tried
@@ -51,16 +51,12 @@ def _of_set(transform: Transform, r: Range, images: Mapping[str, Image]) -> list
         pool = transform.members(r)
         some = [pool[i] for i in np.linspace(0, len(pool) - 1, min(_MOST, len(pool))).round().astype(int)]
         members = [attackers.members_check(transform, [r])]
-    return [*attackers.checks(transform, attackers.cases_of(images, some)), *members, *enclosed]
+    return [*attackers.checks(transform, attackers.cases_of(images, lambda image: some)), *members, *enclosed]
 
 
 def _of_part(part: Part, tried: Mapping[str, Image], images: Sequence[Image]) -> list[Check]:
     """Checks of a part: the attackers' form, the law, and what it composes with."""
-    cases = [
-        (f"{label}, {shown(value)}", image, value)
-        for label, image in tried.items()
-        for value in values(part, image.shape)
-    ]
+    cases = attackers.cases_of(tried, lambda image: values(part, image.shape))
     found = [
         Check("recipe: the description gives the part again", [(part.label, partial(_reread, part))]),
         drawn.coordinate_check(part),
@@ -90,8 +86,7 @@ def _error(part: Part, images: Mapping[str, Image]) -> Check:
     trials = [
         (f"{label}, {shown(a)} then {shown(b)}", partial(apart, image, a, b))
         for label, image in images.items()
-        for a in values(part, image.shape)
-        for b in values(part, image.shape)
+        for a, b in pairs_of(part, part, image.shape)
     ]
     what = "8-bit form: two values in a row, from their combination, in l2 and [0,1] intensities"
     return Check(what, trials, None)

@@ -86,9 +86,9 @@ class Outcome:
 
 def outcome(audit: Audit, replays: Sequence[Replay]) -> Outcome:
     """Count; false certificates are bounded as in the report of the run."""
-    m, (alpha, shared) = len(audit.entries), failures(audit.recipe)
+    m, (alpha, shared) = len(audit.entries), failures(audit.question.recipe)
     violated = {replay.index for replay in replays if replay.outcome == "violation"}
-    allowed = None if averaged(audit.recipe) else binomial_ppf(1 - alpha, m, alpha) if alpha else 0
+    allowed = None if averaged(audit.question.recipe) else binomial_ppf(1 - alpha, m, alpha) if alpha else 0
     return Outcome(m, Counter(r.outcome for r in replays), len(violated), allowed, 1 - shared - alpha)
 
 

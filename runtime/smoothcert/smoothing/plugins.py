@@ -24,7 +24,7 @@ from ..errors import ArgumentError, PluginError, SmoothcertError, first_line, re
 from ..files.limits import PLUGIN_BYTES
 from ..files.reading import read_regular
 from .part import Part
-from .table import register
+from .table import kind_of, register
 from .transform import Kind, Transform
 
 GROUP = "smoothcert.plugins"  # of entry points of installed packages
@@ -68,7 +68,7 @@ def load_plugin(source: str | os.PathLike[str]) -> Plugin:
         register(*rows)
     except ArgumentError as error:
         raise PluginError(f"plugin {path}: {error}") from None
-    kinds = [_kind(row) for row in rows]
+    kinds = [kind_of(row) for row in rows]
     for kind in kinds:
         kind.plugin = sha256
     LOADED[sha256] = Plugin(str(Path(path).resolve()), sha256, tuple(kind.name for kind in kinds))
@@ -106,10 +106,6 @@ def _words(error: BaseException) -> str:
     return str(error) if isinstance(error, SmoothcertError) else f"{type(error).__name__}: {first_line(error)}"
 
 
-def _kind(row: type[Part] | type[Transform]) -> type[Transform]:
-    return row.transforms if issubclass(row, Part) else row
-
-
 def _rows(module: ModuleType) -> Iterator[type[Part] | type[Transform]]:
     """What a module defines itself: parts, and transformations that no part of it names."""
     own = [c for c in vars(module).values() if inspect.isclass(c) and c.__module__ == module.__name__]
@@ -122,7 +118,7 @@ def _rows(module: ModuleType) -> Iterator[type[Part] | type[Transform]]:
 
 def _require_usable(row: Any, module: ModuleType) -> None:
     """`ArgumentError` for a row that the table, recipes or the command line have no place for."""
-    kind: Any = _kind(row)
+    kind: Any = kind_of(row)
     title = f"class {row.__name__}"
     require(kind.__module__ == module.__name__, f"{title}: expected a transformation of the same file, got {kind}")
     lacks = ", ".join(name for name in _SAID if not hasattr(kind, name))

@@ -31,19 +31,24 @@ def register(*rows: type[Part] | type[Transform]) -> None:
     """
     taken = dict(TRANSFORMS)
     for row in rows:
-        kind = row.transforms if issubclass(row, Part) else row
+        kind = kind_of(row)
         new = taken.setdefault(kind.name, kind) is kind
         require(new, f"{kind.name}: expected a new name, got one that is taken")
         if issubclass(row, Part):
             _require_pairs(row)
     for row in rows:
-        kind = row.transforms if issubclass(row, Part) else row
+        kind = kind_of(row)
         TRANSFORMS[kind.name] = kind
         if issubclass(row, Part):
             PARTS[kind.name] = row
             pairs.state(row.pairs)
         elif kind.kind in ("additive", "factor"):
             PARTS.setdefault(kind.name, _calibrated(kind))
+
+
+def kind_of(row: type[Part] | type[Transform]) -> type[Transform]:
+    """The transformation of a row."""
+    return row.transforms if issubclass(row, Part) else row
 
 
 def _require_pairs(row: type[Part]) -> None:
