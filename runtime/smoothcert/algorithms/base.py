@@ -136,7 +136,6 @@ def require_sizes(n: int, alpha: float, n0: int = 1, bound: Bound = "one-sided")
 
 
 def totals(evidence: Evidence) -> tuple[int, int]:
-    """Votes cast for selection and for estimation."""
     return sum(evidence.selection.values()), sum(evidence.estimation.values())
 
 
@@ -181,5 +180,4 @@ def abstain(
     p_lower: float = 0.0,
     p_upper: float = 1.0,
 ) -> Certificate:
-    """No certificate, and why."""
     return replace(conclude(algorithm, smoothing, evidence, ABSTAIN, 0.0, p_lower, p_upper), reason=reason)

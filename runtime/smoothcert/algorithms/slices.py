@@ -169,7 +169,6 @@ class Slices(Algorithm):
         return replace(sampler.evidence(self.mode, {}, votes), slices=tuple(slices))
 
     def _order(self, cuts: Sequence[tuple[float, float]]) -> list[int]:
-        """From the slice nearest to the identity outwards."""
         return sorted(range(len(cuts)), key=lambda i: abs(sum(cuts[i]) / 2 - self.transform.identity))
 
     def decide(self, evidence: Evidence, smoothing: Smoothing) -> Certificate:

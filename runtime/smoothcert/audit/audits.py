@@ -84,7 +84,6 @@ class Audit:
             yield subject.replay(member, Predict(self.n, self.alpha), keys)
 
     def _members(self, subject: Subject) -> list[Member]:
-        """The attacks on one certificate: of the members that were enumerated, or of the certified set."""
         pool, seed = self.question.algorithm.members(), (self.seed, subject.example.index)
         if pool is not None:
             return members_of([name for name, _ in subject.attack], pool, self.attacks, seed)
@@ -115,7 +114,6 @@ class Audit:
 
     @cached_property
     def _pool(self) -> list[Subject]:
-        """Certified inputs, towards which noise is tried."""
         return [self.subject(entry) for entry in self.certified[:_OTHERS]]
 
     def _towards(self, subject: Subject) -> Others:

@@ -84,7 +84,6 @@ def members(
 
 
 def _first(m: int, ends: Sequence[Member], even: Sequence[Member], draws: Iterable[Member]) -> list[Member]:
-    """m distinct members at most."""
     found: dict[tuple[Any, ...], Member] = {}
 
     def take(source: Iterable[Member], most: int) -> None:
@@ -115,7 +114,6 @@ def members_of(names: Sequence[str], pool: Sequence[tuple[Any, ...]], m: int, se
 
 
 def _size(value: Any) -> float:
-    """Of a value of a parameter; None is one that is left out."""
     return math.nan if value is None else math.hypot(*value) if isinstance(value, tuple) else float(value)
 
 
@@ -129,7 +127,6 @@ def _listed(grid: Grid, share: int, rng: np.random.Generator) -> _Axis:
 
 
 def _line(transform: Transform, r: Range, share: int, rng: np.random.Generator) -> _Axis:
-    """A number: even, and drawn evenly, in the coordinate where attacks add up."""
     low, high = transform.coordinate(r.low), transform.coordinate(r.high)
 
     def value(at: float) -> float:
@@ -140,7 +137,6 @@ def _line(transform: Transform, r: Range, share: int, rng: np.random.Generator) 
 
 
 def _length(grid: Grid, rng: np.random.Generator) -> float:
-    """Of a random attack in a ball: all of it, or some of it; on a grid, one of its lengths."""
     r = grid.range
     if r.points:
         return float(rng.choice(grid.points))
@@ -148,8 +144,6 @@ def _length(grid: Grid, rng: np.random.Generator) -> float:
 
 
 def _shifts(r: Range, share: int, rng: np.random.Generator, whole: bool) -> _Axis:
-    """Translations (down, right) within a disc."""
-
     def shift(angle: float, length: float) -> tuple[float, float]:
         down, right = length * math.sin(angle), length * math.cos(angle)
         if not whole:

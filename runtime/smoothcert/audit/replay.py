@@ -152,7 +152,6 @@ class Subject:
         return Replay(self.example.index, member, self.prediction, answer, votes, outcome, arithmetic, pictures=kept)
 
     def _in_levels(self, moved: Input, algorithm: Predict, key: int) -> tuple[int, Counts]:
-        """The answer for attacked levels; of the base classifier itself where members were enumerated."""
         if self.algorithm.members() is None:
             return self._ask(moved, algorithm, key)
         batch = np.repeat(moved.values[None].astype(np.int16), self.classifier.batch_size(moved.values.size), axis=0)

@@ -16,7 +16,7 @@ from scipy.special import ndtr, ndtri
 ErrorBounds = tuple[tuple[float, float], ...]  # (E, e): an error above E has probability e at most
 ErrorRule = Literal["tight", "paper"]
 ERROR_RULES: tuple[ErrorRule, ...] = ("tight", "paper")
-DOWN = 1 - 1e-12
+DOWN = 1 - 1e-12  # a law's ppf is good to about 1e-15: what is certified is rounded towards the identity
 
 
 def needed(distance: float, e: float, rule: ErrorRule) -> float:

@@ -180,7 +180,6 @@ def _line(law: Law, a: float, panels: int, *, magnified: float = 0.0) -> Pair:
 
 
 def _moving_line(law: Law, a: float, speed: float, panels: int, *, magnified: float = 0.0) -> Tilt:
-    """A law shifted by a that moves on."""
     y, weight = _panels(_ends(law, panels))
     variance = magnified * np.exp(np.minimum(2 * y, _LARGEST)) if magnified else np.zeros_like(y)
     return Tilt(law.pdf(y) * weight, law.score(y) * speed, variance)

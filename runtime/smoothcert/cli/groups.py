@@ -50,7 +50,6 @@ def _built(name: str, kind: Any, values: Mapping[str, Any]) -> Any:
 
 
 def _default(field: Field[Any]) -> Any:
-    """As a signature has it."""
     if field.default_factory is not MISSING:
         return field.default_factory()
     return inspect.Parameter.empty if field.default is MISSING else field.default

@@ -130,7 +130,6 @@ def _print(recipe: Recipe, entries: list[Entry], run: Path, output: Output, radi
 
 
 def _below(recipe: Recipe, entries: list[Entry], radius: float, least: float) -> bool:
-    """Whether the accuracy at the radius is below the least that is wanted; a line says so."""
     from ..report import summarise
 
     got = summarise(recipe, entries, [radius]).accuracy[radius]

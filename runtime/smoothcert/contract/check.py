@@ -42,7 +42,6 @@ def check(asked: Part | Attack, images: Sequence[Image] = ()) -> tuple[Finding, 
 
 
 def _of_set(transform: Transform, r: Range, images: Mapping[str, Image]) -> list[Check]:
-    """Checks of a transformation whose values are tried one by one, or in slices."""
     enclosed = [] if r.points else attackers.enclosure_check(transform, images, r)
     if enclosed and not r.is_one:
         some: Sequence[Any] = (r.low, r.high)
@@ -55,7 +54,6 @@ def _of_set(transform: Transform, r: Range, images: Mapping[str, Image]) -> list
 
 
 def _of_part(part: Part, tried: Mapping[str, Image], images: Sequence[Image]) -> list[Check]:
-    """Checks of a part: the attackers' form, the law, and what it composes with."""
     cases = attackers.cases_of(tried, lambda image: values(part, image.shape))
     found = [
         Check("recipe: the description gives the part again", [(part.label, partial(_reread, part))]),
@@ -75,7 +73,6 @@ def _reread(part: Part) -> float:
 
 
 def _error(part: Part, images: Mapping[str, Image]) -> Check:
-    """How far two values in a row are from their combination: what a calibration measures, and certificates pay for."""
     transform = part.transform
 
     def apart(image: Image, first: Any, second: Any) -> float:

@@ -45,7 +45,6 @@ def checks(part: Part, batches: Sequence[Batch]) -> list[Check]:
 
 
 def _of(form: str) -> Part:
-    """A part of that form, of a plain scale."""
     name, *options = form.split()
     require(name in PARTS, f"expected a part of {', '.join(PARTS)}, got {form}")
     given = dict(option.split("=", 1) for option in options)
@@ -65,7 +64,6 @@ def _trials(first: Part, second: Part, relation: Relation, batches: Sequence[Bat
 
 
 def _after(a: Part, at: Any, b: Part, bt: Any, batch: Batch, pixels: NDArray[Any]) -> NDArray[Any]:
-    """b's form behind a's."""
     return transformed(b, transformed(a, pixels, at, batch.unit), bt, batch.unit)
 
 
@@ -121,7 +119,6 @@ def _longer(part: Part, batch: Batch, by_its_factor: bool) -> float:
 
 
 def _directions(shape: tuple[int, ...], rng: np.random.Generator) -> Iterator[NDArray[np.float64]]:
-    """Changes of an image: of all values alike, of one, smooth, rough, one colour all over, at random."""
     outer, height, width, inner = shape
     rough = np.indices(shape).sum(0) % 2 * 2.0 - 1
     yield from (np.ones(shape), rough, np.broadcast_to(np.linspace(-1, 1, width)[:, None], shape))

@@ -86,8 +86,6 @@ def _acts(part: Part, batch: Batch) -> float:
 
 
 def _layouts(part: Part, batches: Sequence[Batch]) -> list[Trial]:
-    """The two layouts of a colour image, value by value."""
-
     def apart(planar: Batch, inner: Batch) -> float:
         outer, pixels = planar.taken(part), inner.taken(part)
         if part.is_norm and not part.transforms.is_planar():

@@ -105,7 +105,6 @@ PLAIN = Spatial()
 
 @functools.lru_cache(maxsize=16)
 def _inside(mask: str, share: float, height: int, width: int) -> NDArray[np.uint8]:
-    """1 where the mask keeps the pixel, 0 elsewhere."""
     y, x = np.ogrid[:height, :width]
     dy, dx = np.abs(y - (height - 1) / 2), np.abs(x - (width - 1) / 2)
     if mask == "circle":

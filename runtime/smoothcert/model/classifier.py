@@ -148,7 +148,6 @@ class OrtClassifier(Classifier):
         return self._batch_size or int(np.clip(share // max(1, values), 4, most))
 
     def labels(self, batch: NDArray[Any], rows: int, levels: Levels | None) -> Labels:
-        """Labels of the first rows of a batch of perturbed inputs: levels (int16 or float32), or float32 values."""
         return to_labels(self._sessions.scores(batch, levels is not None), len(batch), rows)
 
     def answer(self, x: Input) -> int:
@@ -196,7 +195,6 @@ def open_model(source: Readable, output: str | None = None) -> ModelFile:
 
 
 def _misplaced(names: list[str]) -> str:
-    """What to write in place of arguments that `OrtClassifier` does not take."""
     ours = [name for name in names if name in {field.name for field in fields(Preprocess)}]
     if ours:
         how = ", ".join(f"{name}=..." for name in ours)
@@ -227,13 +225,11 @@ class CallableClassifier(Classifier):
         return self._batch_size or int(np.clip(1_000_000 // max(1, values), 1, 4096))
 
     def require_one_function(self, samples: NDArray[Any], levels: Levels | None) -> None:
-        """`ModelError` where what the callable makes of these perturbed inputs depends on the batch around them."""
         size = min(self.batch_size(samples[0].size), len(samples))  # rows that mix do so in small batches too
         ask = partial(self._answer, levels=levels)
         require_independent_samples(ask, samples, levels is not None, size, NEIGHBOURS.narrow)
 
     def labels(self, batch: NDArray[Any], rows: int, levels: Levels | None) -> Labels:
-        """Labels of the first rows."""
         return to_labels(self._answer(batch, levels), len(batch), rows)
 
     def _answer(self, batch: NDArray[Any], levels: Levels | None) -> NDArray[Any]:

@@ -103,7 +103,6 @@ def _require_same(first: Any, second: Any) -> None:
 
 
 def _agree(a: NDArray[Any], b: NDArray[Any], tolerance: float) -> bool:
-    """Whether two answers for one row are one but for rounding."""
     a, b = a[None], b[None]
     if not difference(a, b) <= tolerance:
         return False

@@ -76,7 +76,6 @@ class Preprocess:
 
 
 def _numbers(name: str, given: Any) -> tuple[float, ...]:
-    """One number, or a sequence of them, as a tuple; `ArgumentError` for anything else."""
     values = (given,) if isinstance(given, Real) else given
     good = isinstance(values, Sequence | np.ndarray)
     good = good and all(type(v) is not bool and isinstance(v, Real) for v in values)

@@ -156,7 +156,6 @@ def _replay(replay: Replay) -> dict[str, Any]:
 
 
 def _forget(folder: Path) -> None:
-    """Take away the pictures of an earlier audit."""
     for suffix, kind in itertools.product(_SUFFIXES, ("png", "npy")):
         for path in folder.glob(f"*-{suffix}.{kind}"):
             path.unlink()

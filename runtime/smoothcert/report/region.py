@@ -97,7 +97,6 @@ def _reach(smoothing: Smoothing, part: Part, sign: int, p_lower: float) -> float
 
 
 def _right(entry: Entry) -> bool:
-    """Whether the class that p_lower speaks of is the input's; known even where the run's own attack was too strong."""
     answer = smoothed_answer(entry)
     return answer is not None and entry["label"] in (None, answer)
 

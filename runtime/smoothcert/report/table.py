@@ -79,7 +79,6 @@ def _accuracies(recipe: Recipe, summary: Summary) -> Any:
 
 
 def _answered(answers: Answers) -> Iterable[str]:
-    """Accuracy and distinct answers of the base and of the smoothed classifier, a line each."""
     if answers.base:
         base = f"base accuracy {_percent(answers.accuracy(answers.base))}" if answers.labelled else "base classifier"
         labels = f" ({_distinct(answers.labels)} labels)" if answers.labelled else ""

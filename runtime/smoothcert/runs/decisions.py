@@ -59,7 +59,6 @@ class Decisions:
         return ""
 
     def _decided(self, evidence: Evidence) -> dict[str, Any] | str:
-        """The certificate as the ledger holds it, or why there is none."""
         votes = frozenset(evidence.selection.items()), frozenset(evidence.estimation.items())
         case = (evidence.mode, *votes, evidence.looks, evidence.slack, evidence.errors, evidence.slices)
         if case not in self._known:
@@ -117,7 +116,6 @@ def recipe_problems(question: Question, entries: Sequence[Entry]) -> list[str]:
 
 
 def _attack_models(entries: Sequence[Entry]) -> Counter[str]:
-    """Whose attacks the entries' votes speak of, and how many do."""
     return Counter(e["evidence"]["attack_model"] for e in entries if "attack_model" in e.get("evidence", {}))
 
 

@@ -50,7 +50,6 @@ def folder_name(question: Question, files: Files, asked: Mapping[str, Any]) -> P
 
 
 def _changed(algorithm: Algorithm) -> Iterator[tuple[str, str]]:
-    """The algorithm's numbers that are not its default's, as text."""
     for field in fields(algorithm):  # type: ignore[arg-type]  # every algorithm is a dataclass
         value = getattr(algorithm, field.name)
         if value != field.default and not isinstance(value, Attack):

@@ -95,14 +95,12 @@ def _require_labels(run: OpenRun) -> None:
 
 
 def _first_prepared(run: OpenRun) -> Iterator[Input]:
-    """The first few inputs that can be read and fit the model, as it takes them."""
     for example in islice(readable(run.data, run.question.indices), _COMPARED):
         with suppress(DataError):
             yield run.classifier.prepare(example.x)
 
 
 def _rate(sampler: Sampler, step: int) -> float:
-    """Samples a second, `step` of them at a time."""
     sampler.counts(PROBE, 0, step)  # kernels are chosen, engines built
     done, spent, start = 0, 0.0, time.perf_counter()
     while spent < _SECONDS:
@@ -112,7 +110,6 @@ def _rate(sampler: Sampler, step: int) -> float:
 
 
 def _disguised(x: NDArray[Any]) -> bool:
-    """Whether a float image holds whole multiples of 1/255 between 0 and 1."""
     if x.dtype.kind != "f" or x.ndim < 2 or x.min() < 0 or not 0 < x.max() <= 1:
         return False
     return bool(np.all(np.rint(x * EIGHT_BIT.unit) / EIGHT_BIT.unit == x))

@@ -53,7 +53,6 @@ def differences(old: Recipe, new: Recipe, free: frozenset[str] = frozenset()) ->
 
 
 def _difference(name: str, there: Any, here: Any) -> str:
-    """One setting that differs, in words."""
     if name in ("model.sha256", "data.sha256"):
         what, verb = ("model", "is another") if name.startswith("model") else ("data", "changed since")
         return f"the {what} {verb}: SHA-256 {there} there, {here} here"

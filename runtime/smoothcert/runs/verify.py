@@ -81,7 +81,6 @@ def verify(
 
 
 def _question(folder: RunFolder, recipe: Recipe) -> Question:
-    """What the run asks; `RunError` where this version knows no such thing."""
     try:
         question = Question.of(recipe)
         _ = question.preprocess, question.indices
@@ -112,8 +111,6 @@ class _Looked:
 
 
 def _model(recipe: Recipe, path: Path, looked: _Looked) -> ModelFile | None:
-    """The model's file, where it is the run's and can be opened."""
-
     def read(path: Path) -> tuple[ModelFile, dict[str, Any]]:
         file = open_model_file(recipe, path)
         own = {} if file.preprocess is None else {"preprocess": file.preprocess.recipe}
@@ -164,7 +161,6 @@ def _errors(question: Question, path: Path | None, looked: _Looked) -> Mapping[s
 
 
 def _data(recipe: Recipe, path: Path, looked: _Looked) -> Dataset | None:
-    """The data set, where it is the run's."""
     data = looked.at("data", path, partial(open_data, recipe))
     said = recipe["data"]["inputs"]
     if data is not None and len(data) != said:
@@ -174,7 +170,6 @@ def _data(recipe: Recipe, path: Path, looked: _Looked) -> Dataset | None:
 
 
 def _input_problems(entry: Entry, data: Dataset, question: Question, shape: Shape | None) -> list[str]:
-    """What of an entry is not so by its input; `shape`: of the model's input, None where it is not known."""
     if (label := data.label(entry["index"])) != entry["label"]:
         return [f"label is {entry['label']} there, {label} in the data"]
     if "input" not in entry:

@@ -65,7 +65,6 @@ class Blur(Part):
         return _EDGES if self.border == "reflect101" else 1.0
 
     def encode(self, pixels: NDArray[Any]) -> Any:
-        """The spectrum."""
         return heat.spectrum(pixels, self.border)
 
     def fill(self, encoded: Any, values: NDArray[Any], out: NDArray[Any], unit: float) -> None:

@@ -76,12 +76,10 @@ class Calibrated(Smoothing):
 
     @property
     def recipe(self) -> dict[str, Any]:
-        """Plain values; bounds included, so that certificates can be decided again without the file."""
+        """Plain values, with the bounds that inputs share: certificates can be decided again without the file."""
         calibration = self.calibration.recipe | {"error_rule": self.error_rule}
-        if self.calibration.per_input:
-            del calibration["bounds"]
         parts = [part.description for part in self.parts]
-        return {"guarantee": self.guarantee, "parts": parts} | {"calibration": calibration}
+        return {"guarantee": self.guarantee, "parts": parts, "calibration": calibration}
 
     @property
     def measured(self) -> Calibration:
@@ -169,14 +167,11 @@ class Calibrated(Smoothing):
     def _moved(self, attack: Attack) -> float:
         """How far the attack moves the law, in standard deviations of the moved parts; 0 for what it leaves out."""
         by = {part.name: part for part in self.moved}
-        known = ", ".join(repr(name) for name in by)
         require(
             self.parts[-1].name not in dict(attack),
             "attack: no theorem for noise ahead of parts that bend or amplify it; leave noise out of the attack",
         )
-        strange = [name for name, _ in attack if name not in by]
-        require(not strange, f"attack: expected parameters that are smoothed ({known}), got {', '.join(strange)}")
-        require(bool(attack.ranges), f"attack: expected a value for at least one of {known}, got nothing")
+        attack.require_on(by)
         self.calibration.require_measured(self.moved, attack)
         ends = {name: [by[name].coordinate(value) / by[name].scale for value in (r.low, r.high)] for name, r in attack}
         return math.hypot(*(max(map(abs, both)) for both in ends.values()))

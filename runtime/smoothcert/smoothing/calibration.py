@@ -122,7 +122,7 @@ class Calibration:
             "sha256": self.sha256, "strategy": self.strategy, "claim": self.claim, "confidence": self.confidence,
             "attack": self.attack.recipe, "spatial": self.spatial.recipe, "colours": self.colours,
             "opencv": self.opencv, "sizes": [list(side) for side in self.sizes],
-            "bounds": [list(pair) for pair in self.bounds],
+            **({} if self.per_input else {"bounds": [list(pair) for pair in self.bounds]}),
         }  # fmt: skip
 
     @staticmethod

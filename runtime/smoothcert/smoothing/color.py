@@ -37,7 +37,6 @@ class Brighten(Transform):
         return pixels.brightness(image, value)
 
     def members(self, r: Range) -> tuple[Any, ...]:
-        """Every whole level of an interval."""
         if r.points is not None:
             return Transform.members(self, r)
         require(r.low >= -1 and r.high <= 1, f"attack: expected brightness between -1 and 1 to enumerate, got {r}")

@@ -102,5 +102,4 @@ class Noise(Part):
         self.begin(out.copy(), stream, first, out, unit)
 
     def act(self, out: NDArray[Any], values: NDArray[Any], unit: float) -> None:
-        """out[i] + values[i]."""
         out += values

@@ -76,7 +76,6 @@ def load_plugin(source: str | os.PathLike[str]) -> Plugin:
 
 
 def _installed(name: str) -> tuple[str, ModuleType]:
-    """The file and the module of an entry point."""
     known = {point.name: point.module for point in entry_points(group=GROUP)}
     if name not in known:
         there = ", ".join(sorted(known)) or "none"
@@ -89,7 +88,6 @@ def _installed(name: str) -> tuple[str, ModuleType]:
 
 
 def _run(path: str, content: bytes) -> ModuleType:
-    """The module that the bytes make: those that are hashed."""
     module = ModuleType(f"_smoothcert_plugin_{hashlib.sha256(content).hexdigest()[:16]}")
     module.__file__ = path
     sys.modules[module.__name__] = module  # dataclasses look their module up
@@ -102,7 +100,6 @@ def _run(path: str, content: bytes) -> ModuleType:
 
 
 def _words(error: BaseException) -> str:
-    """What another's code raised, in a line."""
     return str(error) if isinstance(error, SmoothcertError) else f"{type(error).__name__}: {first_line(error)}"
 
 

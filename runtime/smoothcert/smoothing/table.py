@@ -128,7 +128,6 @@ def part_of(name: str, scale: float, options: Mapping[str, Any], where: str) -> 
 
 
 def _like(default: Any, value: Any, where: str) -> Any:
-    """The value, from text a number where the default is one."""
     if not isinstance(value, str) or not isinstance(default, int | float):
         return value
     try:

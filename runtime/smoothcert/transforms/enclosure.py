@@ -178,7 +178,6 @@ def _indices(size: int, border: str, margin: int) -> Ints:
 def _part(
     motion: Motion, image: Image, low: float, high: float, border: str, interpolation: str
 ) -> tuple[Image, Image]:
-    """The lowest and highest images over one part."""
     height, width = image.shape[:2]
     first, last, stretch = motion.path(low, high)
     extent = math.hypot(width, height)

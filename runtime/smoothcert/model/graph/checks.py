@@ -92,7 +92,6 @@ def require_one_meaning(proto: onnx.ModelProto, where: str) -> None:
 
 
 def _trains(node: onnx.NodeProto, scope: Scope) -> bool:
-    """Whether a node runs in training mode, or may."""
     if any(a.name == "training_mode" and (a.i or a.ref_attr_name) for a in node.attribute):
         return True
     if node.op_type in _DROPOUTS:

@@ -92,7 +92,6 @@ def _calls(body: Body, functions: Mapping[Key, object]) -> tuple[int, list[Key]]
 def _expanded(
     called: tuple[int, list[Key]], sizes: Mapping[Key, tuple[int, int, int]], own: int
 ) -> tuple[int, int, int]:
-    """Nodes, bytes and depth of a body with all calls written out."""
     count, calls = called
     inner = [sizes[key] for key in calls]
     depth = 1 + max((size[2] for size in inner), default=-1)

@@ -28,7 +28,6 @@ def require_free_names(proto: onnx.ModelProto, where: str) -> None:
 
 
 def _names(proto: onnx.ModelProto) -> Iterator[str]:
-    """Every name of a value, in the graph, its subgraphs and functions."""
     yield from (tensor.name for tensor in tensors(proto, everywhere=True))
     for body in (proto.graph, *proto.functions):
         for graph in within(body):
