@@ -5,13 +5,13 @@ from __future__ import annotations
 import math
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
-from dataclasses import fields, replace
+from dataclasses import fields
 from typing import Any, ClassVar, cast
 
-from ..bounds.confidence import BOUNDS, Bound, margin, require_alpha
+from ..bounds.confidence import BOUNDS, Bound, require_alpha
 from ..certificate import ABSTAIN, Certificate, floor_text
 from ..errors import require, require_number
-from ..evidence import Evidence, runner_up
+from ..evidence import Evidence
 from ..inputs.input import Input
 from ..inputs.levels import Levels
 from ..sampling import Sampler
@@ -139,24 +139,19 @@ def totals(evidence: Evidence) -> tuple[int, int]:
     return sum(evidence.selection.values()), sum(evidence.estimation.values())
 
 
-def exact_margin(evidence: Evidence, label: int, n: int, alpha: float, bound: Bound) -> tuple[float, float]:
-    """Bounds on the exact law's probabilities: those of the law drawn from, less what the two may differ by."""
-    votes = evidence.estimation.get(label, 0)
-    p_lower, p_upper = margin(votes, runner_up(evidence.estimation, label), n, alpha, bound)
-    return max(0.0, p_lower - evidence.slack), min(1.0, p_upper + evidence.slack)
-
-
 def conclude(
     algorithm: Algorithm,
     smoothing: Smoothing,
     evidence: Evidence,
-    prediction: int,
-    radius: float,
+    prediction: int = ABSTAIN,
+    radius: float = 0.0,
     p_lower: float = 0.0,
     p_upper: float = 1.0,
+    *,
     interval: tuple[float, float] | None = None,
+    reason: str = "",
 ) -> Certificate:
-    """The certificate, echoing what it came from."""
+    """The certificate, echoing what it came from; without a prediction none, for that reason."""
     recipe = algorithm.recipe
     return Certificate(
         prediction=prediction,
@@ -167,17 +162,7 @@ def conclude(
         smoothing=smoothing.recipe,
         algorithm=recipe,
         evidence=evidence,
+        reason=reason,
         interval=interval,
         unit=smoothing.main.unit if radius and smoothing.main else "",
     )
-
-
-def abstain(
-    algorithm: Algorithm,
-    smoothing: Smoothing,
-    evidence: Evidence,
-    reason: str,
-    p_lower: float = 0.0,
-    p_upper: float = 1.0,
-) -> Certificate:
-    return replace(conclude(algorithm, smoothing, evidence, ABSTAIN, 0.0, p_lower, p_upper), reason=reason)

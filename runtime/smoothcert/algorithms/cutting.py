@@ -35,10 +35,7 @@ class Cutting:
     @property
     def ends(self) -> tuple[float, float]:
         """Of the range, in the coordinate that is cut along."""
-        return self._at(self.whole.low), self._at(self.whole.high)
-
-    def _at(self, value: float) -> float:
-        return self.transform.coordinate(value)
+        return self.transform.coordinate(self.whole.low), self.transform.coordinate(self.whole.high)
 
     def value(self, at: float) -> float:
         """The attack's value at a coordinate; the range's ends are exact."""
@@ -136,7 +133,7 @@ class Cutting:
         return None
 
     def _less(self, tries: int = 3) -> tuple[float, float] | None:
-        identity, (low, end) = self._at(self.transform.identity), self.ends
+        identity, (low, end) = self.transform.coordinate(self.transform.identity), self.ends
         edges = [low + i * (end - low) / _CELLS for i in range(_CELLS)] + [end]
         away = [max(a - identity, identity - b, 0.0) for a, b in pairwise(edges)]
         order = sorted(range(_CELLS), key=away.__getitem__)

@@ -24,7 +24,7 @@ from ..smoothing.perturbation import eight_bit
 from ..smoothing.transform import attacked, transform_of
 from ..transforms.checks import require_name
 from ..transforms.warps import WARP_BORDERS
-from .base import Algorithm, abstain, conclude, totals
+from .base import Algorithm, conclude, totals
 
 _MOST = 1_000_000
 
@@ -93,7 +93,7 @@ class Enumerate(Algorithm):
         wrong = members - evidence.estimation.get(prediction, 0)
         reason = f"attack found: {wrong} of {members} members are not class {prediction}"
         share = 1 - wrong / members
-        return abstain(self, smoothing, evidence, reason, share, 1 - share)
+        return conclude(self, smoothing, evidence, p_lower=share, p_upper=1 - share, reason=reason)
 
     def consistent(self, evidence: Evidence, smoothing: Smoothing) -> bool:
         """One vote, then one for each member; the image itself is one of them."""

@@ -7,10 +7,10 @@ from typing import ClassVar
 
 from ..bounds.confidence import Bound, margin
 from ..certificate import Certificate
-from ..evidence import Evidence, top
+from ..evidence import Evidence, runner_up, top
 from ..sampling import ESTIMATION, SELECTION, Sampler
 from ..smoothing import Attack, Smoothing
-from .base import Algorithm, abstain, conclude, exact_margin, require_sizes, totals
+from .base import Algorithm, conclude, require_sizes, totals
 
 
 @dataclass(frozen=True)
@@ -37,16 +37,18 @@ class Fixed(Algorithm):
         prediction = top(evidence.selection)
         n = sum(evidence.estimation.values())
         votes = evidence.estimation.get(prediction, 0)
-        p_lower, p_upper = exact_margin(evidence, prediction, n, self.alpha, self.bound)
+        other = runner_up(evidence.estimation, prediction)
+        bounds = margin(votes, other, n, self.alpha, self.bound)  # of the law drawn from, `slack` off the exact one
+        p_lower, p_upper = max(0.0, bounds[0] - evidence.slack), min(1.0, bounds[1] + evidence.slack)
         if smoothing.survives(self.attack, p_lower, p_upper):
             radius = smoothing.radius(p_lower, p_upper)
             interval = smoothing.interval(*smoothing.sides(p_lower, p_upper))
-            return conclude(self, smoothing, evidence, prediction, radius, p_lower, p_upper, interval)
+            return conclude(self, smoothing, evidence, prediction, radius, p_lower, p_upper, interval=interval)
         reason = f"no majority: class {prediction} got {votes} of {n} votes"
         if self.attack is not None and p_lower > p_upper:
             needed = self.needed(smoothing)
             reason = f"attack too strong: p_lower {p_lower:.6f} of class {prediction}, {needed:.6f} needed"
-        return abstain(self, smoothing, evidence, reason, p_lower, p_upper)
+        return conclude(self, smoothing, evidence, p_lower=p_lower, p_upper=p_upper, reason=reason)
 
     def consistent(self, evidence: Evidence, smoothing: Smoothing) -> bool:
         return totals(evidence) == (self.n0, self.n) and not evidence.looks

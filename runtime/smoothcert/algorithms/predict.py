@@ -10,7 +10,7 @@ from ..certificate import Certificate
 from ..evidence import Evidence, runner_up, top
 from ..sampling import ESTIMATION, Sampler
 from ..smoothing import Smoothing
-from .base import Algorithm, abstain, conclude, require_sizes, totals
+from .base import Algorithm, conclude, require_sizes, totals
 
 
 @dataclass(frozen=True)
@@ -35,9 +35,9 @@ class Predict(Algorithm):
         votes, other = evidence.estimation[prediction], runner_up(evidence.estimation, prediction)
         allowed = self.alpha * SAFE - self.n * evidence.slack  # n draws differ from their law by n slack at most
         if binomial_p_value(votes, votes + other) <= allowed:
-            return conclude(self, smoothing, evidence, prediction, radius=0.0)
+            return conclude(self, smoothing, evidence, prediction)
         reason = f"no majority: the top two classes got {votes} and {other} of {self.n} votes"
-        return abstain(self, smoothing, evidence, reason)
+        return conclude(self, smoothing, evidence, reason=reason)
 
     def consistent(self, evidence: Evidence, smoothing: Smoothing) -> bool:
         return totals(evidence) == (0, self.n) and not evidence.looks

@@ -12,7 +12,7 @@ from ..errors import require
 from ..evidence import Counts, Evidence, runner_up, top
 from ..sampling import ESTIMATION, SELECTION, Sampler
 from ..smoothing import Smoothing
-from .base import Algorithm, abstain, require_sizes, totals
+from .base import Algorithm, conclude, require_sizes, totals
 from .fixed import Fixed
 
 EFFICIENCY = 0.95  # of the radius that n samples would give: what the second stage is sized for
@@ -74,7 +74,7 @@ class Radius(Algorithm):
             return replace(self.estimation.decide(evidence, smoothing), algorithm=self.recipe)
         prediction = top(evidence.selection)
         reason = f"futile: class {prediction} got {evidence.selection[prediction]} of {self.n0} pilot votes"
-        return abstain(self, smoothing, evidence, reason)
+        return conclude(self, smoothing, evidence, reason=reason)
 
     def consistent(self, evidence: Evidence, smoothing: Smoothing) -> bool:
         pilot, n = totals(evidence)

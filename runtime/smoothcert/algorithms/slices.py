@@ -22,7 +22,7 @@ from ..sampling import ESTIMATION, Sampler
 from ..smoothing import TRANSFORMS, Attack, Noise, Smoothing, Transform
 from ..smoothing.transform import attacked, transform_of
 from ..transforms.enclosure import FAR
-from .base import Algorithm, abstain, conclude, require_sizes, totals, why_only_abstain
+from .base import Algorithm, conclude, require_sizes, totals, why_only_abstain
 from .cutting import MOST, Cutting
 from .sequential import claims, drawn, possible
 
@@ -99,11 +99,6 @@ class Slices(Algorithm):
             raise DataError(f"slices: {self.attack} needs more than {MOST} slices, the most there may be; {advice}")
         return cuts
 
-    def covers(self, raw: Raw, smoothing: Smoothing, cuts: Sequence[tuple[float, float]]) -> bool:
-        """Whether the distance holds in each slice, whoever cut them: processors round, and so cut, otherwise."""
-        allowed = self._allowed(raw, smoothing)
-        return len(cuts) <= MOST and all(self._distance(raw, low, high) <= allowed for low, high in cuts)
-
     def _allowed(self, raw: Raw, smoothing: Smoothing) -> float:
         self.image(raw)
         self.needed(smoothing)
@@ -140,9 +135,11 @@ class Slices(Algorithm):
         return slices
 
     def problems(self, x: Input, evidence: Evidence, smoothing: Smoothing) -> list[str]:
-        cuts = [(s.low, s.high) for s in evidence.slices]
+        """That the distance holds in each slice, whoever cut them: processors round, and so cut, otherwise."""
         try:
-            if self.covers(self.image(x.raw), smoothing, cuts):
+            raw = self.image(x.raw)
+            allowed, slices = self._allowed(raw, smoothing), evidence.slices
+            if len(slices) <= MOST and all(self._distance(raw, s.low, s.high) <= allowed for s in slices):
                 return []
         except (DataError, ValueError) as error:
             return [str(error)]
@@ -181,7 +178,7 @@ class Slices(Algorithm):
                 last = s.looks[-1] if s.looks else Look(0, 0, 0)
                 where = f"{self.name} {s.low:.4g}:{s.high:.4g} after {done} of {len(order)} slices stood"
                 reason = f"slice lost: {where}, class {last.label} got {last.count} of {last.n} votes"
-                return abstain(self, smoothing, evidence, reason)
+                return conclude(self, smoothing, evidence, reason=reason)
         p_lower = test.p0s[0] - evidence.slack
         label = evidence.slices[order[0]].looks[-1].label
         return conclude(self, smoothing, evidence, label, 0.0, p_lower, 1 - p_lower)

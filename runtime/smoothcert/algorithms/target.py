@@ -11,7 +11,7 @@ from ..errors import require, require_number
 from ..evidence import Evidence, top
 from ..sampling import ESTIMATION, Sampler
 from ..smoothing import Attack, Smoothing
-from .base import Algorithm, abstain, conclude, require_sizes, totals
+from .base import Algorithm, conclude, require_sizes, totals
 from .sequential import claims, drawn, possible
 
 
@@ -60,11 +60,11 @@ class Target(Algorithm):
             p_lower = test.p0s[claimed - 1] - evidence.slack
             radius = self.radii[claimed - 1] if self.radii else 0.0
             interval = smoothing.interval(radius, radius) if radius else None
-            return conclude(self, smoothing, evidence, last.label, radius, p_lower, 1 - p_lower, interval)
+            return conclude(self, smoothing, evidence, last.label, radius, p_lower, 1 - p_lower, interval=interval)
         why = "target missed" if last.n == self.n else "futile"
         goal = f"radius {self.radii[0]:g}" if self.radii else "the attack"
         reason = f"{why}: class {last.label} got {last.count} of {last.n} votes, {goal} not shown"
-        return abstain(self, smoothing, evidence, reason)
+        return conclude(self, smoothing, evidence, reason=reason)
 
     def consistent(self, evidence: Evidence, smoothing: Smoothing) -> bool:
         """Looks that the test leaves, at these votes, of the favourite until a claim."""

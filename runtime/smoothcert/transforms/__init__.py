@@ -13,20 +13,10 @@ images have inner = 1, HWC images outer = 1, grey ones both; batches are C-conti
 is the value of full intensity: 255 for 8-bit levels held as floats, 1 for [0,1] data.
 """
 
-from . import heat, pixels, warps
-from .heat import gaussian_blur
-from .pixels import brightness, contrast, gamma
-from .warps import rotate, scale, translate
-
-__all__ = [
-    "brightness",
-    "contrast",
-    "gamma",
-    "gaussian_blur",
-    "heat",
-    "pixels",
-    "rotate",
-    "scale",
-    "translate",
-    "warps",
-]
+from .heat import gaussian_blur as gaussian_blur
+from .pixels import brightness as brightness
+from .pixels import contrast as contrast
+from .pixels import gamma as gamma
+from .warps import rotate as rotate
+from .warps import scale as scale
+from .warps import translate as translate
