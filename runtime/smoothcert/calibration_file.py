@@ -1,7 +1,4 @@
-"""Calibration files: one line of JSON that says what was measured, then the whole sample, compressed.
-
-Read, checked and refused here; written by `smoothcert_calibration`. Format: docs/calibration.md.
-"""
+"""Calibration files: a line of JSON that says what was measured, then the sample. Format: docs/calibration.md."""
 
 from __future__ import annotations
 

@@ -40,8 +40,8 @@ if hasattr(os, "register_at_fork"):  # a child has the pool's lists but none of 
 class Sampler:
     """Votes of the base classifier on perturbed copies of x; sample i of a stage depends on (key, index, stage, i).
 
-    `made`: the samples of x, ready to be filled in. `DataError` for data that do not suit. `errors`: bounds that were
-    measured ahead for this input alone, which belong to its evidence.
+    `made`: the samples of x. `errors`: bounds that were measured ahead for this input alone. `DataError` for data that
+    do not suit.
     """
 
     classifier: Classifier
@@ -90,8 +90,8 @@ class Sampler:
     def counts(self, stage: int, first: int, last: int) -> Counts:
         """Votes of samples first..last - 1 of the stage, by label.
 
-        Each thread takes the next block, in a buffer of the classifier's, perturbs it at once and classifies it batch
-        by batch. Batches all have one shape; rows past the end are classified and dropped. `ModelError` passes through.
+        Each thread takes the next block, perturbs it at once and classifies it batch by batch. Batches all have one
+        shape; rows past the end are classified and dropped.
         """
         made, levels, stream = self.made, self.x.levels, Stream(self.key, self.index, stage)
         values = math.prod(made.shape)

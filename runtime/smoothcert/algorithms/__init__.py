@@ -1,8 +1,6 @@
-"""The algorithms, each on one screen: draw the evidence for one input, then decide from the evidence alone.
+"""The algorithms, each on one screen: `draw` samples the evidence for one input, `decide` is a pure function of it.
 
-An algorithm is a value. `draw` is the expensive half and asks a `Sampler` for votes; `decide` is a pure function, so
-that a ledger can be decided again by anyone. theory.md section 8; Cohen, Rosenfeld, Kolter 2019, section 3.2 and
-appendix C.
+Source: theory.md section 8; Cohen, Rosenfeld, Kolter 2019, section 3.2 and appendix C.
 """
 
 from collections.abc import Callable

@@ -21,10 +21,9 @@ _SURE = 1.5  # times the most slices: an estimate above that is believed
 
 @dataclass(frozen=True)
 class Cutting:
-    """How one image's range is cut.
+    """How one image's range is cut, along the coordinate where attacks add up.
 
     `distance(low, high)` bounds how far the image moves between two values of the attack; each call costs an enclosure.
-    Factors are cut along their logarithms: the same factor at .02 and at 50 is the same step.
     """
 
     transform: Transform
@@ -82,10 +81,7 @@ class Cutting:
 
     @cached_property
     def counts(self) -> list[float]:
-        """About how many slices each of `_CELLS` equal parts of the range needs, by the width of one in its middle.
-
-        Infinite where more than `MOST` would not do for one part.
-        """
+        """About how many slices each of `_CELLS` equal parts of the range needs; infinite where `MOST` would not do."""
         return self._counted([math.inf] * _CELLS)
 
     def _counted(self, before: Sequence[float]) -> list[float]:

@@ -24,9 +24,8 @@ _PILOTS = 1000  # outcomes of the pilot that `samples` looks at
 class Radius(Algorithm):
     """Two stages: n0 pilot votes choose the class and how many of at most n fresh votes are worth drawing.
 
-    The second stage is the smallest sample expected to reach 95 % of the radius that n votes would give; it alone
-    enters the bound, which is looked at once. Abstains after the pilot where n votes would not be expected to certify
-    anything.
+    The second stage, which alone enters the bound, is the smallest sample expected to reach 95 % of the radius that n
+    votes would give. Abstains after the pilot where n votes would not be expected to certify anything.
     """
 
     mode: ClassVar[str] = "radius"
@@ -85,10 +84,7 @@ class Radius(Algorithm):
         return 0.5
 
     def samples(self, smoothing: Smoothing) -> tuple[int, int]:
-        """The pilot and the least second stage that any pilot calls for, and the pilot and n.
-
-        The least is least of `_PILOTS` pilots, with as many votes as can be and none for the second class; within 1 %.
-        """
+        """The pilot and about the least second stage that one of some pilots calls for; the pilot and n."""
         tops = range(self.n0, 0, -max(1, self.n0 // _PILOTS))
         pilots = ({0: k, 1: other} for k in tops for other in {min(k, self.n0 - k), 0})
         stages = [stage for pilot in pilots if (stage := self.second_stage(pilot, smoothing))]

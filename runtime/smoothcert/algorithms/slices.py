@@ -33,10 +33,9 @@ _SHARE = 0.5  # of a standard deviation of the noise: what an image may move wit
 class Slices(Algorithm):
     """Is the class kept under every rotation, or scaling, of the range? Pixel noise alone; no calibration.
 
-    The range is cut so finely that within a slice what the model sees moves by at most sigma / 2 in l2, by a bound that
-    is proved for the code that runs (`transforms.enclosure`). A slice stands when the noise certifies that distance
-    around the image at its middle: sequentially, with at most n votes, and an equal share of alpha for each slice. The
-    first slice that is futile ends it. Cost: one enclosure and 64 votes or more a slice.
+    Within a slice, what the model sees moves by at most sigma / 2 in l2, by a bound that is proved for the code that
+    runs (`transforms.enclosure`). A slice stands when the noise certifies that distance around the image at its middle:
+    sequentially, with at most n votes, and an equal share of alpha for each slice. One that is futile ends it.
     """
 
     mode: ClassVar[str] = "slices"
@@ -78,7 +77,6 @@ class Slices(Algorithm):
         return ("integer",)
 
     def needed(self, smoothing: Smoothing) -> float:
-        """The probability that the class must have at the middle of every slice."""
         alone = len(smoothing.parts) == 1 and smoothing.guarantee == "exact"
         if not alone or not isinstance(smoothing.parts[0], Noise):
             raise ArgumentError("slices: expected a smoothing of noise alone; the attack itself is not smoothed")

@@ -17,9 +17,9 @@ from .sequential import claims, drawn, possible
 
 @dataclass(frozen=True)
 class Target(Algorithm):
-    """Is the radius at least r_1, r_2, ...? Sequential: stops as soon as the last is claimed or the next is futile.
+    """Is the radius at least r_1, r_2, ...? At most n votes, until the last is claimed or the next is futile.
 
-    At most n votes; all are kept; the targets share one alpha. See `SequentialTest`.
+    The targets share one alpha: see `SequentialTest`.
     """
 
     mode: ClassVar[str] = "target"

@@ -1,7 +1,6 @@
 """Attacks inside the certified sets of a run, replayed: what does the smoothed classifier answer there?
 
-Every answer is asked for with fresh draws, and confirmed by the test of PREDICT, so that all confirmed answers are
-right together with the stated confidence. Which attacks are made: `members`; how: `replay`.
+Answers come of fresh draws and the test of PREDICT: all that are confirmed are right with the stated confidence.
 """
 
 from __future__ import annotations

@@ -23,12 +23,9 @@ _INSIDE = 1 - 1e-12
 
 @dataclass(frozen=True, eq=False)
 class Delta:
-    """A perturbation of the model's pixels, whole levels where they are levels. `label`: how its direction was chosen.
+    """A perturbation of the model's pixels, in their units; `norm` is in [0,1] intensities where they are levels."""
 
-    `norm` is its l2 norm, in [0,1] intensities for levels, else in the pixels' units.
-    """
-
-    label: str
+    label: str  # how the direction was chosen
     shift: NDArray[Any]
     norm: float
 

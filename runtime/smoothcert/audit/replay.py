@@ -80,10 +80,7 @@ class Subject:
         return [(transform, value) for transform, value in named if value is not None and not isinstance(value, Delta)]
 
     def in_levels(self, member: Member) -> tuple[Input, Pictures]:
-        """The input under the attack as an 8-bit pipeline makes it, and pictures before and after.
-
-        The pictures are of the raw image where the attack is on that, else of the model's pixels.
-        """
+        """The input under the attack as an 8-bit pipeline makes it; pictures of what is attacked, before and after."""
         raw, pixels = self.x.raw, self.pixels.copy()
         before = replace(self.x, layout=pixels.shape).image().image
         pictures = before, before
@@ -118,10 +115,7 @@ class Subject:
         return self.x.moved(batch[0])
 
     def replay(self, member: Member, algorithm: Predict, keys: tuple[int, int]) -> Replay:
-        """Attack, and ask; a changed answer is asked for again in real arithmetic where the certificate speaks of it.
-
-        `keys`: of the draws of either answer.
-        """
+        """Attack, and ask; a changed answer again in real arithmetic, where the certificate speaks of that."""
         try:
             return self._replay(member, algorithm, keys)
         except (DataError, ModelError) as error:

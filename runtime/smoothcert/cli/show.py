@@ -97,10 +97,7 @@ def show_run(run: OpenRun, folder: RunFolder, *, quiet: bool) -> str:
 
 
 def entry_text(entry: Entry, *, attacked: bool = False) -> str:
-    """One input in a line: `12 label 3 predicts 3 radius 0.812 (1.2 s)`, with the reason where it abstained.
-
-    `attacked`: a set of attacks was asked about, so that a prediction means that all of it is certified.
-    """
+    """One input in a line: `12 label 3 predicts 3 radius 0.812 (1.2 s)`; `attacked`: a prediction certifies a set."""
     head = str(entry["index"]) + ("" if entry["label"] is None else f" label {entry['label']}")
     if "error" in entry:
         return f"{head} failed: {entry['error']}"

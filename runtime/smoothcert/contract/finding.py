@@ -12,15 +12,12 @@ Trial = tuple[str, Callable[[], float]]  # where, and how far off it is there; 0
 
 @dataclass(frozen=True)
 class Finding:
-    """`what` must hold, in words; `cases` of it were tried; `note` says how far off the worst of them is.
+    """What came of one check."""
 
-    `passed` None: numbers to read, of which none is too large.
-    """
-
-    what: str
-    cases: int
-    passed: bool | None
-    note: str = ""
+    what: str  # must hold, in words
+    cases: int  # that were tried
+    passed: bool | None  # None: numbers to read, of which none is too large
+    note: str = ""  # how far off the worst of them is
 
     def __str__(self) -> str:
         state = {True: "passed", False: "FAILED", None: "measured"}[self.passed]

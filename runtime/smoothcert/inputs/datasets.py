@@ -94,10 +94,7 @@ class Archive:
 
 @dataclass(frozen=True, eq=False)
 class ImageFiles:
-    """Image files with labels, read as RGB, or as grey where the model has one channel.
-
-    Labels are the folders' or the manifest's; the fingerprint is of names, labels and sizes.
-    """
+    """Image files below a folder, each with its label, read as RGB, or as grey where the model has one channel."""
 
     root: Path
     files: tuple[tuple[str, int | None], ...]

@@ -1,7 +1,4 @@
-"""Whether a base classifier is one function of one input: rows that differ in every way, beside different neighbours.
-
-A search, no proof: what it finds is refused, and what it does not find is not thereby shown to be one function.
-"""
+"""Whether a base classifier is one function of one input: a search, no proof, among rows that differ in every way."""
 
 from __future__ import annotations
 

@@ -96,10 +96,7 @@ class Answers:
         )
 
     def _near_chance(self) -> str:
-        """The base accuracy is no better than always answering the commonest label, though there is room to be.
-
-        A constant answer to labels that vary is told from a useful one without a test.
-        """
+        """The base accuracy is no better than always answering the commonest label, though there is room to be."""
         pairs = [(a, b) for a, b in zip(self.base, self.labels, strict=False) if a is not None and b is not None]
         n, labels = len(pairs), Counter(b for _, b in pairs)
         if n < _FEW or len(labels) < 2:

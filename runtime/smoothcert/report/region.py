@@ -53,7 +53,9 @@ def region(recipe: Recipe, entries: Sequence[Entry], axes: Sequence[tuple[str, R
     (first, rows), (second, columns) = (_axis(name, asked, question, max(bounds, default=0.0)) for name, asked in axes)
     require(first.name != second.name, f"region: expected two different parameters, got {first.name} twice")
     needed = np.array([[question.smoothing.p_star({first.name: a, second.name: b}) for b in columns] for a in rows])
-    reached = np.array([p for p, entry in zip(bounds, entries, strict=True) if _right(entry)])
+    # Of inputs whose class is the one that p_lower speaks of, known even where the run's own attack was too strong.
+    answers = zip(bounds, entries, map(smoothed_answer, entries), strict=True)
+    reached = np.array([p for p, entry, answer in answers if answer is not None and entry["label"] in (None, answer)])
     accuracy = (reached[:, None, None] > needed).sum(axis=0) / max(1, len(entries))
     names, units = (first.name, second.name), (first.unit, second.unit)
     return Region(names, units, rows, columns, needed, accuracy, attack_models(recipe, entries))
@@ -77,10 +79,7 @@ def extent(smoothing: Smoothing, part: Part, p_lower: float) -> tuple[float, flo
 
 
 def _reach(smoothing: Smoothing, part: Part, sign: int, p_lower: float) -> float:
-    """A distance, to that side of the identity, at which p_lower certifies the parameter alone: within a tenth of all.
-
-    0 where it certifies next to nothing.
-    """
+    """About the distance, to that side of the identity, up to which p_lower certifies the parameter alone."""
 
     def stands(distance: float) -> bool:
         try:
@@ -94,11 +93,6 @@ def _reach(smoothing: Smoothing, part: Part, sign: int, p_lower: float) -> float
     while not stands(distance) and distance > 1e-6:
         distance /= 1.1
     return distance if stands(distance) else 0.0
-
-
-def _right(entry: Entry) -> bool:
-    answer = smoothed_answer(entry)
-    return answer is not None and entry["label"] in (None, answer)
 
 
 def draw(region: Region, path: Path) -> None:

@@ -39,10 +39,7 @@ class Summary:
 
 
 def failures(recipe: Recipe) -> tuple[float, float]:
-    """Probabilities that one certificate is wrong, and that what all inputs share is: alpha, and a calibration's rho.
-
-    Where each input has a calibration of its own, its rho belongs to the certificate.
-    """
+    """Probabilities that one certificate is wrong, and that what all inputs share is: alpha, a calibration's rho."""
     alpha, measured = recipe["algorithm"]["alpha"], smoothing_of(recipe["smoothing"]).measured
     rho = measured.rho if measured else 0.0
     return (alpha, rho) if averaged(recipe) else (alpha + rho, 0.0)

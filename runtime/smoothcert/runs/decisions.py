@@ -86,10 +86,7 @@ def _same(a: Any, b: Any) -> bool:
 
 
 def problems(question: Question, entries: Sequence[Entry]) -> Iterator[tuple[Entry, list[str]]]:
-    """Each entry with what of it is wrong: see `Decisions.problems`; or that it is no input of the run, or comes twice.
-
-    Neither model nor data are looked at: `verify` does that.
-    """
+    """Each entry with what of it is wrong by the recipe alone: see `Decisions.problems`."""
     decisions, expected = Decisions(question.algorithm, question.smoothing, question.key), question.indices
     seen: set[int] = set()
     for entry in entries:

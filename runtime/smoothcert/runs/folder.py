@@ -161,10 +161,9 @@ def _encoded(recipe: Recipe, where: Path) -> bytes:
 
 
 def merge(out: RunFolder, shards: list[RunFolder]) -> int:
-    """Merge the ledgers of shards of one run, sorted by input. Returns the number of entries.
+    """Merge the ledgers of shards of one run, sorted by input, with the largest limit. Returns the number of entries.
 
-    The recipe comes last: a merge that was killed can be repeated. The largest limit counts. `RunError` where recipes
-    differ in more than shard and limit, or two shards hold the same input.
+    `RunError` where recipes differ in more than shard and limit, or two shards hold the same input.
     """
     if (out.path / RECIPE).exists():
         raise RunError(f"{out.path} already holds a run; choose another folder for the merged one")
@@ -188,5 +187,6 @@ def merge(out: RunFolder, shards: list[RunFolder]) -> int:
     if there.exists() and read_regular(there, "a ledger", RunError, LEDGER_BYTES) != ledger:
         raise RunError(f"{out.path} already holds another ledger; choose another folder for the merged one")
     write_atomically(there, ledger)
+    # The recipe comes last: a merge that was killed can be repeated.
     write_atomically(out.path / RECIPE, _encoded(recipe, out.path))
     return len(entries)

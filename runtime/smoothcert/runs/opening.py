@@ -121,10 +121,7 @@ def open_data(recipe: Recipe, path: Path) -> Dataset:
 
 
 def _with_bounds(question: Question, given: Path | None) -> Question:
-    """The question with the error bounds of each input, which stand in the calibration file alone, where it is found.
-
-    Only new entries need them: a file that has gone since then is asked for by `OpenRun.entry`.
-    """
+    """The question with each input's error bounds, where their file is found: only new entries need them."""
     smoothing, measured = question.smoothing, question.smoothing.measured
     if measured is None or not measured.per_input:
         return question

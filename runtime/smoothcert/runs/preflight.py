@@ -39,17 +39,14 @@ _TOKENS = (
 
 @dataclass(frozen=True)
 class Preflight:
-    """Batch size, samples a second; with mode slices into how many the first input is cut, and the seconds that takes.
-
-    `notes`: what is easily overlooked, a line each. `warning`: `certification.LEVELS` where that holds, else empty.
-    """
+    """What the first look found."""
 
     batch_size: int
-    rate: float
-    slices: int
-    cutting: float
-    notes: tuple[str, ...]
-    warning: str
+    rate: float  # samples a second
+    slices: int  # that the first input is cut into; 1 but in mode slices
+    cutting: float  # seconds that this takes
+    notes: tuple[str, ...]  # what is easily overlooked, a line each
+    warning: str  # `certification.LEVELS` where that holds, else empty
 
 
 def preflight(run: OpenRun) -> Preflight:

@@ -18,8 +18,7 @@ _FREE = {"host", "attack_model"}  # the second follows from data and smoothing
 def run_key(recipe: Recipe) -> int:
     """64 bits of SHA-256 of all that determines the votes: model, data, smoothing, algorithm and nonce.
 
-    The nonce is written down before sampling: once published, it fixes every draw. Provider, threads, batch size and
-    shard do not enter: the same draws everywhere.
+    Provider, threads, batch size and shard do not enter: the same draws everywhere.
     """
     model = {name: recipe["model"][name] for name in ("sha256", "output", "preprocess")}
     parts = [model, recipe["data"]["sha256"], recipe["smoothing"], recipe["algorithm"], recipe["nonce"]]

@@ -30,16 +30,13 @@ _Read = TypeVar("_Read")
 
 @dataclass(frozen=True)
 class Verdict:
-    """`wrong`: what does not hold, a line each. `unchecked`: what could not be looked at, and why.
-
-    `attack_model`: whose attacks the certificates speak of. `redrawn`: what was sampled again; None: nothing was asked.
-    """
+    """What checking a run has found."""
 
     entries: int
-    wrong: tuple[str, ...]
-    unchecked: tuple[str, ...]
-    attack_model: str = ""
-    redrawn: Redrawn | None = None
+    wrong: tuple[str, ...]  # what does not hold, a line each
+    unchecked: tuple[str, ...]  # what could not be looked at, and why
+    attack_model: str = ""  # whose attacks the certificates speak of
+    redrawn: Redrawn | None = None  # what was sampled again; None: nothing was asked
 
 
 def verify(
@@ -50,10 +47,7 @@ def verify(
     *,
     redraws: int | None = None,
 ) -> Verdict:
-    """Check the whole run; `model`, `data`, `calibration` where they are no longer where the recipe says.
-
-    `redraws`: sample so many inputs again too, see `redraw`.
-    """
+    """Check the whole run, files that have moved named; `redraws`: sample so many inputs again, see `redraw`."""
     recipe, entries = folder.recipe(), folder.entries()
     question = _question(folder, recipe)
     looked = _Looked([f"recipe: {line}" for line in _strange(recipe["model"])], [])

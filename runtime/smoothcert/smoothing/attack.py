@@ -17,9 +17,9 @@ from .transform import TRANSFORMS, transform_type
 
 @dataclass(frozen=True)
 class Attack:
-    """A set of attacks: every combination of values of the ranges. Parameters that it leaves out stay at the identity.
+    """A set of attacks: every combination of values of the ranges, nothing between those of a grid.
 
-    With a grid among the ranges, the set is the finite grid and nothing between: `mesh` names its spacing.
+    Parameters that it leaves out stay at the identity.
     """
 
     ranges: tuple[tuple[str, Range], ...]

@@ -104,7 +104,6 @@ class Calibrated(Smoothing):
         return self.parts[-1].scale
 
     def p_star(self, attack: AnyAttack) -> float:
-        """As for every smoothing; attacks that hold more than was measured are refused."""
         moved = self._moved(Attack.of(attack))
         found = (needed(math.hypot(moved, error / self._sigma), e, self.error_rule) for error, e in self._usable)
         return min((1.0, *found))
@@ -143,10 +142,7 @@ class Calibrated(Smoothing):
         )
 
     def least_sigma(self, moved: float, p_lower: float) -> tuple[float, float] | None:
-        """The least noise with which p_lower survives an attack so many deviations of the parts away, and by which E.
-
-        None where no noise is enough.
-        """
+        """`error_rule.least_sigma` with the calibration's bounds."""
         return least_sigma(moved, self.calibration.bounds, p_lower, self.error_rule)
 
     def sides(self, p_lower: float, p_upper: float | None = None) -> tuple[float, float]:

@@ -60,10 +60,7 @@ class Calibration:
         return self.strategy in ("dataset-worst", "input-sampling")
 
     def require_points(self) -> Calibration:
-        """The calibration itself; `ArgumentError` unless its attack has points in every range, or in none, as measured.
-
-        An interval of attacks is not certified from errors that were measured at points.
-        """
+        """The calibration itself; `ArgumentError` unless its attack has points in every range, or in none, as it should."""
         fits = all((r.points is not None) == self.on_grid for _, r in self.attack)
         want = "points in every range" if self.on_grid else "no points, for it measures intervals"
         require(fits, f"calibration: expected an attack with {want} with {self.strategy}, got {self.attack}")
@@ -145,10 +142,7 @@ class Calibration:
             )
 
     def require_measured(self, parts: tuple[Part, ...], attack: Attack) -> None:
-        """`ValueError` where the attack holds more than was measured.
-
-        A part that the attack leaves out stays at its identity, which must have been measured like any other value.
-        """
+        """`ValueError` where the attack holds more than was measured; a part that it leaves out is at its identity."""
         asked, limits = dict(attack), dict(self.attack)
         for part in parts:
             name, still = part.name, Range(part.value(0.0), part.value(0.0))

@@ -16,7 +16,7 @@ from typing import Any, ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
-from ..bounds.laws import LogNormal, Normal
+from ..bounds.laws import LogNormal
 from ..errors import DataError
 from ..inputs.input import Input
 from ..inputs.levels import EIGHT_BIT
@@ -122,7 +122,6 @@ class Hue(_Coloured):
 
     transforms: ClassVar[type[Transform]] = RotateHue
     help: ClassVar[str] = "standard deviation in degrees"
-    laws: ClassVar[Mapping[str, type[Any]]] = {"normal": Normal}
     composes: ClassVar[bool] = True
     pairs: ClassVar[tuple[Pair, ...]] = _pairs("hue", "saturation")
     scale: float

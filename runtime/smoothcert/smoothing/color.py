@@ -8,7 +8,7 @@ from typing import Any, ClassVar, Literal
 
 from numpy.typing import NDArray
 
-from ..bounds.laws import LogNormal, LogRayleigh, Normal
+from ..bounds.laws import LogNormal, LogRayleigh
 from ..errors import DataError, require
 from ..inputs.input import Input
 from ..inputs.levels import EIGHT_BIT
@@ -53,7 +53,6 @@ class Brightness(Part):
 
     transforms: ClassVar[type[Transform]] = Brighten
     help: ClassVar[str] = "standard deviation of the number"
-    laws: ClassVar[Mapping[str, type[Any]]] = {"normal": Normal}
     composes: ClassVar[bool] = True
     pairs: ClassVar[tuple[Pair, ...]] = (("brightness", "noise", "carries"),)
     scale: float

@@ -10,13 +10,14 @@ from typing import Any, ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
-from ..bounds.laws import LogNormal, Normal
+from ..bounds.laws import LogNormal
 from ..draws import FARTHEST, MAX_STD, Stream, float_normal, integer_normal
 from ..errors import require
 from ..inputs.input import Input
 from ..transforms import warps
 from ..transforms.checks import INTERPOLATIONS
-from ..transforms.enclosure import ROTATION, SCALING, Motion, enclose
+from ..transforms.enclosure import enclose
+from ..transforms.motions import ROTATION, SCALING, Motion
 from .color import CONTRASTS
 from .grid import Grid
 from .part import Pair, Part
@@ -114,7 +115,6 @@ class Warped(Part):
     4; theory.md section 4.
     """
 
-    laws: ClassVar[Mapping[str, type[Any]]] = {"normal": Normal}
     moves: ClassVar[bool] = True
     scale: float
     law: str = "normal"
@@ -168,7 +168,6 @@ class Translation(Part):
 
     transforms: ClassVar[type[Transform]] = Translate
     help: ClassVar[str] = "standard deviation on each axis, in pixels"
-    laws: ClassVar[Mapping[str, type[Any]]] = {"normal": Normal}
     moves: ClassVar[bool] = True
     choices: ClassVar[Mapping[str, Sequence[str]]] = {"interpolation": [WHOLE, *INTERPOLATIONS]}
     pairs: ClassVar[tuple[Pair, ...]] = (

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
 
-from ..bounds.laws import Normal
 from ..draws import MAX_STD, Stream, float_normal, integer_normal
 from ..errors import ArgumentError, DataError, require
 from ..inputs.input import Input
@@ -51,7 +49,6 @@ class Noise(Part):
 
     transforms: ClassVar[type[Transform]] = AddNoise
     help: ClassVar[str] = "standard deviation of the numbers"
-    laws: ClassVar[Mapping[str, type[Any]]] = {"normal": Normal}
     whole: ClassVar[bool] = True
     composes: ClassVar[bool] = True
     sigma: float

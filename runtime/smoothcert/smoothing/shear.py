@@ -9,7 +9,7 @@ from typing import Any, ClassVar
 import numpy as np
 
 from ..errors import require
-from ..transforms.enclosure import Floats, Motion, Sweep, straight
+from ..transforms.motions import Floats, Motion, Sweep, straight
 from ..transforms.warps import warped
 from .geometry import Enclosed, Warped
 from .transform import Image, Kind, Transform

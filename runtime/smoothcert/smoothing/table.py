@@ -91,10 +91,7 @@ register(
 
 
 def described(description: Mapping[str, Any]) -> Part:
-    """The part of that description in a recipe; `ArgumentError` for one that this version does not know.
-
-    `PluginError` for one of a plugin that is not loaded, or another.
-    """
+    """The part of a recipe's description; `ArgumentError` for one not known, `PluginError` for want of its plugin."""
     options = {k: v for k, v in description.items() if k not in ("part", "scale", "unit", "plugin")}
     name = description["part"]
     require_plugin(name, description.get("plugin", ""))

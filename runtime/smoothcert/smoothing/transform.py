@@ -91,11 +91,6 @@ class Transform(ABC):
         return isinstance(cls.identity, tuple)
 
     @classmethod
-    def is_signed(cls) -> bool:
-        """Whether values lie on both sides of the identity."""
-        return cls.kind in ("additive", "factor")
-
-    @classmethod
     def coordinate(cls, value: float) -> float:
         """Where attacks add up and the identity is 0: the logarithm of a factor; `ArgumentError` outside the range."""
         least = {"additive": -math.inf, "factor": math.ulp(0.0)}.get(cls.kind, 0.0)

@@ -25,10 +25,7 @@ CHUNK = 50_000  # values blurred at a time: they stay in cache, and host threads
 
 
 def gaussian_blur(image: Image, variance: float, border: str = "reflect101") -> Image:
-    """cv2.GaussianBlur of standard deviation sqrt(variance) pixels, with the kernel size OpenCV picks for 8-bit images.
-
-    Variance 0 is the identity. Borders: `ATTACK_BORDERS`.
-    """
+    """cv2.GaussianBlur of standard deviation sqrt(variance) pixels, of the kernel size that OpenCV picks for 8 bits."""
     require(0 <= variance < np.inf, f"blur: expected a variance >= 0, in pixels squared, got {variance:g}")
     require_name("blur border", border, ATTACK_BORDERS)
     if variance == 0:
@@ -39,14 +36,11 @@ def gaussian_blur(image: Image, variance: float, border: str = "reflect101") -> 
 
 @dataclass(frozen=True)
 class _Modes:
-    """The cosine or Fourier modes of an axis of n pixels.
+    """The cosine or Fourier modes of an axis of n pixels."""
 
-    synthesis: (n, n) float32, a mode a column. analysis: its inverse, float64. frequencies: (n,), radians a pixel.
-    """
-
-    synthesis: NDArray[np.float32]
-    analysis: NDArray[np.float64]
-    frequencies: NDArray[np.float64]
+    synthesis: NDArray[np.float32]  # (n, n), a mode a column
+    analysis: NDArray[np.float64]  # its inverse
+    frequencies: NDArray[np.float64]  # (n,), radians a pixel
 
 
 @lru_cache(maxsize=32)
