@@ -98,11 +98,13 @@ def test_gamma_is_the_formula_level_by_level(g: float) -> None:
 @pytest.mark.parametrize("border", heat.ATTACK_BORDERS)
 @pytest.mark.parametrize("variance", [0.05, 0.6, 3.0])
 def test_gaussian_blur_is_opencvs(border: str, variance: float) -> None:
-    """Oracle: one cv2.GaussianBlur with the kernel size written out."""
+    """Oracle: one cv2.GaussianBlur with the kernel size written out; to wrap, of the middle of nine copies."""
     image, sigma = levels(20, 23, 3), variance**0.5
     size = round(6 * sigma + 1) | 1
-    code = {"reflect101": 4, "reflect": 2, "replicate": 1, "black": 0}[border]
-    expected = cv2.GaussianBlur(image, (size, size), sigma, borderType=code)
+    code = {"reflect101": 4, "reflect": 2, "replicate": 1, "black": 0, "wrap": 0}[border]
+    shown = np.tile(image, (3, 3, 1)) if border == "wrap" else image
+    expected = cv2.GaussianBlur(shown, (size, size), sigma, borderType=code)
+    expected = expected[20:40, 23:46] if border == "wrap" else expected
     np.testing.assert_array_equal(transforms.gaussian_blur(image, variance, border), expected)
 
 
@@ -302,8 +304,8 @@ def test_unknown_names_are_answered_with_the_known() -> None:
         transforms.translate(GREY, 1, 0, "mirror")
     with pytest.raises(ValueError, match=r"^interpolation: expected one of nearest, bilinear, bicubic, got 'cubic'$"):
         transforms.rotate(GREY, 1, interpolation="cubic")
-    with pytest.raises(ValueError, match=r"^blur border: expected one of reflect101, reflect, replicate, black, got"):
-        transforms.gaussian_blur(GREY, 1, "wrap")
+    with pytest.raises(ValueError, match=r"^blur border: expected one of reflect101, reflect, replicate, black, wrap, got"):
+        transforms.gaussian_blur(GREY, 1, "mirror")
     with pytest.raises(ValueError, match=r"^blur border: expected one of reflect101, reflect, wrap, got 'black'$"):
         heat.spectrum(IMAGE, "black")
 

@@ -20,7 +20,7 @@ from ..inputs.spatial import Raw
 from ..model.labels import Classifier
 from ..sampling import Sampler
 from ..smoothing import Attack, Smoothing, Transform
-from ..smoothing.transform import attacked
+from ..smoothing.transform import attacked, told
 from .members import Delta, Member
 
 Outcome = Literal["confirmed", "undecided", "beyond", "violation"]
@@ -108,10 +108,11 @@ class Subject:
         batch = self.x.pixels.astype(np.float32)[None]
         for part in self.smoothing.parts:
             value = member.get(part.name)
-            if isinstance(value, Delta):
-                part.act(batch, value.shift.reshape(batch.shape), self.x.unit)
-            elif value is not None:
-                part.fill(part.encode(batch[0].copy()), np.array([value]), batch, self.x.unit)
+            with told(part.transforms):
+                if isinstance(value, Delta):
+                    part.act(batch, value.shift.reshape(batch.shape), self.x.unit)
+                elif value is not None:
+                    part.fill(part.encode(batch[0].copy()), np.array([value]), batch, self.x.unit)
         return self.x.moved(batch[0])
 
     def replay(self, member: Member, algorithm: Predict, keys: tuple[int, int]) -> Replay:

@@ -60,7 +60,7 @@ class Calibration:
         return self.strategy in ("dataset-worst", "input-sampling")
 
     def require_points(self) -> Calibration:
-        """The calibration itself; `ArgumentError` unless its attack has points in every range, or in none, as it should."""
+        """Itself; `ArgumentError` unless its attack has points in every range, or in none, as the strategy measures."""
         fits = all((r.points is not None) == self.on_grid for _, r in self.attack)
         want = "points in every range" if self.on_grid else "no points, for it measures intervals"
         require(fits, f"calibration: expected an attack with {want} with {self.strategy}, got {self.attack}")

@@ -14,7 +14,7 @@ from ..inputs.input import Input
 from ..inputs.spatial import Raw
 from .calibration import Calibration
 from .part import Part
-from .transform import Transform, attacked
+from .transform import Transform, attacked, told
 
 
 class Samples(Protocol):
@@ -59,15 +59,18 @@ class OnPixels:
     def samples(self, x: Input) -> PixelSamples:
         """int16 levels, or float32."""
         for part in self.parts:
-            part.require_data(x)
+            with told(part.transforms):
+                part.require_data(x)
         whole = x.levels is not None and all(part.whole for part in self.parts)
         pixels = x.pixels if whole and x.is_whole else x.pixels.astype(np.float32)
         places = tuple(enumerate(self.parts, start=1))
         # Moving pixels about commutes with all the rest, and is cheapest first; what needs an encoding begins.
         order = tuple(sorted(places, key=lambda place: (not place[1].moves, not place[1].encodes)))
+        with told(order[0][1].transforms):
+            encoded = order[0][1].encode(pixels)
         return PixelSamples(
             order=order,
-            encoded=order[0][1].encode(pixels),
+            encoded=encoded,
             shape=x.values.shape,
             layout=pixels.shape,
             dtype=np.dtype(np.int16 if whole and x.is_whole else np.float32),
@@ -94,9 +97,11 @@ class PixelSamples:
         """Part by part."""
         pixels = out.reshape(len(out), *self.layout)
         (place, part), *rest = self.order
-        part.begin(self.encoded, part.address(stream, place), first, pixels, self.unit)
+        with told(part.transforms):
+            part.begin(self.encoded, part.address(stream, place), first, pixels, self.unit)
         for place, part in rest:
-            part.proceed(part.address(stream, place), first, pixels, self.unit)
+            with told(part.transforms):
+                part.proceed(part.address(stream, place), first, pixels, self.unit)
 
 
 def eight_bit(x: Input, what: str) -> Input:

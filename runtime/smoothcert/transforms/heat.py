@@ -19,7 +19,7 @@ from numpy.typing import ArrayLike, NDArray
 from ..errors import require
 from .checks import BORDERS, Image, eight_bit, require_each, require_name
 
-ATTACK_BORDERS = ("reflect101", "reflect", "replicate", "black")  # OpenCV's filters do not wrap
+ATTACK_BORDERS = ("reflect101", "reflect", "replicate", "black", "wrap")
 HEAT_BORDERS = ("reflect101", "reflect", "wrap")  # those that have modes
 CHUNK = 50_000  # values blurred at a time: they stay in cache, and host threads seldom wait for the interpreter
 
@@ -30,8 +30,13 @@ def gaussian_blur(image: Image, variance: float, border: str = "reflect101") -> 
     require_name("blur border", border, ATTACK_BORDERS)
     if variance == 0:
         return eight_bit(image).copy()
-    blurred = cv2.GaussianBlur(eight_bit(image), (0, 0), float(np.sqrt(variance)), borderType=BORDERS[border])
-    return np.asarray(blurred, np.uint8).reshape(image.shape)
+    sigma, (height, width), margin = float(np.sqrt(variance)), eight_bit(image).shape[:2], 0
+    if border == "wrap":  # OpenCV's filters do not: they are shown as much as they reach for
+        border, margin = "replicate", int(np.ceil(3 * sigma)) + 1
+        image = np.pad(image, [(margin, margin)] * 2 + [(0, 0)] * (image.ndim - 2), mode="wrap")
+    blurred = cv2.GaussianBlur(eight_bit(image), (0, 0), sigma, borderType=BORDERS[border])
+    inside = blurred[margin : margin + height, margin : margin + width]
+    return np.asarray(inside, np.uint8).reshape(height, width, *image.shape[2:])
 
 
 @dataclass(frozen=True)
