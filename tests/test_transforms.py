@@ -304,7 +304,9 @@ def test_unknown_names_are_answered_with_the_known() -> None:
         transforms.translate(GREY, 1, 0, "mirror")
     with pytest.raises(ValueError, match=r"^interpolation: expected one of nearest, bilinear, bicubic, got 'cubic'$"):
         transforms.rotate(GREY, 1, interpolation="cubic")
-    with pytest.raises(ValueError, match=r"^blur border: expected one of reflect101, reflect, replicate, black, wrap, got"):
+    with pytest.raises(
+        ValueError, match=r"^blur border: expected one of reflect101, reflect, replicate, black, wrap, got"
+    ):
         transforms.gaussian_blur(GREY, 1, "mirror")
     with pytest.raises(ValueError, match=r"^blur border: expected one of reflect101, reflect, wrap, got 'black'$"):
         heat.spectrum(IMAGE, "black")

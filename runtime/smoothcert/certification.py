@@ -126,9 +126,9 @@ def run(
     key: int | None = None,
     index: int = 0,
 ) -> Certificate:
-    """Draw and decide for one input by any algorithm. `ArgumentError` for one that could only abstain.
+    """Draw and decide for one input; warn where it looks like levels held as floats.
 
-    Warns where the input looks like levels held as floats.
+    `ArgumentError` for an algorithm that could only abstain.
     """
     if isinstance(smoothing, Part):
         smoothing = compose(smoothing)

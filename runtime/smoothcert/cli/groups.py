@@ -11,8 +11,7 @@ from typing import Any, get_type_hints
 def grouped(command: Callable[..., None]) -> Callable[..., None]:
     """The command with each parameter whose type is a dataclass replaced by the dataclass's fields.
 
-    Fields are annotated as Typer's parameters are, and may be dataclasses in turn. The command itself is called with
-    the dataclasses, built of what the user gave and, for all else, of the fields' defaults.
+    Fields are annotated as Typer's parameters are, and may be dataclasses in turn; the command gets the dataclasses.
     """
     hints = get_type_hints(command, include_extras=True)
     given = inspect.signature(command).parameters

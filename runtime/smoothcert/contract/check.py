@@ -25,9 +25,8 @@ def check(asked: Part | Attack, images: Sequence[Image] = ()) -> tuple[Finding, 
     """Try what certificates take for granted of a transformation, on images made for it and on the first few given.
 
     `asked`: a part, as it smooths, or a set of attacks on one parameter, as it is enumerated or sliced. `images`: uint8
-    (H, W, C), red, green, blue. A finding that did not pass is a certificate that may be false; that all pass proves
-    nothing, for only cases are tried. `ArgumentError` for a set without end, or of several parameters. Docs:
-    docs/plugins.md.
+    (H, W, C), red, green, blue. That all cases pass proves nothing. `ArgumentError` for a set without end, or of
+    several parameters. Docs: docs/plugins.md.
 
     >>> from smoothcert import Brightness
     >>> all(finding.passed is not False for finding in check(Brightness(0.2)))

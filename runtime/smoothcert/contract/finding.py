@@ -34,10 +34,7 @@ class Check:
     allowed: float | None = 0.0
 
     def finding(self) -> Finding:
-        """Try every case. Those that the transformation refuses, with an error of smoothcert, do not count.
-
-        Whatever else the code under test raises is a case that fails.
-        """
+        """Try every case: smoothcert's own errors are refusals, which do not count; all others are failures."""
         worst, where, tried, refusal = -1.0, "", 0, ""
         for here, measure in self.trials:
             try:

@@ -144,8 +144,7 @@ def loaded(data: Dataset, index: int) -> Example:
 def open_dataset(path: Path, channels: int | None = None) -> Dataset:
     """The data set at `path`: .npz archive, image folder (class subfolders, or flat and unlabelled), or .csv manifest.
 
-    `channels`: of the model, 1 reads images as grey. Raises `DataError` for what cannot be read, is empty or
-    mislabelled.
+    `channels`: of the model, 1 reads images as grey. `DataError` for what cannot be read, is empty or mislabelled.
     """
     kinds = "an .npz archive, a folder of images or a .csv manifest"
     if not path.exists():

@@ -22,10 +22,7 @@ _STOPPING = ("target", "slices")  # modes that stop once the votes cannot show w
 
 @dataclass(frozen=True)
 class Answers:
-    """Answers and labels, one of each for an input; None where there is none, or where the votes leave it open.
-
-    `base` and `smoothed` are empty where the run has no such answers: an enumerated run smooths nothing.
-    """
+    """Answers and labels, one for each input, None where it is not known; empty where the run gives none of a kind."""
 
     labels: tuple[int | None, ...]
     base: tuple[int | None, ...]
@@ -117,8 +114,7 @@ class Answers:
 def smoothed_answer(entry: Entry) -> int | None:
     """The smoothed classifier's answer for the input as it is, where the votes show it, certified or not.
 
-    An attack, or a radius, that was too much for a clear lead leaves the answer known; where sampling stopped before a
-    bound was made, a binomial test at 1 % says whether the lead is clear.
+    Where sampling stopped before a bound was made, a binomial test at 1 % says whether the lead is clear.
     """
     if "certificate" not in entry:
         return None

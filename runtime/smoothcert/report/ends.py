@@ -29,16 +29,14 @@ _SIDE, _GAP = 320, 16
 
 @dataclass(frozen=True, eq=False)
 class Ends:
-    """`text`: what is shown, in a line. `pictures`: (caption, 8-bit image) of lower ends, the input, upper ends."""
-
-    text: str
-    pictures: tuple[tuple[str, NDArray[np.uint8]], ...]
+    text: str  # what is shown, in a line
+    pictures: tuple[tuple[str, NDArray[np.uint8]], ...]  # (caption, 8-bit image) of lower ends, the input, upper ends
 
 
 def ends(recipe: Recipe, entries: Sequence[Entry], index: int) -> Ends:
-    """The input at the lower and upper end of the set certified for it, or asked about where it abstained.
+    """The input at both ends of the set certified for it, or asked about where it abstained.
 
-    A run of several parts without an attack certifies many sets: each parameter is shown alone, as far as it goes.
+    Of a run of several parts without an attack, each parameter is shown alone, as far as it goes.
     """
     entry = next((e for e in entries if e["index"] == index), None)
     if entry is None or "certificate" not in entry:

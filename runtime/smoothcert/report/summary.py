@@ -22,7 +22,7 @@ class Summary:
 
     `accuracy[r]` is the share of inputs certified at radius >= r, with the right class where labels are known;
     `at_least[r]` holds for the share of certificates that are true, with `confidence` over the whole run: 1 - alpha,
-    less what a calibration that all inputs share may be wrong. `attack_model` is in words, see `attack_models`.
+    less what a calibration that all inputs share may be wrong.
     """
 
     inputs: int
@@ -35,7 +35,7 @@ class Summary:
     samples: float
     confidence: float
     answers: Answers
-    attack_model: str
+    attack_model: str  # in words, see `attack_models`
 
 
 def failures(recipe: Recipe) -> tuple[float, float]:
@@ -60,15 +60,12 @@ def certified(entry: Entry, radius: float) -> bool:
 
 
 def summarise(recipe: Recipe, entries: Sequence[Entry], radii: Sequence[float] = ()) -> Summary:
-    """Summary at the radii given, or at the run's targets, or at a grid up to the largest certified.
-
-    The lower bound takes off as many false ones as m inputs exceed with probability alpha (theory.md section 8).
-    """
+    """Summary at the radii given, or at the run's targets, or at a grid up to the largest certified."""
     m = len(entries)
     radii = radii or recipe["algorithm"].get("radii") or ([] if Question.of(recipe).attack else _grid(entries))
     alpha, shared = failures(recipe)
     counts = {r: sum(certified(entry, r) for entry in entries) for r in (0.0, *radii)}
-    false = binomial_ppf(1 - alpha, m, alpha) if m and alpha else 0
+    false = binomial_ppf(1 - alpha, m, alpha) if m and alpha else 0  # theory.md section 8
     done = [entry for entry in entries if "certificate" in entry]
     votes = (sum(e["evidence"][step].values()) for e in done for step in ("selection", "estimation"))
     return Summary(

@@ -80,10 +80,7 @@ class RunFolder:
         return recipe
 
     def entries(self) -> list[Entry]:
-        """Every whole line of the ledger, in order; a torn last line, left by a kill, does not count.
-
-        `RunError` for a line that holds no entry: neither an error alone nor a certificate with its evidence.
-        """
+        """Every whole line of the ledger, in order: not one that a kill has torn. `RunError` for what is no entry."""
         path = self.path / LEDGER
         entries: list[Entry] = []
         if not path.exists():
@@ -97,10 +94,7 @@ class RunFolder:
 
     @contextmanager
     def locked(self, recipe: Recipe) -> Iterator[tuple[Recipe, Ledger]]:
-        """The run's recipe, see `begin`, and its ledger, held by this process alone. `RunError` while another does.
-
-        The lock comes first: two processes that begin the same run at once must not write two nonces.
-        """
+        """The run's recipe, see `begin`, and its ledger, held by this process alone. `RunError` while another does."""
         self.path.mkdir(parents=True, exist_ok=True)
         path = self.path / LEDGER
         descriptor = open_own(path, "a ledger", RunError)
@@ -110,7 +104,7 @@ class RunFolder:
             except OSError:
                 why = f"{self.path} is in use by another process; wait for it, or choose another `run`"
                 raise RunError(why) from None
-            recipe = self.begin(recipe)
+            recipe = self.begin(recipe)  # behind the lock: two processes must not write two nonces
             size = os.fstat(descriptor).st_size
             start = max(0, size - LINE_BYTES)
             os.ftruncate(descriptor, start + os.pread(descriptor, size - start, start).rfind(b"\n") + 1)

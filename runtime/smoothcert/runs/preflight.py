@@ -50,10 +50,10 @@ class Preflight:
 
 
 def preflight(run: OpenRun) -> Preflight:
-    """Fit, classify and time the first input that can be read.
+    """Fit, classify and time the first input that can be read, before anything is written.
 
-    Raises, before anything is written, `ArgumentError` for a run that could only abstain, `DataError` or `ModelError`
-    where that input does not fit the model or needs too many slices, or any label has no class in the model.
+    `ArgumentError` for a run that could only abstain, `DataError` or `ModelError` where that input does not fit the
+    model or needs too many slices, or any label has no class in the model.
     """
     smoothing, algorithm = run.question.smoothing, run.question.algorithm
     best = smoothing.favourable

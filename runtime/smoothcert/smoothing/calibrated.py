@@ -123,7 +123,7 @@ class Calibrated(Smoothing):
         if not self._usable:
             return "the calibration bounds no error, for it has too few inputs or draws; measure more"
         what, moved = ("this attack", self._moved(attack)) if attack else ("any radius", 0.0)
-        found = self.least_sigma(moved, p_lower)
+        found = least_sigma(moved, self.calibration.bounds, p_lower, self.error_rule)
         if found is None:
             farthest = max(most(p_lower, 1 - p_lower, e, self.error_rule) for _, e in self._usable)
             if farthest == 0:
@@ -140,10 +140,6 @@ class Calibrated(Smoothing):
             f"the calibration's smallest error that serves here, E = {error:.4g}, needs noise of at least "
             f"{math.ceil(1000 * sigma) / 1000:g} for {what}; this run has {self._sigma:g}"
         )
-
-    def least_sigma(self, moved: float, p_lower: float) -> tuple[float, float] | None:
-        """`error_rule.least_sigma` with the calibration's bounds."""
-        return least_sigma(moved, self.calibration.bounds, p_lower, self.error_rule)
 
     def sides(self, p_lower: float, p_upper: float | None = None) -> tuple[float, float]:
         part, p_upper = self.main, 1 - p_lower if p_upper is None else p_upper

@@ -117,7 +117,7 @@ class RotateHue(Transform):
 class Hue(_Coloured):
     """The chroma plane turned by N(0, scale^2) degrees: p_star(t) = Phi(|t| / scale). Red, green, blue images.
 
-    `luma`: the weights of brightness that stay, bt601, bt709 or mean. The hue shift of HSV is another, non-linear map.
+    `luma`: the weights of brightness that stay, bt601, bt709 or mean. HSV's hue shift is another map.
     """
 
     transforms: ClassVar[type[Transform]] = RotateHue

@@ -1,7 +1,6 @@
-"""Users' own transformations: their files, run once, and what these add to the table of parts.
+"""Users' own transformations: their files, and what these add to the table of parts. Docs: docs/plugins.md.
 
-Code runs where a person names it, on the command line or in a program: never because a run folder or a calibration file
-does. Those hold the SHA-256 of what they need, and ask for it. Docs: docs/plugins.md.
+Code runs where a person names it, never because a run folder or a calibration file does: those ask for its SHA-256.
 """
 
 from __future__ import annotations

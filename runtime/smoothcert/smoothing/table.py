@@ -25,9 +25,8 @@ PARTS: dict[str, type[Any]] = {}  # every part by the name it has on the command
 def register(*rows: type[Part] | type[Transform]) -> None:
     """Add rows to the table: parts, with their transformations, or transformations alone.
 
-    A transformation alone whose values add up, or multiply, gets a part that a calibration is needed for. Adding the
-    same rows again changes nothing. `ArgumentError`, and nothing is added, where a name stands for another
-    transformation already, or a part states a pair that it is not in.
+    A transformation alone whose values add up, or multiply, gets a part that needs a calibration. `ArgumentError`, and
+    nothing is added, where a name is another's already, or a part states a pair that it is not in.
     """
     taken = dict(TRANSFORMS)
     for row in rows:
@@ -110,10 +109,7 @@ def require_plugin(name: str, sha256: str) -> None:
 
 
 def part_of(name: str, scale: float, options: Mapping[str, Any], where: str) -> Part:
-    """The part of that name, scale and options; `ArgumentError`, beginning with `where`, for options it lacks.
-
-    Text becomes a number where the option's default is one.
-    """
+    """The part of that name, scale and options, texts or numbers; `ArgumentError` for those that it has not."""
     defaults = {field.name: field.default for field in fields(PARTS[name])[1:]}
     known = list(defaults)
     given = {k: v for k, v in options.items() if not (name == "noise" and (k, v) == ("law", "normal"))}

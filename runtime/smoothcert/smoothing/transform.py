@@ -66,10 +66,7 @@ class Transform(ABC):
         return (r.low,)
 
     def enclose(self, image: Image, low: float, high: float) -> Iterator[tuple[Image, Image]]:
-        """For pieces of [low, high], two images between which lies all that the attack makes of this one there.
-
-        What `Slices` rests on; `ArgumentError` for transformations that have no such bound.
-        """
+        """For pieces of [low, high], two images between which lies all that the attack makes of this one there."""
         raise ArgumentError(f"slices: expected an attack that can be enclosed, got {self.name}")
 
     @classmethod

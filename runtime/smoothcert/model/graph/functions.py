@@ -19,10 +19,7 @@ Key = tuple[str, str, str]  # domain, name and overload of a function
 
 
 def inlined(proto: onnx.ModelProto, where: str = "the model") -> onnx.ModelProto:
-    """The model with its local functions written out; itself where it has none.
-
-    `ModelError` where a call would be left: an operator's name would no longer say what it computes.
-    """
+    """The model with its local functions written out; `ModelError` where a call of one would be left."""
     if not proto.functions:
         return proto
     found, left = _inlined(proto, where)
