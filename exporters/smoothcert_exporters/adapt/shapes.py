@@ -66,7 +66,7 @@ STEERED = {"Loop": (0, 1), "SplitToSequence": (1,)}  # of which nothing is prove
 class Proved:
     """Tensors proved to have one value, and one shape, for every input of one shape.
 
-    `loose`: known operators at which a shape begins to depend on values. `trusting`: of operators that are not known the
+    `loose`: known operators at which a shape begins to depend on values. `trusting`: of other operators the
     best is assumed.
     """
 

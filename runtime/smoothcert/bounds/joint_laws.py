@@ -89,7 +89,7 @@ class JointLaws:
         return a.scale
 
     def pair(self, shift: Shift, resolution: int = 1) -> Pair:
-        """The laws of the smoothed input at the input (P0) and at the attacked one (P1); `resolution` times the nodes."""
+        """The laws of the smoothed input at the input, P0, and at the attacked one, P1; more nodes by `resolution`."""
         variance, makers = 0.0, list[Builder]()
         for name, law in self.laws.items():
             if name not in self.grouped and (a := shift.get(name, 0.0)):
