@@ -35,9 +35,8 @@ class Enumerate(Algorithm):
 
     Attacks act on the 8-bit image by the attacker's own pipeline (round, saturate). translation R: every whole-pixel
     shift of l2 norm up to R; brightness LOW:HIGH: every whole level; other parameters, a value or a grid
-    LOW:HIGH:POINTS. Several are applied in the attack's order. `border` fills what warps leave open; other options of
-    attacks are at their defaults, which the recipe names. Nothing is estimated, and alpha is 0. The certificate speaks
-    of the base classifier itself.
+    LOW:HIGH:POINTS. Several are applied in the attack's order. `border` fills what warps leave open; other options are
+    at their defaults, which the recipe names. Nothing is estimated: alpha is 0, and no smoothing is spoken of.
     """
 
     mode: ClassVar[str] = "enumerate"

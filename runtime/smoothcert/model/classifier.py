@@ -36,21 +36,16 @@ class OrtClassifier(Classifier):
     """An ONNX classifier on ONNX Runtime.
 
     `model`: path of an ONNX file, or its bytes, adapted in memory where it is not ready to certify; or one that was
-    opened. `providers`: `cpu`, `cuda` or `tensorrt`; the session is asked what it really runs on. `threads`: host
-    threads (default: all cores), each running the one-threaded session. `batch_size`: default by input size; the last
-    batch is padded, so that every kernel sees one shape. `output`: name of the scores, probabilities or integer labels
-    where the model has several outputs. `preprocess`: resizing, arithmetic and layout that the graph lacks; by default
-    what the model's own metadata say.
+    opened. `providers`: `cpu`, `cuda` or `tensorrt`. `threads`: of the host, all cores by default, each running the
+    one-threaded session. `batch_size`: by default by input size. `output`: name of the scores, probabilities or integer
+    labels where the model has several outputs. `preprocess`: what the graph lacks; by default what its metadata say.
 
-    The first input of each shape is preceded by a search for answers that depend on the other rows of a batch, or on
-    the moment (see `independence`): such a model is no function of its input, and is refused.
+    A model whose answers depend on the other rows of a batch, or on the moment, is refused (see `independence`).
 
-    Raises `ModelError` (file, graph, output), `ProviderError` (what was asked for did not start, or left its first
-    batch unanswered for longer than `providers.PATIENCE`), `ArgumentError`. Attributes: `sha256` of the file and its
+    Raises `ModelError` (file, graph, output, external weights that change later), `ProviderError` (what was asked for
+    did not start, or left its first batch unanswered), `ArgumentError`. Attributes: `sha256` of the file and its
     external weights, `adapted`: what was changed in memory, `warning`: what could not be, `shape` of one input (None:
-    free axis), `classes` (None: the graph does not say), `provider`, `precision`, `threads`, `card`: what an exporter
-    wrote into the metadata (class names, training noise, input range, source, ...). External weights are hashed when
-    the model is opened; a change of their files after that is a `ModelError` with the next batch.
+    free axis), `classes` (None: the graph does not say), `provider`, `precision`, `threads`, `card`.
     """
 
     def __init__(

@@ -25,9 +25,8 @@ def tried(size: int) -> int:
 def contrasts(x: NDArray[Any], dtype: np.dtype[Any], levels: bool) -> tuple[NDArray[Any], NDArray[Any]]:
     """Rows like x of little range, and as many of great range or offset, (`tried`, *x.shape); the same every time.
 
-    Little: nothing, x itself, x at a hundredth of its contrast, noise at a tenth of the range. Great: everything full,
-    one full value, noise over the range, noise over eight times the range. Further rows are mixtures of these; the
-    great ones lie on the other side of 0, so that sums over a batch change their sign.
+    Further rows are mixtures of the first four; the great ones lie on the other side of 0, so that sums over a batch
+    change their sign.
     """
     rng = np.random.default_rng(0)
     more = tried(x.size) - 4

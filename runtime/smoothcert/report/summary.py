@@ -21,8 +21,7 @@ class Summary:
     """A run in numbers. Failed inputs count as neither correct nor certified.
 
     `accuracy[r]` is the share of inputs certified at radius >= r, with the right class where labels are known;
-    `at_least[r]` holds for the share of certificates that are true, with `confidence` over the whole run: 1 - alpha,
-    less what a calibration that all inputs share may be wrong.
+    `at_least[r]` bounds the share of those that are true, with `confidence` over the whole run.
     """
 
     inputs: int

@@ -40,8 +40,7 @@ class RunFolder:
     def begin(self, recipe: Recipe) -> Recipe:
         """Write the recipe, or return the one that is there if it is the same run. `RunError` if it is another.
 
-        A recipe that is there keeps its nonce unless the new one brings its own. Its limit becomes the new one's, but
-        never so small that it leaves out an input of the ledger.
+        What is there keeps its nonce, and takes the new limit, as far as that leaves out no input of the ledger.
         """
         if os.path.lexists(self.path / RECIPE):
             there, selection = self.require_same(recipe), recipe["selection"]

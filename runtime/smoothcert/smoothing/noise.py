@@ -40,11 +40,10 @@ class AddNoise(Transform):
 class Noise(Part):
     """x + eta, eta ~ N(0, sigma^2 I): certifies an l2 ball of radius sigma (Phi^-1(p_lower) - Phi^-1(p_upper)) / 2.
 
-    8-bit inputs get integer noise, round(255 sigma N(0, 1)) intensity levels, and sigma and the radius are in [0,1]
-    intensities; rounding commutes with integer shifts, so that this is Gaussian smoothing of the classifier behind an
-    8-bit quantiser (theory.md section 10). Float inputs get float32 noise; sigma and the radius are in the input's
-    own units, and the certificate then holds up to floating-point effects, as `attack_model` says. Behind parts that
-    make real numbers of 8-bit inputs, the noise is float32 too.
+    8-bit inputs get integer noise, round(255 sigma N(0, 1)) levels, and sigma and the radius are in [0,1] intensities:
+    Gaussian smoothing of the classifier behind an 8-bit quantiser (theory.md section 10). Float inputs, and 8-bit ones
+    that parts ahead have made real, get float32 noise, in their own units; the certificate then holds up to
+    floating-point effects, as `attack_model` says.
     """
 
     transforms: ClassVar[type[Transform]] = AddNoise

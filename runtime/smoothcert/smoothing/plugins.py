@@ -47,10 +47,9 @@ LOADED: dict[str, Plugin] = {}  # by SHA-256
 def load_plugin(source: str | os.PathLike[str]) -> Plugin:
     """Run a user's file, and add its transformations and parts to those that there are.
 
-    `source`: a file that ends in .py, or the name of an entry point, of the group `smoothcert.plugins`, of an installed
-    package. Every `Part` and `Transform` that the module itself defines is added, abstract ones and those without a
-    name aside. The same file again changes nothing. `PluginError` for a file that cannot be read or run, adds nothing,
-    or adds what cannot be used; then nothing of it is added.
+    `source`: a file that ends in .py, or the name of an installed package's entry point of the group
+    `smoothcert.plugins`. All named `Part`s and `Transform`s that the module itself defines are added. `PluginError`,
+    and nothing is added, for a file that cannot be read or run, adds nothing, or adds what cannot be used.
     """
     text = os.fspath(source)
     path, module = (text, None) if text.endswith(".py") else _installed(text)

@@ -82,9 +82,8 @@ def blur(coefficients: NDArray[np.float32], variances: ArrayLike, border: str, o
     """Fill out[i] (outer, H, W, inner) with the image of these coefficients blurred by variances[i].
 
     T_v multiplies the mode of frequencies (w_y, w_x), in radians a pixel, by exp(-v (w_y^2 + w_x^2) / 2), v in pixels
-    squared: the Gaussian of variance v on the image's band-limited continuation. T_b(T_a(x)) = T_{a+b}(x), and T_0 is
-    the identity, up to float32 rounding. At small variances the kernel has negative weights, as every band-limited one
-    does: values can leave the input's range.
+    squared. T_b(T_a(x)) = T_{a+b}(x), and T_0 is the identity, up to float32 rounding. At small variances kernels have
+    negative weights: values can leave the input's range.
     """
     v = np.asarray(variances, float)
     require_each(v, (v >= 0) & (v < np.inf), "blur: expected variances >= 0, in pixels squared")
