@@ -105,10 +105,7 @@ class Cutting:
         return narrowest  # where the distance jumps from far too little to too much
 
     def advice(self, sigma: float) -> str:
-        """What to do where `slices` is None: the noise, or the part of the range around the identity, that would do.
-
-        Both by the estimate of `counts`, with a third to spare; noise up to 64 times sigma.
-        """
+        """What to do where `slices` is None: the noise, or the part around the identity, that would do by `counts`."""
         ways = []
         if times := self._more():
             ways.append(f"raise sigma to {times * sigma:g}")

@@ -79,7 +79,6 @@ class Enumerate(Algorithm):
         return ("enumerated",)
 
     def draw(self, sampler: Sampler, smoothing: Smoothing) -> Evidence:
-        """The image itself, then every member."""
         selection = sampler.counts(SELECTION, 0, 1)
         return sampler.evidence(self.mode, selection, sampler.counts(ESTIMATION, 0, len(self.members())))
 
@@ -103,15 +102,12 @@ class Enumerate(Algorithm):
         return f"all attacks: {self.attack}"
 
     def needed(self, smoothing: Smoothing) -> float:
-        """All members."""
         return 1.0
 
     def samples(self, smoothing: Smoothing) -> tuple[int, int]:
-        """The members, and the image once more."""
         return 1 + len(self.members()), 1 + len(self.members())
 
     def largest(self, smoothing: Smoothing) -> float:
-        """Infinite: always within reach."""
         _require_unsmoothed(smoothing)
         return math.inf
 
@@ -156,7 +152,6 @@ class MemberImages:
     attack_model: ClassVar[str] = "enumerated"
 
     def fill(self, stream: Stream, first: int, out: NDArray[Any]) -> None:
-        """Image by image."""
         for place, target in enumerate(out.reshape(len(out), *self.layout), start=first):
             values = self.members[place % len(self.members)]
             self.raw.place(attacked(self.raw.image, zip(self.transforms, values, strict=True)), target)

@@ -54,7 +54,6 @@ class Fixed(Algorithm):
         return totals(evidence) == (self.n0, self.n) and not evidence.looks
 
     def needed(self, smoothing: Smoothing) -> float:
-        """The p_star of the attack, if any."""
         return 0.5 if self.attack is None else smoothing.p_star(self.attack)
 
     def samples(self, smoothing: Smoothing) -> tuple[int, int]:

@@ -46,7 +46,6 @@ class Predict(Algorithm):
         return "no radius"
 
     def needed(self, smoothing: Smoothing) -> float:
-        """More than one half."""
         return 0.5
 
     def samples(self, smoothing: Smoothing) -> tuple[int, int]:

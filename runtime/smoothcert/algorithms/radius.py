@@ -80,7 +80,6 @@ class Radius(Algorithm):
         return pilot == self.n0 and n == self.second_stage(evidence.selection, smoothing) and not evidence.looks
 
     def needed(self, smoothing: Smoothing) -> float:
-        """More than one half."""
         return 0.5
 
     def samples(self, smoothing: Smoothing) -> tuple[int, int]:

@@ -65,7 +65,6 @@ class Slices(Algorithm):
 
     @property
     def transform(self) -> Transform:
-        """What the attacker does."""
         return transform_of(self.name, {"border": self.border, "interpolation": self.interpolation})
 
     @property
@@ -127,7 +126,6 @@ class Slices(Algorithm):
         return attacked(raw.image, [(self.transform, value)])
 
     def pieces(self, x: Input, smoothing: Smoothing) -> int:
-        """Slices of this input."""
         slices = len(self.cut(self.image(x.raw), smoothing))
         require(self.claimable(smoothing, slices), f"{slices} slices: {why_only_abstain(self, smoothing)}")
         return slices

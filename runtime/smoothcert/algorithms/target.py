@@ -82,7 +82,6 @@ class Target(Algorithm):
         return Algorithm.goal(self, smoothing) + (lower if beyond and self.attack is None else "")
 
     def needed(self, smoothing: Smoothing) -> float:
-        """The p_star of the first target."""
         return smoothing.p_star(self.attacks(smoothing)[0])
 
     def samples(self, smoothing: Smoothing) -> tuple[int, int]:

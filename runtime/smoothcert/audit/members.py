@@ -199,10 +199,7 @@ def inwards(direction: NDArray[np.float64], pixels: NDArray[Any]) -> NDArray[np.
 
 
 def delta_towards(direction: NDArray[np.float64], norm: float, pixels: NDArray[Any], label: str) -> Delta:
-    """The perturbation of at most that norm that goes farthest in the direction, within 0..255 where pixels are levels.
-
-    Whole levels: cut off towards 0, then one level more where the most was cut off, as long as the norm allows it.
-    """
+    """The perturbation of at most that norm that goes farthest in the direction, within 0..255 for levels."""
     size = float(np.linalg.norm(direction))
     levels = levels_of(pixels)
     if levels is None:
@@ -215,7 +212,7 @@ def delta_towards(direction: NDArray[np.float64], norm: float, pixels: NDArray[A
     length = levels.unit * norm * _INSIDE
     exact = direction.ravel() * (length / size if size else 0.0)
     whole = np.trunc(exact)
-    order = np.argsort(-abs(exact - whole), kind="stable")
+    order = np.argsort(-abs(exact - whole), kind="stable")  # a level more where most was cut off, as the norm allows
     cost = np.cumsum(2 * abs(whole[order]) + 1)
     more = order[: np.searchsorted(cost, length**2 - whole @ whole, side="right")]
     more = more[exact[more] != 0]

@@ -69,7 +69,6 @@ class Subject:
 
     @cached_property
     def transforms(self) -> Mapping[str, Transform]:
-        """What attackers do, by parameter, in the order of application."""
         return self.algorithm.transforms(self.smoothing)
 
     def steps(self, member: Member, *, raw: bool) -> list[tuple[Transform, Any]]:

@@ -2,9 +2,9 @@
 
 In every coordinate but one, the worst case grows with the distance from the identity, and the ends decide
 (docs/theory.md has the proof). The exception is the scale of an affine group whose shift is attacked too: there the
-interval is covered by cells. An attack of a cell is a small change of scale followed by an attack at the cell's centre;
-what the small change can cost is known exactly, so that the bound holds for every attack of the cell. The cell with
-the worst bound is halved until the bound is near a value that is reached.
+interval is covered by cells. An attack of a cell is a small change of scale followed by the attack at the cell's
+centre; what the small change can cost is known exactly, so that the bound holds all over the cell. The cell with the
+worst bound is halved until that is near a value that is reached.
 """
 
 from __future__ import annotations

@@ -36,7 +36,6 @@ def print_notes(classifier: Classifier | None) -> None:
 
 
 def print_report(recipe: Recipe, entries: Sequence[Entry], radii: Sequence[float] = ()) -> None:
-    """The table and the lines under it."""
     terminal = console()
     for part in table(recipe, summarise(recipe, entries, radii)):
         terminal.print(part)

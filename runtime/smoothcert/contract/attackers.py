@@ -21,7 +21,6 @@ def cases_of(images: Mapping[str, Image], values: Callable[[Image], Sequence[Any
 
 
 def trials(measure: Callable[[Image, Any], float], cases: Cases) -> list[Trial]:
-    """A measure taken of every case."""
     return [(where, partial(measure, image, value)) for where, image, value in cases]
 
 

@@ -31,7 +31,6 @@ class Batch:
 
     @property
     def unit(self) -> float:
-        """Full intensity."""
         return self.levels.unit if self.levels else 1.0
 
     def of(self, n: int) -> NDArray[np.float32]:
@@ -85,7 +84,6 @@ def identity(part: Part, shape: tuple[int, ...]) -> Any:
 
 
 def shown(value: Any) -> str:
-    """A value in words."""
     if isinstance(value, np.ndarray):
         return "an array"
     return f"{value:.4g}" if isinstance(value, float) else str(value)

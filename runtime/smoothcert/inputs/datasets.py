@@ -117,7 +117,6 @@ class ImageFiles:
         return self.files[index][1]
 
     def load(self, index: int) -> Example:
-        """The decoded image, H W (grey) or H W 3 (RGB), uint8."""
         image = read_image(self.root / self.files[index][0], grey=self.channels == 1)
         return Example(index, self.name(index), self.label(index), image)
 

@@ -178,11 +178,7 @@ class OrtClassifier(Classifier):
 
 
 def open_model(source: Readable, output: str | None = None) -> ModelFile:
-    """A classifier ready to certify, the one way in from the command line and from Python.
-
-    A file that is not ready is adapted in memory: `adapted` says how, `warning` what could not be changed. Raises
-    `ModelError` as `read_model` does.
-    """
+    """A classifier ready to certify, adapted in memory where the file is not; `ModelError` as from `read_model`."""
     from smoothcert_exporters.adapt.ready import made_ready
 
     read = read_source(source)
@@ -200,8 +196,8 @@ def _misplaced(names: list[str]) -> str:
 class CallableClassifier(Classifier):
     """A Python callable as a base classifier: batch -> labels (batch,) or scores (batch, classes).
 
-    Rows must be classified independently. It gets float32 batches of shape (batch, *x.shape), 8-bit inputs divided by
-    255 (unclipped: noise is on them). Called from one thread; the last batch is padded.
+    It gets float32 batches of shape (batch, *x.shape), 8-bit inputs divided by 255 (unclipped: noise is on them), from
+    one thread, and must classify each row by itself.
     """
 
     threads = 1
@@ -216,7 +212,6 @@ class CallableClassifier(Classifier):
         return found
 
     def batch_size(self, values: int) -> int:
-        """The one asked for, or about a million values."""
         return self._batch_size or int(np.clip(1_000_000 // max(1, values), 1, 4096))
 
     def require_one_function(self, samples: NDArray[Any], levels: Levels | None) -> None:

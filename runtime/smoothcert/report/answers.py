@@ -41,7 +41,6 @@ class Answers:
 
     @property
     def labelled(self) -> bool:
-        """Whether any label is known."""
         return any(label is not None for label in self.labels)
 
     def accuracy(self, answers: Sequence[int | None]) -> float:

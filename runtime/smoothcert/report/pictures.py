@@ -16,7 +16,6 @@ INK: Colour = (60, 60, 60)
 
 
 def blank(height: int, width: int) -> Picture:
-    """A white picture."""
     return np.full((height, width, 3), 255, np.uint8)
 
 

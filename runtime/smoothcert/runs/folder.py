@@ -1,7 +1,4 @@
-"""The run folder: `recipe.toml`, written first, and `ledger.jsonl`, one fsynced line for each input.
-
-Killing a run at any instant loses at most the input in flight. Format: docs/runs.md.
-"""
+"""The run folder: `recipe.toml`, written first, and `ledger.jsonl`, a synced line for each input: docs/runs.md."""
 
 from __future__ import annotations
 

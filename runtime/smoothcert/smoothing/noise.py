@@ -32,7 +32,6 @@ class AddNoise(Transform):
         return EIGHT_BIT.rounded(image + np.asarray(value))
 
     def members(self, r: Range) -> tuple[Any, ...]:
-        """None are named: a ball of noise has an image for every direction."""
         raise ArgumentError(f"attack: expected a parameter to enumerate, got {self.name}; certify it by smoothing")
 
 
@@ -57,12 +56,10 @@ class Noise(Part):
 
     @property
     def scale(self) -> float:  # type: ignore[override]
-        """The standard deviation."""
         return self.sigma
 
     @property
     def law(self) -> str:  # type: ignore[override]
-        """Always normal."""
         return "normal"
 
     def total_variation(self, x: Input) -> float:
@@ -82,7 +79,6 @@ class Noise(Part):
         )
 
     def address(self, stream: Stream, place: int) -> Stream:
-        """The stage itself, whatever the place."""
         return stream
 
     def begin(self, encoded: NDArray[Any], stream: Stream, first: int, out: NDArray[Any], unit: float) -> None:

@@ -20,9 +20,9 @@ from .transform import Transform, attacked, told
 class Samples(Protocol):
     """The samples of one input: what was computed once for it, and how a batch of them is filled.
 
-    `shape` and `dtype` are those of one sample, as the classifier takes it; the shape need not be the input's. `slack`
-    bounds the total variation between the law that is drawn from and the one that certificates speak of; 0, not
-    bounded, for real numbers. `attack_model` says whose attacks certificates speak of: see `Certificate`.
+    `shape` and `dtype`: of one sample, as the classifier takes it; its shape need not be the input's. `slack` bounds the
+    total variation between the law drawn from and the one claimed; 0, not bounded, for real numbers. `attack_model`:
+    see `Certificate`.
     """
 
     @property
@@ -94,7 +94,6 @@ class PixelSamples:
     attack_model: str
 
     def fill(self, stream: Stream, first: int, out: NDArray[Any]) -> None:
-        """Part by part."""
         pixels = out.reshape(len(out), *self.layout)
         (place, part), *rest = self.order
         with told(part.transforms):
@@ -146,7 +145,6 @@ class RawSamples:
     attack_model: ClassVar[str] = "integer"  # what an attacker's pipeline rounds and cuts off is in the error
 
     def fill(self, stream: Stream, first: int, out: NDArray[Any]) -> None:
-        """Image by image, then the noise."""
         pixels = out.reshape(len(out), *self.layout)
         for values, target in zip(drawn(self.moved, stream, first, len(out)), pixels, strict=True):
             self.raw.place(attacked(self.raw.image, steps(self.moved, values)), target)

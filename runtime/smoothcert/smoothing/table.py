@@ -46,7 +46,6 @@ def register(*rows: type[Part] | type[Transform]) -> None:
 
 
 def kind_of(row: type[Part] | type[Transform]) -> type[Transform]:
-    """The transformation of a row."""
     return row.transforms if issubclass(row, Part) else row
 
 

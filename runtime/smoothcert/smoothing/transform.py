@@ -52,7 +52,6 @@ class Transform(ABC):
 
     @property
     def options(self) -> dict[str, Any]:
-        """The options by name."""
         return {f.name: getattr(self, f.name) for f in fields(self)}
 
     def members(self, r: Range) -> tuple[Any, ...]:
