@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 from scipy import ndimage
 
-from smoothcert import transforms
+from smoothcert import Blur, transforms
 from smoothcert.transforms import heat, pixels, warps
 
 LAYOUTS = {"CHW": (3, 12, 17, 1), "HWC": (1, 12, 17, 3), "grey": (1, 12, 17, 1), "square": (3, 16, 16, 1)}
@@ -115,6 +115,20 @@ def test_gaussian_blur_is_a_cut_and_sampled_gaussian(border: str) -> None:
     radius = ((round(6 * 2**0.5 + 1) | 1) - 1) // 2
     expected = ndimage.gaussian_filter(image.astype(float), 2**0.5, mode=SCIPY[border], radius=radius)
     assert np.abs(transforms.gaussian_blur(image, 2.0, border) - expected).max() <= 1
+
+
+@pytest.mark.parametrize("border", heat.HEAT_BORDERS)
+def test_an_attacker_of_a_blur_has_its_border(border: str) -> None:
+    """Oracle: the part's own exact form, of the same border, within rounding; another border is farther off."""
+    image = levels(12, 14, 1)
+    part = Blur(1.0, border=border)
+    out = np.repeat(image[None, None].astype(np.float32), 1, axis=0)
+    part.act(out, np.array([4.0]), 255.0)
+    gaps = {
+        name: np.abs(Blur(1.0, border=name).transform.apply(image, 4.0) - out[0, 0]).max() for name in heat.HEAT_BORDERS
+    }
+    assert min(gaps, key=lambda name: gaps[name]) == border
+    assert gaps[border] < 3
 
 
 def test_blur_by_no_variance_and_of_single_rows() -> None:

@@ -20,9 +20,9 @@ from .transform import Transform, attacked, told
 class Samples(Protocol):
     """The samples of one input: what was computed once for it, and how a batch of them is filled.
 
-    `shape` and `dtype`: of one sample, as the classifier takes it; its shape need not be the input's. `slack` bounds the
-    total variation between the law drawn from and the one claimed; 0, not bounded, for real numbers. `attack_model`:
-    see `Certificate`.
+    `shape` and `dtype`: of one sample, as the classifier takes it; the shape need not be the input's. `slack`: bound on
+    the total variation between the law drawn from and the one claimed; 0, not bounded, for real numbers.
+    `attack_model`: see `Certificate`.
     """
 
     @property
