@@ -9,7 +9,6 @@ from dataclasses import dataclass, replace
 from typing import ClassVar
 
 import numpy as np
-from numpy.typing import NDArray
 
 from ..bounds.confidence import SequentialTest, geometric_looks
 from ..certificate import Certificate
@@ -114,16 +113,13 @@ class Slices(Algorithm):
 
     def _distance(self, raw: Raw, low: float, high: float) -> float:
         """How far, in l2 and [0,1] intensities, what the model sees may be from the slice's middle."""
-        middle = raw.processed(self._attacked(raw, (low + high) / 2)).astype(np.int64)
+        middle = raw.processed(attacked(raw.image, [(self.transform, (low + high) / 2)])).astype(np.int64)
         farthest = 0
         for lowest, highest in self.transform.enclose(raw.image, low, high):
             # What the model sees is monotone in the image: bounds go through the very code that runs.
             change = np.maximum(middle - raw.processed(lowest), raw.processed(highest) - middle)
             farthest = max(farthest, int(np.square(change).sum()))
         return math.sqrt(farthest) / EIGHT_BIT.unit
-
-    def _attacked(self, raw: Raw, value: float) -> NDArray[np.uint8]:
-        return attacked(raw.image, [(self.transform, value)])
 
     def pieces(self, x: Input, smoothing: Smoothing) -> int:
         slices = len(self.cut(self.image(x.raw), smoothing))
@@ -151,7 +147,7 @@ class Slices(Algorithm):
         label: int | None = None
         for i in self._order(cuts):
             pixels = np.empty_like(sampler.x.pixels)
-            raw.place(self._attacked(raw, sum(cuts[i]) / 2), pixels)
+            raw.place(attacked(raw.image, [(self.transform, sum(cuts[i]) / 2)]), pixels)
             there = replace(sampler, x=sampler.x.moved(pixels))
             looks, more = drawn(there, ESTIMATION + 8 * (i + 1), test, label)
             slices[i] = replace(slices[i], looks=looks)

@@ -8,6 +8,7 @@ import io
 import os
 import re
 import sys
+from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -187,14 +188,14 @@ def _archive(path: Path) -> Archive:
     return Archive(path, x, y)
 
 
-def _images(folder: Path) -> list[Path]:
-    return sorted(path for path in folder.rglob("*") if path.suffix.lower() in _IMAGES and path.is_file())
+def _images(paths: Iterable[Path]) -> list[Path]:
+    return sorted(path for path in paths if path.suffix.lower() in _IMAGES and path.is_file())
 
 
 def _folder(path: Path, channels: int | None) -> ImageFiles:
     folders = sorted(child for child in path.iterdir() if child.is_dir() and not child.name.startswith("."))
-    images = {folder.name: found for folder in folders if (found := _images(folder))}  # a class has images
-    loose = sorted(f for f in path.iterdir() if f.suffix.lower() in _IMAGES and f.is_file())
+    images = {folder.name: found for folder in folders if (found := _images(folder.rglob("*")))}  # a class has images
+    loose = _images(path.iterdir())
     if not images:
         return ImageFiles(path, tuple((f.name, None) for f in loose), channels)
     if loose:

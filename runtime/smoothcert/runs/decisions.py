@@ -38,8 +38,11 @@ class Decisions:
             return ["the votes were not drawn under this run's key"]
         if evidence.mode != self.algorithm.recipe["mode"]:
             return [f"expected votes of mode {self.algorithm.recipe['mode']}, got {evidence.mode}"]
-        if wrong := self._misattributed(evidence):
-            return [wrong]
+        known = self.algorithm.attack_models(self.smoothing)
+        if evidence.attack_model not in known:
+            return [f"expected attack_model {' or '.join(known)}, got {evidence.attack_model}"]
+        if evidence.slack and evidence.attack_model != "integer":
+            return [f"expected no slack with attack_model {evidence.attack_model}, got {evidence.slack:g}"]
         decided = self._decided(evidence)
         if isinstance(decided, str):
             return [decided]
@@ -48,15 +51,6 @@ class Decisions:
             for name in decided | written
             if not _same(written.get(name), decided.get(name))
         ]
-
-    def _misattributed(self, evidence: Evidence) -> str:
-        """Why the smoothing's draws speak of no such attacker, or have no such slack; empty where they do."""
-        known = self.algorithm.attack_models(self.smoothing)
-        if evidence.attack_model not in known:
-            return f"expected attack_model {' or '.join(known)}, got {evidence.attack_model}"
-        if evidence.slack and evidence.attack_model != "integer":
-            return f"expected no slack with attack_model {evidence.attack_model}, got {evidence.slack:g}"
-        return ""
 
     def _decided(self, evidence: Evidence) -> dict[str, Any] | str:
         votes = frozenset(evidence.selection.items()), frozenset(evidence.estimation.items())

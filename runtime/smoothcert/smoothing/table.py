@@ -110,10 +110,9 @@ def require_plugin(name: str, sha256: str) -> None:
 def part_of(name: str, scale: float, options: Mapping[str, Any], where: str) -> Part:
     """The part of that name, scale and options, texts or numbers; `ArgumentError` for those that it has not."""
     defaults = {field.name: field.default for field in fields(PARTS[name])[1:]}
-    known = list(defaults)
     given = {k: v for k, v in options.items() if not (name == "noise" and (k, v) == ("law", "normal"))}
-    strange = sorted(given.keys() - set(known))
-    require(not strange, f"{where}: expected options of {', '.join(known) or 'none'}, got {', '.join(strange)}")
+    strange = sorted(given.keys() - defaults.keys())
+    require(not strange, f"{where}: expected options of {', '.join(defaults) or 'none'}, got {', '.join(strange)}")
     values = {option: _like(defaults[option], value, f"{where}: {option}") for option, value in given.items()}
     part: Part = PARTS[name](scale, **values)
     return part
