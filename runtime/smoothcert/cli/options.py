@@ -112,7 +112,6 @@ Calibration = Annotated[
 Output = Annotated[
     str | None, to_certify(metavar="NAME", help="The model's output with scores or labels, where it has several.")
 ]
-Samples = Annotated[int, statistic(help="Samples for each input.")]
 Alpha = Annotated[float, statistic(help="Probability that a certificate may be wrong.")]
 Threads = Annotated[int | None, on_machine(help="Threads on this machine. (default: all cores)")]
 Skip = Annotated[int, of_run(help="Leave out that many inputs at the start.")]
