@@ -33,9 +33,8 @@ class Algorithm(ABC):
         values = {"mode": self.mode} | {field.name: getattr(self, field.name) for field in fields(cast(Any, self))}
         if self.attack is not None:
             values["attack"] = self.attack.recipe
-        return {
-            k: list(v) if isinstance(v, tuple) else v for k, v in values.items() if v not in (None, ())
-        } | self.plugins
+        said = {k: list(v) if isinstance(v, tuple) else v for k, v in values.items() if v not in (None, ())}
+        return said | self.plugins
 
     @property
     def named(self) -> Mapping[str, Transform]:
@@ -136,6 +135,7 @@ def require_sizes(n: int, alpha: float, n0: int = 1, bound: Bound = "one-sided")
 
 
 def totals(evidence: Evidence) -> tuple[int, int]:
+    """Votes cast for selection and for estimation."""
     return sum(evidence.selection.values()), sum(evidence.estimation.values())
 
 
@@ -151,7 +151,7 @@ def conclude(
     interval: tuple[float, float] | None = None,
     reason: str = "",
 ) -> Certificate:
-    """The certificate, echoing what it came from; without a prediction none, for that reason."""
+    """The certificate, echoing what it came from; without a prediction, an abstention for that reason."""
     recipe = algorithm.recipe
     return Certificate(
         prediction=prediction,
