@@ -184,7 +184,7 @@ _tried: WeakKeyDictionary[Any, set[tuple[Any, ...]]] = WeakKeyDictionary()
 def require_one_function(
     classifier: BaseClassifier, sampler: Sampler, smoothing: Smoothing, others: Iterable[Input] = ()
 ) -> None:
-    """`Sampler.require_one_function`, once for each shape of an input and each smoothing."""
+    """As `Sampler.require_one_function`, asked once for each shape of an input and each smoothing."""
     x, labels = sampler.x, (part.label for part in smoothing.parts)
     case = (x.values.shape, x.values.dtype, smoothing.guarantee, *labels)
     try:

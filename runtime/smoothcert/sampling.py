@@ -57,7 +57,7 @@ class Sampler:
         object.__setattr__(self, "made", self.perturbation.samples(self.x))
 
     def require_one_function(self, others: Iterable[Input] = ()) -> None:
-        """`ModelError` where the answer to some perturbed x, or to one of the others, depends on more than it."""
+        """`ModelError` where the answer to a perturbed x depends on more than that x; `others` are tried among them."""
         with one_thread():
             samples = self.samples(PROBE, 0, 2 * tried(math.prod(self.made.shape)))
             fitting = (x.values for x in others if (x.values.shape, x.levels) == (self.made.shape, self.x.levels))

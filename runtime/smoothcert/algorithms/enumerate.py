@@ -65,7 +65,7 @@ class Enumerate(Algorithm):
 
     @functools.cached_property
     def _values(self) -> list[tuple[Any, ...]]:
-        """Of each parameter, in the attack's order."""
+        """The members of each parameter's range, in the attack's order."""
         return [self.named[name].members(r) for name, r in self.attack]
 
     def members(self) -> tuple[tuple[Any, ...], ...]:

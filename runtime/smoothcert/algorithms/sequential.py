@@ -41,7 +41,7 @@ def claims(test: SequentialTest, looks: Sequence[Look]) -> int:
 
 
 def possible(test: SequentialTest, looks: Sequence[Look], label: int | None = None) -> bool:
-    """Whether `drawn` could have left these looks: at its sizes until the test ends, and votes that only grow."""
+    """Whether `drawn` could have left these looks: at its sizes until the test ends, with votes that only grow."""
     if not looks or tuple(look.n for look in looks) != test.looks[: len(looks)]:
         return False
     claimed, ended, last = 0, False, Look(0, ABSTAIN, 0)

@@ -127,7 +127,7 @@ class Slices(Algorithm):
         return slices
 
     def problems(self, x: Input, evidence: Evidence, smoothing: Smoothing) -> list[str]:
-        """That the distance holds in each slice, whoever cut them: processors round, and so cut, otherwise."""
+        """Whoever cut the slices, the distance must hold in each: other processors round, and cut, otherwise."""
         try:
             raw = self.image(x.raw)
             allowed, slices = self._allowed(raw, smoothing), evidence.slices

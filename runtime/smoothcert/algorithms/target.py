@@ -67,7 +67,7 @@ class Target(Algorithm):
         return conclude(self, smoothing, evidence, reason=reason)
 
     def consistent(self, evidence: Evidence, smoothing: Smoothing) -> bool:
-        """Looks that the test leaves, at these votes, of the favourite until a claim."""
+        """The looks are such as the test ends with, follow the favourite until a claim, and agree with the votes."""
         test, looks = self.test(smoothing, evidence.slack), evidence.looks
         if not possible(test, looks):
             return False

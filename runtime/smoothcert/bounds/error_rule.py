@@ -20,7 +20,7 @@ DOWN = 1 - 1e-12  # a law's ppf is good to about 1e-15: what is certified is rou
 
 
 def needed(distance: float, e: float, rule: ErrorRule) -> float:
-    """The least p_lower that survives laws so many deviations apart, but for exceptions of probability e < 1/2."""
+    """The least p_lower that survives laws `distance` deviations apart, with exceptions of probability e < 1/2."""
     distance *= 2 - DOWN
     return float(ndtr(distance + ndtri(0.5 + e)) if rule == "tight" else ndtr(distance) + e)
 

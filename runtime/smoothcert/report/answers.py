@@ -22,7 +22,7 @@ _STOPPING = ("target", "slices")  # modes that stop once the votes cannot show w
 
 @dataclass(frozen=True)
 class Answers:
-    """Answers and labels, one for each input, None where it is not known; empty where the run gives none of a kind."""
+    """Answers and labels, one for each input, None where not known; empty where a run has no answers of that kind."""
 
     labels: tuple[int | None, ...]
     base: tuple[int | None, ...]

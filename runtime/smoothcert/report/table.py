@@ -126,7 +126,7 @@ def evaluation(recipe: Recipe, entries: Sequence[Entry], unit: str) -> Any:
 
 
 def tsv(entries: Sequence[Entry]) -> Iterable[str]:
-    """The field's log, time in seconds; then the base classifier's own answer, the attack model. Empty: not known."""
+    """The field's log, with seconds, the base classifier's own answer and the attack model; empty is not known."""
     yield "idx\tlabel\tpredict\tradius\tcorrect\ttime\tbase\tattack_model"
     for entry in sorted(entries, key=lambda e: int(e["index"])):
         certificate = entry.get("certificate", {"prediction": ABSTAIN, "radius": 0.0})

@@ -80,7 +80,7 @@ def _same(a: Any, b: Any) -> bool:
 
 
 def problems(question: Question, entries: Sequence[Entry]) -> Iterator[tuple[Entry, list[str]]]:
-    """Each entry with what of it is wrong by the recipe alone: see `Decisions.problems`."""
+    """Each entry with what of it is wrong, without a look at model or data: see `Decisions.problems`."""
     decisions, expected = Decisions(question.algorithm, question.smoothing, question.key), question.indices
     seen: set[int] = set()
     for entry in entries:

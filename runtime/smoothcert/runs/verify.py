@@ -47,7 +47,7 @@ def verify(
     *,
     redraws: int | None = None,
 ) -> Verdict:
-    """Check the whole run, files that have moved named; `redraws`: sample so many inputs again, see `redraw`."""
+    """Check the whole run; `model`, `data`, `calibration`: where they have moved. `redraws`: see `redraw`; None: none."""
     recipe, entries = folder.recipe(), folder.entries()
     question = _question(folder, recipe)
     looked = _Looked([f"recipe: {line}" for line in _strange(recipe["model"])], [])
