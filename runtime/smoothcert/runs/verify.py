@@ -47,7 +47,7 @@ def verify(
     *,
     redraws: int | None = None,
 ) -> Verdict:
-    """Check the whole run; `model`, `data`, `calibration`: where they have moved. `redraws`: see `redraw`; None: none."""
+    """Check the whole run; `model`, `data`, `calibration`: where they have moved. `redraws`: for `redraw`, or none."""
     recipe, entries = folder.recipe(), folder.entries()
     question = _question(folder, recipe)
     looked = _Looked([f"recipe: {line}" for line in _strange(recipe["model"])], [])

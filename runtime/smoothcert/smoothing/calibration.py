@@ -142,7 +142,7 @@ class Calibration:
             )
 
     def require_measured(self, parts: tuple[Part, ...], attack: Attack) -> None:
-        """`ValueError` where the attack, with the identity of parts that it leaves out, holds more than was measured."""
+        """`ValueError` where the attack, with the identities of parts it leaves out, holds more than was measured."""
         asked, limits = dict(attack), dict(self.attack)
         for part in parts:
             name, still = part.name, Range(part.value(0.0), part.value(0.0))
