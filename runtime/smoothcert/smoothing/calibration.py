@@ -129,7 +129,7 @@ class Calibration:
         values["attack"] = Attack.of(values["attack"])
         values["spatial"] = Spatial.of(values["spatial"])
         values["sizes"] = tuple((int(least), int(most)) for least, most in values["sizes"])
-        values["bounds"] = tuple((float(bound), float(e)) for bound, e in values["bounds"])
+        values["bounds"] = tuple((float(bound), float(e)) for bound, e in values.get("bounds", ()))
         return Calibration(**values).require_points()
 
     def require_parts(self, parts: tuple[Part, ...]) -> None:
