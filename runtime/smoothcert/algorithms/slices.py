@@ -7,11 +7,9 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
-from itertools import pairwise
-from typing import Any
+from typing import ClassVar
 
 import numpy as np
-from numpy.typing import NDArray
 
 from ..bounds.confidence import SequentialTest, geometric_looks
 from ..certificate import Certificate
@@ -23,7 +21,8 @@ from ..sampling import ESTIMATION, Sampler
 from ..smoothing import TRANSFORMS, Attack, Noise, Smoothing, Transform
 from ..smoothing.cutting import MOST, Cutting, enclosable, farthest
 from ..smoothing.transform import attacked, transform_of
-from .base import Algorithm, abstain, conclude, recipe_of, require_sizes, totals, why_only_abstain, with_plugins
+from .base import Algorithm, conclude, require_sizes, totals, why_only_abstain
+from .sequential import claims, drawn, possible
 
 _SHARE = 0.5  # of a standard deviation of the noise: what an image may move within a slice
 
@@ -32,12 +31,12 @@ _SHARE = 0.5  # of a standard deviation of the noise: what an image may move wit
 class Slices(Algorithm):
     """Is the class kept under every rotation, or scaling, of the range? Pixel noise alone; no calibration.
 
-    The range is cut so finely that within a slice what the model sees moves by at most sigma / 2 in l2, by a bound that
-    is proved for the code that runs (`transforms.enclosure`). A slice stands when the noise certifies that distance
-    around the image at its middle: sequentially, with at most n votes, and an equal share of alpha for each slice. The
-    first slice that is futile ends it. Cost: one enclosure and 64 votes or more a slice.
+    Within a slice, what the model sees moves by at most sigma / 2 in l2, by a bound that is proved for the code that
+    runs (`transforms.enclosure`). A slice stands when the noise certifies that distance around the image at its middle:
+    sequentially, with at most n votes, and an equal share of alpha for each slice. One that is futile ends it.
     """
 
+    mode: ClassVar[str] = "slices"
     attack: Attack
     n: int = 100_000
     alpha: float = 0.001
@@ -64,26 +63,17 @@ class Slices(Algorithm):
 
     @property
     def transform(self) -> Transform:
-        """What the attacker does."""
         return transform_of(self.name, {"border": self.border, "interpolation": self.interpolation})
 
-    def transforms(self, smoothing: Smoothing) -> Mapping[str, Transform]:
+    @property
+    def named(self) -> Mapping[str, Transform]:
         return {self.name: self.transform}
 
     def attack_models(self, smoothing: Smoothing) -> tuple[str, ...]:
         """Slices are cut of 8-bit images alone."""
         return ("integer",)
 
-    def acts_on_raw(self, smoothing: Smoothing) -> bool:
-        return True
-
-    @property
-    def recipe(self) -> dict[str, Any]:
-        """Mode, attack, border, interpolation, sample size, failure probability, plugin."""
-        return recipe_of("slices", self) | with_plugins({self.name: self.transform})
-
     def needed(self, smoothing: Smoothing) -> float:
-        """The probability that the class must have at the middle of every slice."""
         alone = len(smoothing.parts) == 1 and smoothing.guarantee == "exact"
         if not alone or not isinstance(smoothing.parts[0], Noise):
             raise ArgumentError("slices: expected a smoothing of noise alone; the attack itself is not smoothed")
@@ -104,29 +94,22 @@ class Slices(Algorithm):
             raise DataError(f"slices: {self.attack} needs more than {MOST} slices, the most there may be; {advice}")
         return cuts
 
-    def covers(self, raw: Raw, smoothing: Smoothing, cuts: Sequence[tuple[float, float]]) -> bool:
-        """Whether the distance holds in each slice, whoever cut them: processors round, and so cut, otherwise."""
-        allowed = self._allowed(raw, smoothing)
-        return len(cuts) <= MOST and all(farthest(raw, self.transform, low, high) <= allowed for low, high in cuts)
-
     def _allowed(self, raw: Raw, smoothing: Smoothing) -> float:
         enclosable(raw)
         self.needed(smoothing)
         return _SHARE * smoothing.parts[0].scale
 
-    def _attacked(self, raw: Raw, value: float) -> NDArray[np.uint8]:
-        return attacked(raw.image, [(self.transform, value)])
-
     def pieces(self, x: Input, smoothing: Smoothing) -> int:
-        """Slices of this input."""
         slices = len(self.cut(enclosable(x.raw), smoothing))
         require(self.claimable(smoothing, slices), f"{slices} slices: {why_only_abstain(self, smoothing)}")
         return slices
 
     def problems(self, x: Input, evidence: Evidence, smoothing: Smoothing) -> list[str]:
-        cuts = [(s.low, s.high) for s in evidence.slices]
+        """Whoever cut the slices, the distance must hold in each: other processors round, and cut, otherwise."""
         try:
-            if self.covers(enclosable(x.raw), smoothing, cuts):
+            raw = enclosable(x.raw)
+            allowed, slices = self._allowed(raw, smoothing), evidence.slices
+            if len(slices) <= MOST and all(farthest(raw, self.transform, s.low, s.high) <= allowed for s in slices):
                 return []
         except (DataError, ValueError) as error:
             return [str(error)]
@@ -142,18 +125,17 @@ class Slices(Algorithm):
         label: int | None = None
         for i in self._order(cuts):
             pixels = np.empty_like(sampler.x.pixels)
-            raw.place(self._attacked(raw, sum(cuts[i]) / 2), pixels)
+            raw.place(attacked(raw.image, [(self.transform, sum(cuts[i]) / 2)]), pixels)
             there = replace(sampler, x=sampler.x.moved(pixels))
-            looks, drawn = _looks(there, ESTIMATION + 8 * (i + 1), test, label)
-            slices[i] = replace(slices[i], looks=tuple(looks))
-            votes.update(drawn)
+            looks, more = drawn(there, ESTIMATION + 8 * (i + 1), test, label)
+            slices[i] = replace(slices[i], looks=looks)
+            votes.update(more)
             label = looks[-1].label
             if not test.claims(looks[-1].n, looks[-1].count):
                 break
-        return replace(sampler.evidence("slices", {}, votes), slices=tuple(slices))
+        return replace(sampler.evidence(self.mode, {}, votes), slices=tuple(slices))
 
     def _order(self, cuts: Sequence[tuple[float, float]]) -> list[int]:
-        """From the slice nearest to the identity outwards."""
         return sorted(range(len(cuts)), key=lambda i: abs(sum(cuts[i]) / 2 - self.transform.identity))
 
     def decide(self, evidence: Evidence, smoothing: Smoothing) -> Certificate:
@@ -162,11 +144,11 @@ class Slices(Algorithm):
         order = self._order([(s.low, s.high) for s in evidence.slices])
         for done, i in enumerate(order):
             s = evidence.slices[i]
-            if not s.looks or not any(test.claims(look.n, look.count) for look in s.looks):
+            if not claims(test, s.looks):
                 last = s.looks[-1] if s.looks else Look(0, 0, 0)
                 where = f"{self.name} {s.low:.4g}:{s.high:.4g} after {done} of {len(order)} slices stood"
                 reason = f"slice lost: {where}, class {last.label} got {last.count} of {last.n} votes"
-                return abstain(self, smoothing, evidence, reason)
+                return conclude(self, smoothing, evidence, reason=reason)
         p_lower = test.p0s[0] - evidence.slack
         label = evidence.slices[order[0]].looks[-1].label
         return conclude(self, smoothing, evidence, label, 0.0, p_lower, 1 - p_lower)
@@ -186,7 +168,7 @@ class Slices(Algorithm):
                 return False
             if lost:
                 continue
-            if not _scheduled(looks, test, label):
+            if not possible(test, looks, label):
                 return False
             total, kept, label = total + looks[-1].n, kept + looks[-1].count, looks[-1].label
             lost = not test.claims(looks[-1].n, looks[-1].count)
@@ -207,27 +189,3 @@ class Slices(Algorithm):
     def claimable(self, smoothing: Smoothing, slices: int) -> bool:
         """Whether unanimous votes claim a slice, of so many that share alpha."""
         return bool(self.test(smoothing, slices).claims(self.n, self.n))
-
-
-def _looks(sampler: Sampler, stage: int, test: SequentialTest, label: int | None) -> tuple[list[Look], Counter[int]]:
-    """Looks at one slice until its test ends; it follows `label`, or the running favourite where there is none yet."""
-    votes: Counter[int] = Counter()
-    looks: list[Look] = []
-    for n in test.looks:
-        votes.update(sampler.counts(stage, sum(votes.values()), n))
-        followed = top(votes) if label is None else label
-        looks.append(Look(n, followed, votes[followed]))
-        if test.claims(n, votes[followed]) or test.futile(n, votes[followed], 0):
-            break
-    return looks, votes
-
-
-def _scheduled(looks: Sequence[Look], test: SequentialTest, label: int | None) -> bool:
-    """Whether `_looks` could have left these."""
-    if tuple(look.n for look in looks) != test.looks[: len(looks)] or not all(0 <= x.count <= x.n for x in looks):
-        return False
-    ended = [bool(test.claims(x.n, x.count)) or test.futile(x.n, x.count, 0) for x in looks]
-    grows = all(a.label != b.label or 0 <= b.count - a.count <= b.n - a.n for a, b in pairwise(looks))
-    whole = ended[-1] or looks[-1].n == test.looks[-1]
-    followed = label is None or all(look.label == label for look in looks)
-    return grows and followed and whole and not any(ended[:-1])

@@ -15,7 +15,7 @@ from ..inputs.input import Input
 from ..inputs.levels import EIGHT_BIT
 from ..smoothing import Part, Transform
 from ..smoothing.perturbation import OnPixels
-from .attackers import Cases
+from .attackers import Cases, trials
 from .cases import Batch, identity, off, pairs_of, shown, transformed, values
 from .finding import Check, Trial
 
@@ -39,7 +39,7 @@ def checks(part: Part, batches: Sequence[Batch]) -> list[Check]:
     rows: list[Trial] = [
         (f"{batch.label}, {shown(a)} then {shown(b)}", partial(in_a_row, batch, a, b))
         for batch in batches
-        for a, b in pairs_of(part, batch.pixels.shape)
+        for a, b in pairs_of(part, part, batch.pixels.shape)
     ]
     found = [
         Check("own form: two values in a row are their combination", rows, _NEAR),
@@ -66,8 +66,7 @@ def agreement_check(part: Part, cases: Cases) -> Check:
         granted = _ROUNDED + 0.05 * np.abs(here - image).max()
         return float(np.abs(there - here)[inside].max(initial=0) / granted)
 
-    trials: list[Trial] = [(where, partial(apart, image, value)) for where, image, value in cases]
-    return Check("8-bit form: is the own form, rounded, or within 5 % of the change", trials, 1.0)
+    return Check("8-bit form: is the own form, rounded, or within 5 % of the change", trials(apart, cases), 1.0)
 
 
 def _still(part: Part, batch: Batch) -> float:
@@ -87,8 +86,6 @@ def _acts(part: Part, batch: Batch) -> float:
 
 
 def _layouts(part: Part, batches: Sequence[Batch]) -> list[Trial]:
-    """The two layouts of a colour image, value by value."""
-
     def apart(planar: Batch, inner: Batch) -> float:
         outer, pixels = planar.taken(part), inner.taken(part)
         if part.is_norm and not part.transforms.is_planar():

@@ -14,8 +14,7 @@ _NAMES = ("digits.onnx", "digits.npz")
 def demo_file(name: str) -> Path:
     """Where a file that comes with the package lies: "digits.onnx", a classifier, or "digits.npz", its test images.
 
-    The command line takes the same files as `demo:digits.onnx` and `demo:digits.npz`.
-    `SmoothcertError` for any other name.
+    `SmoothcertError` for any other name. On the command line they are `demo:digits.onnx` and `demo:digits.npz`.
     """
     if name not in _NAMES:
         names = " or ".join(PREFIX + each for each in _NAMES)

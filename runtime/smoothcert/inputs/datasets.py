@@ -8,6 +8,7 @@ import io
 import os
 import re
 import sys
+from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -94,10 +95,7 @@ class Archive:
 
 @dataclass(frozen=True, eq=False)
 class ImageFiles:
-    """Image files with labels, read as RGB, or as grey where the model has one channel.
-
-    Labels are the folders' or the manifest's; the fingerprint is of names, labels and sizes.
-    """
+    """Image files below a folder, each with its label, read as RGB, or as grey where the model has one channel."""
 
     root: Path
     files: tuple[tuple[str, int | None], ...]
@@ -120,7 +118,6 @@ class ImageFiles:
         return self.files[index][1]
 
     def load(self, index: int) -> Example:
-        """The decoded image, H W (grey) or H W 3 (RGB), uint8."""
         image = read_image(self.root / self.files[index][0], grey=self.channels == 1)
         return Example(index, self.name(index), self.label(index), image)
 
@@ -147,8 +144,7 @@ def loaded(data: Dataset, index: int) -> Example:
 def open_dataset(path: Path, channels: int | None = None) -> Dataset:
     """The data set at `path`: .npz archive, image folder (class subfolders, or flat and unlabelled), or .csv manifest.
 
-    `channels`: of the model, 1 reads images as grey. Raises `DataError` for what cannot be read, is empty or
-    mislabelled.
+    `channels`: of the model, 1 reads images as grey. `DataError` for what cannot be read, is empty or mislabelled.
     """
     kinds = "an .npz archive, a folder of images or a .csv manifest"
     if not path.exists():
@@ -192,14 +188,14 @@ def _archive(path: Path) -> Archive:
     return Archive(path, x, y)
 
 
-def _images(folder: Path) -> list[Path]:
-    return sorted(path for path in folder.rglob("*") if path.suffix.lower() in _IMAGES and path.is_file())
+def _images(paths: Iterable[Path]) -> list[Path]:
+    return sorted(path for path in paths if path.suffix.lower() in _IMAGES and path.is_file())
 
 
 def _folder(path: Path, channels: int | None) -> ImageFiles:
     folders = sorted(child for child in path.iterdir() if child.is_dir() and not child.name.startswith("."))
-    images = {folder.name: found for folder in folders if (found := _images(folder))}  # a class has images
-    loose = sorted(f for f in path.iterdir() if f.suffix.lower() in _IMAGES and f.is_file())
+    images = {folder.name: found for folder in folders if (found := _images(folder.rglob("*")))}  # a class has images
+    loose = _images(path.iterdir())
     if not images:
         return ImageFiles(path, tuple((f.name, None) for f in loose), channels)
     if loose:

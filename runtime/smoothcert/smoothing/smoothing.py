@@ -148,10 +148,7 @@ class Smoothing(ABC):
         return ""
 
     def survives(self, attack: AnyAttack | None, p_lower: float, p_upper: float) -> bool:
-        """Whether the top class stays on top under every attack of the set; None: without any attack.
-
-        `p_lower`, `p_upper`: bounds on the probabilities of the top class and of any other.
-        """
+        """Whether a class with p_lower stays ahead of any with p_upper under every attack; None: without any."""
         if p_lower <= p_upper or attack is None:
             return p_lower > p_upper
         attack = Attack.of(attack)
