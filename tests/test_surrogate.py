@@ -499,3 +499,25 @@ def test_an_encoder_that_mixes_its_batch_is_asked_image_by_image(tmp_path: Path)
     )  # fmt: skip
     opened, images = open_surrogate(folder), np.stack([picture(1), picture(2)])[:, None]
     assert (opened.of(images) == np.concatenate([opened.of(images[:1]), opened.of(images[1:])])).all()
+
+
+@pytest.mark.parametrize(("name", "ends"), [FINITE[0], FINITE[2], FINITE[4], INTERVALS[0]], ids=str)
+def test_slices_of_codes_hold_every_attack(tmp_path: Path, name: str, ends: tuple[float, float]) -> None:
+    """Brute force: every attack is in a slice, no farther than half a deviation from the code at its middle."""
+    opened, noise = random_bundle(tmp_path, 5, name, ends), CodeNoise(sigma=0.5)
+    x, covariance = prepared(picture(6)), opened.covariance(noise)
+    slicing = opened.smoothing(noise).slicing(x, opened.bundle.transform)
+    cuts = slicing.cut(Range(*ends), 0.5)
+    assert slicing.covers(cuts, Range(*ends), 0.5)
+    assert not slicing.covers(cuts, Range(*ends), 0.01)
+    assert len(cuts) > 1
+
+    def code(attack: float) -> NDArray[np.float64]:
+        image = attacked(picture(6)[..., None], [(opened.bundle.transform, attack)])
+        return opened.of(np.moveaxis(image, -1, 0)[None])
+
+    for attack in range(1, 5) if name == "motion-blur" else np.linspace(*ends, 300).tolist():
+        cut = max((cut for cut in cuts if cut[0] <= attack), default=cuts[0])
+        following = [other for other in cuts if other[0] > attack][:1]
+        near = [covariance.distances((code(attack) - code(slicing.middle(c))) * STEP)[0] for c in [cut, *following]]
+        assert min(near) <= 0.5

@@ -305,3 +305,40 @@ def test_data_of_another_size_fail_input_by_input(cli: Cli, tmp_path: Path) -> N
     result = run(cli, folder, tmp_path / "five.npz")
     assert result.code == 2
     assert "expected an input that fits the model's (1, 6, 6)" in result.err
+
+
+SLICED = {
+    "a finite range": ("brightness", (-0.3, 0.3), "brightness=-0.12:0.12"),
+    "whole values": ("motion-blur", (1.0, 4.0), "motion-blur=1:4"),
+    "by size": ("pixelate", (0.4, 1.0), "pixelate=0.4:1"),
+    "an interval": ("rotation", (-5.0, 5.0), "rotation=-3:3"),
+}
+
+
+@pytest.mark.parametrize("case", SLICED)
+def test_several_centres_certify_what_one_may_not(cli: Cli, tmp_path: Path, data: Path, case: str) -> None:
+    """Mode slices: votes around images in between, each for the attacks within half a deviation of it."""
+    name, trained, attack = SLICED[case]
+    folder = bundle(tmp_path / "S", name, trained, deviations=np.array([0.05, 0.05]), noise={"sigma": 0.5})
+    result = run(cli, folder, data, "--mode", "slices", "--attack", attack)
+    assert result.code == 0, result
+    verified = cli("verify", "r", "--redraw", 1)
+    assert verified.code == 0, verified
+    assert cli("audit", "r", "--attacks", 4).code == 0
+    entries = [json.loads(line) for line in (tmp_path / "r" / "ledger.jsonl").read_text().splitlines()]
+    certified = [entry for entry in entries if entry["certificate"]["prediction"] >= 0]
+    assert len(certified) >= 4
+    assert all(entry["certificate"]["prediction"] == entry["label"] for entry in certified)
+
+
+def test_slices_that_leave_attacks_out_are_found(cli: Cli, tmp_path: Path, data: Path) -> None:
+    folder = bundle(tmp_path / "S", deviations=np.array([0.05, 0.05]), noise={"sigma": 0.5})
+    run(cli, folder, data, "--mode", "slices", "--attack", "brightness=-0.12:0.12")
+
+    def shorter(entry: dict[str, Any]) -> None:
+        entry["evidence"]["slices"][1][0] += 2 / 255
+
+    forged(tmp_path / "r", shorter)
+    result = cli("verify", "r")
+    assert result.code == 1
+    assert "wrong: input 0: the slices are not those of this image" in result.out

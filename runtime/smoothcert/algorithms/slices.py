@@ -6,20 +6,18 @@ import math
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from functools import partial
 from typing import ClassVar
 
 import numpy as np
 
 from ..bounds.confidence import SequentialTest, geometric_looks
 from ..certificate import Certificate
-from ..errors import ArgumentError, DataError, require
+from ..errors import DataError, require
 from ..evidence import Evidence, Look, Slice, top
 from ..inputs.input import Input
-from ..inputs.spatial import Raw
 from ..sampling import ESTIMATION, Sampler
-from ..smoothing import TRANSFORMS, Attack, Noise, Smoothing, Transform
-from ..smoothing.cutting import MOST, Cutting, enclosable, farthest
+from ..smoothing import TRANSFORMS, Attack, Range, Smoothing, Transform
+from ..smoothing.slicing import Slicing
 from ..smoothing.transform import attacked, transform_of
 from .base import Algorithm, conclude, require_sizes, totals, why_only_abstain
 from .sequential import claims, drawn, possible
@@ -29,11 +27,12 @@ _SHARE = 0.5  # of a standard deviation of the noise: what an image may move wit
 
 @dataclass(frozen=True)
 class Slices(Algorithm):
-    """Is the class kept under every rotation, or scaling, of the range? Pixel noise alone; no calibration.
+    """Is the class kept under every attack of a range? By noise alone, on pixels or on the codes of a surrogate.
 
-    Within a slice, what the model sees moves by at most sigma / 2 in l2, by a bound that is proved for the code that
-    runs (`transforms.enclosure`). A slice stands when the noise certifies that distance around the image at its middle:
-    sequentially, with at most n votes, and an equal share of alpha for each slice. One that is futile ends it.
+    Within a slice, what the model sees moves by at most half a deviation of the noise: in l2, by a bound that is proved
+    for the code that runs (`transforms.enclosure`), or as codes, by their `Coverage`. A slice stands when the noise
+    certifies that distance around the image at its middle: sequentially, with at most n votes, and an equal share of
+    alpha for each slice. One that is futile ends it.
     """
 
     mode: ClassVar[str] = "slices"
@@ -45,16 +44,11 @@ class Slices(Algorithm):
 
     def __post_init__(self) -> None:
         require_sizes(self.n, self.alpha)
-        known = [name for name, kind in TRANSFORMS.items() if kind.enclose is not Transform.enclose]
         ranges = dict(self.attack)
-        one = len(ranges) == 1 and self.name in known and ranges[self.name].points is None
-        require(
-            one, f"slices: expected one interval of {' or '.join(known)}, such as rotation=-10:10, got {self.attack}"
-        )
-        whole = ranges[self.name]
-        TRANSFORMS[self.name].coordinate(whole.low)  # refuses factors that are not above 0
-        # Refuses what it cannot enclose; nothing is computed before its parts are asked for.
-        self.transform.enclose(np.zeros((1, 1), np.uint8), whole.low, whole.high)
+        one = len(ranges) == 1 and self.name in TRANSFORMS and ranges[self.name].points is None
+        one = one and not TRANSFORMS[self.name].is_planar() and TRANSFORMS[self.name].kind != "norm"
+        require(one, f"slices: expected one interval of numbers, such as rotation=-10:10, got {self.attack}")
+        TRANSFORMS[self.name].coordinate(ranges[self.name].low)  # refuses factors that are not above 0
 
     @property
     def name(self) -> str:
@@ -73,59 +67,54 @@ class Slices(Algorithm):
         """Slices are cut of 8-bit images alone."""
         return ("integer",)
 
+    @property
+    def whole(self) -> Range:
+        """The attacks asked about."""
+        return self.attack.ranges[0][1]
+
+    def transforms(self, smoothing: Smoothing) -> Mapping[str, Transform]:
+        """The smoothing's own, where it imitates the attack."""
+        own = {part.name: part.transform for part in smoothing.parts}
+        return {self.name: own.get(self.name, self.transform)}
+
     def needed(self, smoothing: Smoothing) -> float:
-        alone = len(smoothing.parts) == 1 and smoothing.guarantee == "exact"
-        if not alone or not isinstance(smoothing.parts[0], Noise):
-            raise ArgumentError("slices: expected a smoothing of noise alone; the attack itself is not smoothed")
-        return smoothing.p_star({"noise": _SHARE * smoothing.parts[0].sigma})
+        return smoothing.shifted(_SHARE)
 
     def test(self, smoothing: Smoothing, slices: int, slack: float = 0.0) -> SequentialTest:
         """The test of one slice. Shares of alpha are rounded down to a power of two, so that inputs share tests."""
         share = self.alpha / 2 ** math.ceil(math.log2(max(slices, 1)))
         return SequentialTest((self.needed(smoothing) + slack,), share, geometric_looks(64, self.n))
 
-    def cut(self, raw: Raw, smoothing: Smoothing) -> list[tuple[float, float]]:
-        """The slices, side by side over the whole range; `DataError` where they would be more than `MOST`."""
-        allowed, whole = self._allowed(raw, smoothing), self.attack.ranges[0][1]
-        cutting = Cutting(self.transform, whole, allowed, partial(farthest, raw, self.transform))
-        cuts = cutting.slices
-        if cuts is None:
-            advice = cutting.advice(smoothing.parts[0].scale)
-            raise DataError(f"slices: {self.attack} needs more than {MOST} slices, the most there may be; {advice}")
-        return cuts
-
-    def _allowed(self, raw: Raw, smoothing: Smoothing) -> float:
-        enclosable(raw)
+    def slicing(self, x: Input, smoothing: Smoothing) -> Slicing:
+        """The slices of one input."""
         self.needed(smoothing)
-        return _SHARE * smoothing.parts[0].scale
+        return smoothing.slicing(x, self.transforms(smoothing)[self.name])
 
     def pieces(self, x: Input, smoothing: Smoothing) -> int:
-        slices = len(self.cut(enclosable(x.raw), smoothing))
+        slices = len(self.slicing(x, smoothing).cut(self.whole, _SHARE))
         require(self.claimable(smoothing, slices), f"{slices} slices: {why_only_abstain(self, smoothing)}")
         return slices
 
     def problems(self, x: Input, evidence: Evidence, smoothing: Smoothing) -> list[str]:
-        """Whoever cut the slices, the distance must hold in each: other processors round, and cut, otherwise."""
+        cuts = [(s.low, s.high) for s in evidence.slices]
         try:
-            raw = enclosable(x.raw)
-            allowed, slices = self._allowed(raw, smoothing), evidence.slices
-            if len(slices) <= MOST and all(farthest(raw, self.transform, s.low, s.high) <= allowed for s in slices):
+            if self.slicing(x, smoothing).covers(cuts, self.whole, _SHARE):
                 return []
         except (DataError, ValueError) as error:
             return [str(error)]
-        return ["the slices are not those of this image: it moves farther in one than sigma / 2"]
+        return ["the slices are not those of this image: it moves farther in one than half a deviation of the noise"]
 
     def draw(self, sampler: Sampler, smoothing: Smoothing) -> Evidence:
         """Votes, slice by slice from the identity outwards, until one is futile."""
-        raw = enclosable(sampler.x.raw)
-        cuts = self.cut(raw, smoothing)
+        slicing, raw = self.slicing(sampler.x, smoothing), sampler.x.raw or sampler.x.image()
+        transform, cuts = self.transforms(smoothing)[self.name], slicing.cut(self.whole, _SHARE)
         test = self.test(smoothing, len(cuts), sampler.made.slack)
         slices = [Slice(low, high) for low, high in cuts]
         votes: Counter[int] = Counter()
         label: int | None = None
         for i in self._order(cuts):
             pixels = np.empty_like(sampler.x.pixels)
-            raw.place(attacked(raw.image, [(self.transform, sum(cuts[i]) / 2)]), pixels)
+            raw.place(attacked(raw.image, [(transform, slicing.middle(cuts[i]))]), pixels)
             there = replace(sampler, x=sampler.x.moved(pixels))
             looks, more = drawn(there, ESTIMATION + 8 * (i + 1), test, label)
             slices[i] = replace(slices[i], looks=looks)
@@ -155,10 +144,10 @@ class Slices(Algorithm):
 
     def consistent(self, evidence: Evidence, smoothing: Smoothing) -> bool:
         """Slices side by side over the whole range, looks at the schedule until each stands, one class throughout."""
-        ((_, whole),) = self.attack
         slices = evidence.slices
-        ends = [whole.low, *(s.high for s in slices)]
-        if not slices or ends[-1] != whole.high or [s.low for s in slices] != ends[:-1] or ends != sorted(ends):
+        ends = [end for s in slices for end in (s.low, s.high)]
+        side_by_side = [self.whole.low, *ends[1::2]] == [*ends[::2], self.whole.high]
+        if not slices or ends != sorted(ends) or (smoothing.gapless and not side_by_side):
             return False
         test = self.test(smoothing, len(slices), evidence.slack)
         total, kept, label, lost = 0, 0, None, False

@@ -18,7 +18,7 @@ import numpy as np
 
 from ..algorithms import Predict
 from ..certificate import ABSTAIN
-from ..errors import CalibrationError, DataError, RunError, require
+from ..errors import ArgumentError, CalibrationError, DataError, RunError, require
 from ..evidence import Evidence
 from ..runs.folder import Entry, RunFolder
 from ..runs.opening import OpenRun, open_run
@@ -84,6 +84,7 @@ class Audit:
 
     def _members(self, subject: Subject) -> list[Member]:
         pool, seed = self.question.algorithm.members(subject.x), (self.seed, subject.example.index)
+        pool = _outcomes(subject) if pool is None else pool
         if pool is not None:
             return members_of([name for name, _ in subject.attack], pool, self.attacks, seed)
         parts = {part.name: part for part in subject.smoothing.parts}
@@ -128,6 +129,18 @@ class Audit:
     def _key(self, index: int, number: int, arithmetic: str) -> int:
         text = f"audit {self.seed} {index} {number} {arithmetic}"
         return int.from_bytes(hashlib.sha256(text.encode()).digest()[:8], "big")
+
+
+def _outcomes(subject: Subject) -> list[tuple[Any, ...]] | None:
+    """The attacks of a set with finitely many outcomes, one of each, where it is listed; None elsewhere."""
+    (name, r), *others = subject.attack.ranges or (("", None),)
+    if r is None or r.points or others or subject.x.raw is None or subject.transforms[name].kind != "listed":
+        return None
+    try:
+        members = subject.transforms[name].members_on(r, subject.x.raw.image.shape[:2])
+    except ArgumentError:  # an interval of them
+        return None
+    return [(member,) for member in members]
 
 
 def certificates(

@@ -14,13 +14,17 @@ from ..bounds.error_rule import DOWN
 from ..bounds.joint_laws import JointLaws
 from ..bounds.laws import Law, Normal
 from ..bounds.neyman_pearson import Tilt, path_threshold
-from ..errors import require
+from ..errors import ArgumentError, require
+from ..inputs.input import Input
 from .attack import Attack
+from .noise import Noise
 from .pairs import joint_laws
 from .part import Part
 from .perturbation import OnPixels
 from .ranges import Range
+from .slicing import PixelSlicing
 from .smoothing import AnyAttack, Guarantee, Smoothing
+from .transform import Transform
 
 GUARANTEES: tuple[Guarantee, ...] = ("exact", "path")
 
@@ -66,6 +70,19 @@ class Composition(Smoothing):
             return 0.0, 0.0
         left = _side(part.line, -1, p_lower, p_upper) if part.signed else 0.0
         return left, _side(part.line, 1, p_lower, p_upper)
+
+    def shifted(self, deviations: float) -> float:
+        return self.p_star({"noise": deviations * self._alone.sigma})
+
+    def slicing(self, x: Input, transform: Transform) -> PixelSlicing:
+        return PixelSlicing.of(x, transform, self._alone.sigma)
+
+    @property
+    def _alone(self) -> Noise:
+        """The noise, where there is nothing else."""
+        if len(self.parts) != 1 or not isinstance(self.parts[0], Noise) or self.guarantee != "exact":
+            raise ArgumentError("slices: expected a smoothing of noise alone; the attack itself is not smoothed")
+        return self.parts[0]
 
     def boxes(self, attack: Attack) -> list[dict[str, tuple[float, float]]]:
         """The attack in coordinates: one box, or one for each combination of the points of grids."""
