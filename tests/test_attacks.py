@@ -10,6 +10,7 @@ import cv2
 import numpy as np
 import pytest
 from numpy.typing import NDArray
+from scipy import ndimage
 
 from smoothcert import transforms
 from smoothcert.errors import DataError
@@ -56,6 +57,28 @@ def takes(name: str, image: Image) -> bool:
     return name not in ("hue", "saturation") or (image.ndim == 3 and image.shape[2] == 3)
 
 
+def pixelated(image: Image, factor: float) -> Image:
+    """Oracle: OpenCV down, and back by the pixel in which each centre lies."""
+    sides = [max(1, int(side * factor)) for side in image.shape[:2]]
+    small = cv2.resize(image, sides[::-1], interpolation=cv2.INTER_AREA).reshape(*sides, *image.shape[2:])
+    y, x = (np.array((np.arange(n) + 0.5) * m / n, int) for n, m in zip(image.shape, sides, strict=False))
+    return np.asarray(small[y][:, x], np.uint8)
+
+
+def defocused(image: Image, radius: float) -> Image:
+    """Oracle: SciPy's sums of whole numbers over the disc."""
+    down, right = np.mgrid[-int(radius) : int(radius) + 1, -int(radius) : int(radius) + 1]
+    disc = (down**2 + right**2 <= radius * radius).astype(int)
+    planes = image.reshape(*image.shape[:2], -1).astype(int)
+    sums = [ndimage.correlate(planes[..., c], disc, mode="mirror") for c in range(planes.shape[2])]
+    return np.asarray(np.rint(np.stack(sums, 2) / disc.sum()), np.uint8).reshape(image.shape)
+
+
+def averaged(images: list[Image]) -> Image:
+    """Oracle: NumPy."""
+    return np.asarray(np.rint(np.mean(np.array(images, float), 0)), np.uint8)
+
+
 SINGLE: dict[str, tuple[list[Any], Callable[[Image, Any, dict[str, str]], Image]]] = {
     "brightness": ([-0.3, 0.001, 0.7, 3.0], lambda x, b, how: transforms.brightness(x, b)),
     "contrast": ([0.0, 0.4, 1.001, 2.5], lambda x, c, how: transforms.contrast(x, c, MIDDLE[how["about"]])),
@@ -77,11 +100,38 @@ SINGLE: dict[str, tuple[list[Any], Callable[[Image, Any, dict[str, str]], Image]
     "hue": ([-30.0, 0.1, 200.0], lambda x, t, how: coloured(x, "hue", t)),
     "saturation": ([0.2, 1.01, 3.0], lambda x, f, how: coloured(x, "saturation", f)),
     "jpeg": ([1, 50, 95], lambda x, q, how: compressed(x, q)),
+    "pixelate": ([0.3, 0.55, 0.97], lambda x, f, how: pixelated(x, f)),
+    "defocus-blur": ([0.7, 1.5, 3.0], lambda x, r, how: defocused(x, r)),
+    "zoom-blur": (
+        [1.013, 1.2],
+        lambda x, z, how: averaged(
+            [transforms.scale(x, 1 + i / 100, "black", how["interpolation"]) for i in range(int(100 * z + 1e-9) - 99)]
+        ),
+    ),
+    "rotational-blur": (
+        [-10.0, 0.3, 45.0],
+        lambda x, a, how: averaged(
+            [transforms.rotate(x, a * i / 10, how["border"], how["interpolation"]) for i in range(11)]
+        ),
+    ),
+    "motion-blur": (
+        [2, 5.0],
+        lambda x, n, how: averaged(
+            [transforms.translate(x, i - (n - 1) / 2, 0, how["border"], how["interpolation"]) for i in range(int(n))]
+        ),
+    ),
 }
 IDENTITY = {
     "brightness": 0.0, "contrast": 1.0, "gamma": 1.0, "blur": 0.0, "translation": (0.0, 0.0), "rotation": 0.0,
     "scaling": 1.0, "shear": 0.0, "hue": 0.0, "saturation": 1.0, "jpeg": None,
+    "pixelate": 1.0, "defocus-blur": 0.0, "zoom-blur": 1.0, "rotational-blur": 0.0, "motion-blur": 1.0,
 }  # fmt: skip
+
+OWN: dict[str, dict[str, Any]] = {  # options that no other transformation has, at their defaults
+    "zoom-blur": {"step": 0.01},
+    "rotational-blur": {"rotations": 10},
+    "motion-blur": {"angle": 0.0},
+}
 
 
 def usual(name: str) -> Transform:
@@ -102,12 +152,14 @@ def test_options_are_those_of_the_transformation(name: str) -> None:
     for how in MANNERS:
         made = transform_of(name, how)
         assert isinstance(made, TRANSFORMS[name])
-        assert made.options.items() <= how.items()
+        own = OWN.get(name, {})
+        assert made.options.items() <= how.items() | own.items()
         assert made.options.keys() == usual(name).options.keys()
     warp = {"border", "interpolation"}
     known = dict.fromkeys(("translation", "rotation", "scaling", "shear"), warp) | {"contrast": {"about"}}
-    known |= {"hue": {"luma"}, "saturation": {"luma"}}
-    assert usual(name).options.keys() == known.get(name, set())
+    known |= {"hue": {"luma"}, "saturation": {"luma"}, "zoom-blur": {"interpolation"}}
+    known |= dict.fromkeys(("rotational-blur", "motion-blur"), warp)
+    assert usual(name).options.keys() == known.get(name, set()) | OWN.get(name, {}).keys()
 
 
 @pytest.mark.parametrize("name", ["translation", "rotation", "scaling"])

@@ -47,6 +47,8 @@ PRODUCT = [
     "translation=1.5,border=black,interpolation=bilinear",
     "rotation=5", "rotation=5,border=wrap,interpolation=bicubic", "scaling=0.05", "shear=0.05", "jpeg=50:95",
     "rotation=-10:10", "scaling=0.9:1.1", "shear=-0.2:0.2", "rotation=-10:10:5", "brightness=-0.1:0.1",
+    "pixelate=0.5:1", "pixelate=0.5:1:6", "pixelate=0.7:0.7", "defocus-blur=0:5", "zoom-blur=1:1.5",
+    "rotational-blur=-10:10", "rotational-blur=-10:10:5", "motion-blur=1:5",
     "contrast=0.5:2:4", "gamma=0.5:2:4", "hue=-20:20:5", "saturation=0.5:2:4", "blur=0:3:4", "translation=0:2",
 ]  # fmt: skip
 # The attackers' blur has OpenCV's default border, whatever the smoothing's is: docs/theory.md says what that costs.

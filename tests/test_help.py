@@ -102,7 +102,8 @@ def test_every_part_is_listed_with_an_example_that_can_be_read(capsys: pytest.Ca
         assert ("--smooth" in block) == (name in PARTS)
         for option, values in re.findall(r"(?m)^ +option  (\w+)=(.*)$", block):
             for value in values.split(" or "):
-                assert getattr(parse_part(f"{name}=0.1,{option}={value}"), option) == value
+                made = parse_part(f"{name}=0.1,{option}={value}") if name in PARTS else kind(**{option: value})
+                assert getattr(made, option) == value
     parts("hue")
     assert capsys.readouterr().out.count("--attack") == 1
 

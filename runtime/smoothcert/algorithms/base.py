@@ -25,6 +25,7 @@ class Algorithm(ABC):
 
     attack: Attack | None  # the set of attacks asked about; None for the largest radius
     certifies: ClassVar[bool] = True  # whether certificates speak of attacks, and not of the input alone
+    enumerates: ClassVar[bool] = False  # whether every attack of the set is asked about
 
     @property
     @abstractmethod
@@ -82,8 +83,8 @@ class Algorithm(ABC):
         """What attackers do, by parameter, in the order of application."""
         return {part.name: part.transform for part in smoothing.parts}
 
-    def members(self) -> Sequence[tuple[Any, ...]] | None:
-        """Every attack of the set, as values of its parameters, where the set is finite; None elsewhere."""
+    def members(self, x: Input | None = None) -> Sequence[tuple[Any, ...]] | None:
+        """Every attack of the set on `x`, as values of its parameters, for an algorithm that enumerates; else None."""
         return None
 
     def pieces(self, x: Input, smoothing: Smoothing) -> int:

@@ -26,7 +26,9 @@ from ..transforms.checks import require_name
 from ..transforms.warps import WARP_BORDERS
 from .base import Algorithm, abstain, conclude, totals, with_plugins
 
+Sides = tuple[int, int]  # height and width of an image
 _MOST = 1_000_000
+_SMALLEST, _LARGEST = (1, 1), (8192, 8192)
 
 
 @dataclass(frozen=True)
@@ -40,6 +42,7 @@ class Enumerate(Algorithm):
     of the base classifier itself.
     """
 
+    enumerates: ClassVar[bool] = True
     attack: Attack
     border: str = "black"
     alpha: float = field(default=0.0, init=False)
@@ -47,9 +50,7 @@ class Enumerate(Algorithm):
     def __post_init__(self) -> None:
         require(self.alpha == 0, f"enumerate: expected alpha = 0, for nothing is estimated, got {self.alpha:g}")
         require_name("border", self.border, WARP_BORDERS)
-        transforms = self.transforms(UNSMOOTHED)
-        size = math.prod(len(transforms[name].members(r)) for name, r in self.attack)
-        require(size <= _MOST, f"attack: expected at most {_MOST:,} members, got {size:,}; take a smaller set")
+        self._require_few(_SMALLEST if self._by_size else None)
 
     @property
     def recipe(self) -> dict[str, Any]:
@@ -66,9 +67,45 @@ class Enumerate(Algorithm):
     def transforms(self, smoothing: Smoothing) -> Mapping[str, Transform]:
         return {name: transform_of(name, {"border": self.border}) for name, _ in self.attack}
 
-    def members(self) -> tuple[tuple[Any, ...], ...]:
-        """Values of the parameters, in the attack's order, for every member; the identity first."""
-        return _members(self)
+    def members(self, x: Input | None = None) -> tuple[tuple[Any, ...], ...]:
+        """Values of the parameters, in the attack's order, for every member; the identity first.
+
+        Of some sets they depend on the size of the image that is attacked: `ArgumentError` for these without `x`.
+        """
+        if x is None or not self._by_size:
+            return _members(self, None)
+        sides = _sides(x)
+        self._require_few(sides)
+        return _members(self, sides)
+
+    @property
+    def _by_size(self) -> bool:
+        """Whether the members of some attack depend on the image's size."""
+        found = (type(transform).members_on for transform in self.transforms(UNSMOOTHED).values())
+        return any(members_on is not Transform.members_on for members_on in found)
+
+    def values(self, sides: Sides | None) -> list[tuple[Any, ...]]:
+        """The members of each attack for itself: on images of these sides, or on all."""
+        transforms = self.transforms(UNSMOOTHED)
+        return [
+            transforms[name].members(r) if sides is None else transforms[name].members_on(r, sides)
+            for name, r in self.attack
+        ]
+
+    def _require_few(self, sides: Sides | None) -> None:
+        size = math.prod(map(len, self.values(sides)))
+        require(size <= _MOST, f"attack: expected at most {_MOST:,} members, got {size:,}; take a smaller set")
+
+    def _counts(self) -> tuple[int, int]:
+        """How many members there are: at least, and at most, where they depend on the image's size."""
+        if not self._by_size:
+            return (len(self.members()),) * 2
+        alone = [transform.identity for transform in self.transforms(UNSMOOTHED).values()]
+        sets = [self.values(sides) for sides in (_SMALLEST, _LARGEST)]
+        least, most = (
+            math.prod(map(len, its)) + any(i not in s for i, s in zip(alone, its, strict=True)) for its in sets
+        )
+        return least, most
 
     def perturbation(self, smoothing: Smoothing) -> Members:
         return Members(self)
@@ -82,7 +119,7 @@ class Enumerate(Algorithm):
     def draw(self, sampler: Sampler, smoothing: Smoothing) -> Evidence:
         """The image itself, then every member."""
         selection = sampler.counts(SELECTION, 0, 1)
-        return sampler.evidence("enumerate", selection, sampler.counts(ESTIMATION, 0, len(self.members())))
+        return sampler.evidence("enumerate", selection, sampler.counts(ESTIMATION, 0, len(self.members(sampler.x))))
 
     def decide(self, evidence: Evidence, smoothing: Smoothing) -> Certificate:
         """The one answer there is, or abstain where some member changes it."""
@@ -97,8 +134,14 @@ class Enumerate(Algorithm):
 
     def consistent(self, evidence: Evidence, smoothing: Smoothing) -> bool:
         """One vote, then one for each member; the image itself is one of them."""
-        counted = totals(evidence) == (1, len(self.members())) and not evidence.looks
+        (selected, members), (least, most) = totals(evidence), self._counts()
+        counted = selected == 1 and least <= members <= most and not evidence.looks
         return counted and evidence.estimation.get(top(evidence.selection), 0) > 0
+
+    def problems(self, x: Input, evidence: Evidence, smoothing: Smoothing) -> list[str]:
+        """Whether all members were asked about, where it depends on the image how many there are."""
+        asked, members = sum(evidence.estimation.values()), len(self.members(x))
+        return [] if asked == members else [f"expected votes on {members:,} members for this image, got {asked:,}"]
 
     def goal(self, smoothing: Smoothing) -> str:
         return f"all attacks: {self.attack}"
@@ -109,7 +152,8 @@ class Enumerate(Algorithm):
 
     def samples(self, smoothing: Smoothing) -> tuple[int, int]:
         """The members, and the image once more."""
-        return 1 + len(self.members()), 1 + len(self.members())
+        least, most = self._counts()
+        return 1 + least, 1 + most
 
     def largest(self, smoothing: Smoothing) -> float:
         """Infinite: always within reach."""
@@ -124,11 +168,19 @@ def _require_unsmoothed(smoothing: Smoothing) -> None:
     )
 
 
+def _sides(x: Input) -> Sides:
+    """Of the image that is attacked; `DataError` for what is no 8-bit image."""
+    return _raw(x).image.shape[:2]
+
+
+def _raw(x: Input) -> Raw:
+    return eight_bit(x, "enumerate").raw or x.image()
+
+
 @functools.lru_cache(maxsize=8)
-def _members(algorithm: Enumerate) -> tuple[tuple[Any, ...], ...]:
-    transforms = algorithm.transforms(UNSMOOTHED)
-    identity = tuple(transforms[name].identity for name, _ in algorithm.attack)
-    rest = itertools.product(*(transforms[name].members(r) for name, r in algorithm.attack))
+def _members(algorithm: Enumerate, sides: Sides | None) -> tuple[tuple[Any, ...], ...]:
+    identity = tuple(transform.identity for transform in algorithm.transforms(UNSMOOTHED).values())
+    rest = itertools.product(*algorithm.values(sides))
     return (identity, *(values for values in rest if values != identity))
 
 
@@ -140,9 +192,8 @@ class Members:
 
     def samples(self, x: Input) -> MemberImages:
         """The attacked images. `DataError` for what is no 8-bit image."""
-        pixels = eight_bit(x, "enumerate").pixels
-        transforms = tuple(self.algorithm.transforms(UNSMOOTHED).values())
-        return MemberImages(self.algorithm.members(), transforms, x.raw or x.image(), x.values.shape, pixels.shape)
+        raw, transforms = _raw(x), tuple(self.algorithm.transforms(UNSMOOTHED).values())
+        return MemberImages(self.algorithm.members(x), transforms, raw, x.values.shape, x.pixels.shape)
 
 
 @dataclass(frozen=True, eq=False)

@@ -57,7 +57,7 @@ class Audit:
         require(self.seed >= 0, f"seed: expected a whole number >= 0, got {self.seed}")
         require(0.5 < self.confidence < 1, f"confidence: expected 0.5 to 1, without either, got {self.confidence:g}")
         # Where members were enumerated, the base classifier answers once, and for sure.
-        certain = self.question.algorithm.members() is not None
+        certain = self.question.algorithm.enumerates
         enough = Predict(self.n, self.alpha).largest(self.question.smoothing) > 0 or certain
         require(enough, f"n: expected enough votes to confirm one of {self.predictions} answers, got {self.n}")
 
@@ -90,7 +90,7 @@ class Audit:
 
     def _members(self, subject: Subject) -> list[Member]:
         """The attacks on one certificate: of the members that were enumerated, or of the certified set."""
-        pool, seed = self.question.algorithm.members(), (self.seed, subject.example.index)
+        pool, seed = self.question.algorithm.members(subject.x), (self.seed, subject.example.index)
         if pool is not None:
             return members_of([name for name, _ in subject.attack], pool, self.attacks, seed)
         parts = {part.name: part for part in subject.smoothing.parts}

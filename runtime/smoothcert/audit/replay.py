@@ -135,7 +135,7 @@ class Subject:
             return self._result(member, *self._ask(moved, algorithm, keys[1]), "real", (self.x.values, moved.values))
         moved, pictures = self.in_levels(member)
         found = self._result(member, *self._in_levels(moved, algorithm, keys[0]), "8-bit", pictures)
-        if found.outcome != "violation" or self.algorithm.members() is not None:
+        if found.outcome != "violation" or self.algorithm.enumerates:
             return found
         if self.smoothing.perturbation.samples(self.x).attack_model != "float-unclipped":
             return found
@@ -153,7 +153,7 @@ class Subject:
 
     def _in_levels(self, moved: Input, algorithm: Predict, key: int) -> tuple[int, Counts]:
         """The answer for attacked levels; of the base classifier itself where members were enumerated."""
-        if self.algorithm.members() is None:
+        if not self.algorithm.enumerates:
             return self._ask(moved, algorithm, key)
         batch = np.repeat(moved.values[None].astype(np.int16), self.classifier.batch_size(moved.values.size), axis=0)
         answer = int(self.classifier.labels(batch, 1, moved.levels)[0])

@@ -37,7 +37,7 @@ def _lines(kind: type[Transform]) -> Iterator[str]:
     from ..smoothing import PARTS, Transform
 
     part, modes = PARTS.get(kind.name), []
-    yield f"{kind.name:12}{kind.help}"
+    yield f"{kind.name:11} {kind.help}"
     if part is not None:
         yield f"{'--smooth':>10}  {kind.name}=SCALE, {part.help}"
         modes.append("without a calibration" if part.composes is not False else "with --calibration")

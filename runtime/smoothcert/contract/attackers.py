@@ -55,15 +55,17 @@ def checks(transform: Transform, cases: Cases) -> list[Check]:
     return found
 
 
-def members_check(transform: Transform, ranges: Sequence[Range]) -> Check:
-    """That sets are finite, and no member of one comes twice."""
+def members_check(transform: Transform, images: Mapping[str, Image], r: Range) -> Check:
+    """That a set is finite on every image, and no member of it comes twice."""
 
-    def twice(r: Range) -> float:
-        members = transform.members(r)
+    def twice(image: Image) -> float:
+        height, width = image.shape[:2]
+        members = transform.members_on(r, (height, width))
         assert all(np.isfinite(np.asarray(member, float)).all() for member in members), "a member that is no number"
         return float(len(members) - len(set(members))) if members else np.inf
 
-    return Check("8-bit form: members are numbers, each once", [(str(r), partial(twice, r)) for r in ranges])
+    trials: list[Trial] = [(f"{name}, {r}", partial(twice, image)) for name, image in images.items()]
+    return Check("8-bit form: members are numbers, each once", trials)
 
 
 def enclosure_check(transform: Transform, images: Mapping[str, Image], r: Range) -> list[Check]:

@@ -48,9 +48,9 @@ def _of_set(transform: Transform, r: Range, images: Mapping[str, Image]) -> list
         some: Sequence[Any] = (r.low, r.high)
         members = []
     else:
-        pool = transform.members(r)
+        pool = transform.members_on(r, next(iter(images.values())).shape[:2])
         some = [pool[i] for i in np.linspace(0, len(pool) - 1, min(_MOST, len(pool))).round().astype(int)]
-        members = [attackers.members_check(transform, [r])]
+        members = [attackers.members_check(transform, images, r)]
     return [*attackers.checks(transform, attackers.cases_of(images, some)), *members, *enclosed]
 
 

@@ -130,7 +130,7 @@ def _plain(audit: Audit, result: Outcome, replays: Sequence[Replay]) -> dict[str
         "seed": audit.seed,
         "confidence": audit.confidence,
         "n": audit.n,
-        "alpha_each": 0.0 if audit.question.algorithm.members() is not None else audit.alpha,
+        "alpha_each": 0.0 if audit.question.algorithm.enumerates else audit.alpha,
         "attacks": audit.attacks,
         "certificates": result.certificates,
         "counts": {name: result.counts[name] for name in ("confirmed", "undecided", "beyond", "violation")},

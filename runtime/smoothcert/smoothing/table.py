@@ -12,11 +12,14 @@ from . import pairs
 from .blur import Blur
 from .chroma import Hue, Saturation
 from .color import Brightness, Contrast, Gamma
+from .defocus import Defocus
 from .geometry import Rotation, Scaling, Translation
 from .jpeg import CompressJpeg
 from .noise import Noise
 from .part import Part
+from .pixelate import Pixelate
 from .shear import Shear
+from .smears import MotionBlur, RotationalBlur, ZoomBlur
 from .transform import TRANSFORMS, Transform
 
 PARTS: dict[str, type[Any]] = {}  # every part by the name it has on the command line
@@ -82,6 +85,11 @@ register(
     Scaling,
     Shear,
     CompressJpeg,
+    Pixelate,
+    Defocus,
+    ZoomBlur,
+    RotationalBlur,
+    MotionBlur,
 )
 
 

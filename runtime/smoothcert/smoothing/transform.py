@@ -64,6 +64,10 @@ class Transform(ABC):
         )
         return (r.low,)
 
+    def members_on(self, r: Range, sides: tuple[int, int]) -> tuple[Any, ...]:
+        """`members` of the range for images of these sides (height, width), which few transformations ask about."""
+        return self.members(r)
+
     def enclose(self, image: Image, low: float, high: float) -> Iterator[tuple[Image, Image]]:
         """For pieces of [low, high], two images between which lies all that the attack makes of this one there.
 
@@ -98,7 +102,7 @@ class Transform(ABC):
     @classmethod
     def coordinate(cls, value: float) -> float:
         """Where attacks add up and the identity is 0: the logarithm of a factor; `ArgumentError` outside the range."""
-        least = {"additive": -math.inf, "factor": math.ulp(0.0)}.get(cls.kind, 0.0)
+        least = {"additive": -math.inf, "listed": -math.inf, "factor": math.ulp(0.0)}.get(cls.kind, 0.0)
         want = {"factor": "a factor > 0", "norm": "an l2 norm >= 0", "variance": "a variance >= 0"}.get(cls.kind)
         require(least <= value < math.inf, f"attack: expected {want} for {cls.name}, got {value:g}")
         return math.log(value) if cls.kind == "factor" else value
