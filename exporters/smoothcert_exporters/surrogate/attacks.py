@@ -115,7 +115,7 @@ class Attacks:
             radii, angles = self.range.high * np.sqrt(rng.random(count)), rng.uniform(0, 2 * math.pi, count)
             return list(zip((radii * np.cos(angles)).tolist(), (radii * np.sin(angles)).tolist(), strict=True))
         try:
-            members = self.transform.members(self.range)
+            members = self.transform.members_on(self.range, sides)
         except ArgumentError:
             low, high = map(self.transform.coordinate, (self.range.low, self.range.high))
             drawn = map(self.transform.value, rng.uniform(low, high, count).tolist())

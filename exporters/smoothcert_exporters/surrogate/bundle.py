@@ -33,15 +33,13 @@ from ..options import Options
 from ..proof.parity import TOLERANCE, Function, Parity, check_batches, compare
 from ..proof.trial import runner
 from .finetune import Normalised, Tuned
-from .images import Images
 from .joined import CODE, IMAGE, Way, join, renamed
 from .surrogate import lipschitz
-from .training import Trained, require_images
+from .training import Trained, codes
 
 FILES = ("encoder.onnx", "decoder.onnx", "classifier.onnx", "model.onnx", "arrays.npz")
 MANIFEST = "surrogate.json"
 STEP = 2.0**-12
-_ROWS = 64  # real images that parity is measured on
 
 
 @dataclass(frozen=True)
@@ -62,7 +60,6 @@ class Bundle:
 def write_bundle(
     trained: Trained,
     classifier: Tuned | Path,
-    images: Images,
     out: Path,
     *,
     step: float = STEP,
@@ -71,12 +68,11 @@ def write_bundle(
 ) -> Bundle:
     """Write the surrogate joined with a classifier, its own fine-tuned one or an ONNX file, to the new folder `out`.
 
-    Parity is measured on codes of `images`, real ones under real attacks and noise. `step`: of the grid that codes are
+    Parity is measured on codes of real images, under real attacks and noise. `step`: of the grid that codes are
     rounded to, a power of two. `sigma`: the noise when a user names none, as a multiple of the fitted one. The same
     surrogate and classifier give the same bytes. Raises `ModelError` where a file computes something else, and leaves
     no folder then.
     """
-    require_images(trained.plan, images)
     require(0 < step <= 1 and np.frexp(step)[0] == 0.5, f"step: expected a power of two up to 1, got {step:g}")
     require(0 < sigma < 1e6, f"sigma: expected a number above 0, got {sigma:g}")
     if out.exists():
@@ -85,7 +81,7 @@ def write_bundle(
     with scratch_folder(out.parent, ".surrogate-") as scratch:
         work = scratch / out.name
         work.mkdir()
-        maker = _Maker(trained, work, _samples(trained, images), tolerance)
+        maker = _Maker(trained, work, _Samples.of(trained), tolerance)
         parity = maker.graphs(classifier)
         (work / "arrays.npz").write_bytes(_arrays(trained))
         digests = {name: hashlib.sha256((work / name).read_bytes()).hexdigest() for name in FILES}
@@ -102,18 +98,13 @@ class _Samples:
     images: NDArray[np.float32]
     codes: NDArray[np.float32]
 
-
-def _samples(trained: Trained, images: Images) -> _Samples:
-    rng = np.random.default_rng(0)
-    rows = rng.permutation(len(images))[:_ROWS]
-    attacked, _ = images.attacked(rows, trained.plan.attacks, rng)
-    both = np.concatenate([images.clean(rows), attacked])
-    with torch.inference_mode():
-        codes = trained.surrogate.encoder(torch.from_numpy(both)).numpy()
-    fitted = trained.covariance
-    noise = rng.standard_normal((len(codes), fitted.factor.shape[1])) @ fitted.factor.T
-    noise += rng.standard_normal(codes.shape) * fitted.deviations
-    return _Samples(both, np.concatenate([codes, codes + noise.astype(np.float32)]))
+    @staticmethod
+    def of(trained: Trained) -> _Samples:
+        images, fitted, rng = trained.samples, trained.covariance, np.random.default_rng(0)
+        plain = codes(trained.surrogate, images)
+        noise = rng.standard_normal((len(plain), fitted.factor.shape[1])) @ fitted.factor.T
+        noise += rng.standard_normal(plain.shape) * fitted.deviations
+        return _Samples(images, np.concatenate([plain, plain + noise], dtype=np.float32))
 
 
 @dataclass(frozen=True, eq=False)
@@ -164,7 +155,9 @@ class _Maker:
         """Export the fine-tuned module, its preprocessing inside, the surrogate's pipeline in the metadata."""
         images = self.samples.images
         spatial = Spatial.of(self.trained.plan.spatial)
-        options = Options(preprocess=replace(tuned.preprocess, spatial=spatial), examples=images, tolerance=self.tolerance)
+        options = Options(
+            preprocess=replace(tuned.preprocess, spatial=spatial), examples=images, tolerance=self.tolerance
+        )
         return export(tuned.classifier, path, example=images[:1], options=options).parity
 
     def _require_pipeline(self, file: ModelFile, where: str) -> None:

@@ -35,7 +35,7 @@ class Covariance:
 
 
 def fit(differences: NDArray[Any], *, rank: int, floor: float) -> Covariance:
-    """The shape of S for differences (n, d): proportional to the root of E[D D'], which is the least noise for its cost.
+    """The shape of S for differences (n, d): proportional to the root of E[D D'], the least noise for its cost.
 
     Of all S with E[D' S^-1 D] = 1 it has the least trace. The `rank` strongest directions are kept, what is left of the
     others is one deviation for all, and `floor`, as a share of the root's mean eigenvalue, is added to it, so that no
@@ -60,4 +60,4 @@ def fit(differences: NDArray[Any], *, rank: int, floor: float) -> Covariance:
 def _signed(directions: Array) -> Array:
     """Directions with their largest entry positive: which of the two a library finds is chance."""
     largest = np.abs(directions).argmax(1)
-    return directions * np.sign(directions[np.arange(len(directions)), largest])[:, None]
+    return np.asarray(directions * np.sign(directions[np.arange(len(directions)), largest])[:, None])

@@ -14,7 +14,7 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
-from smoothcert.errors import DataError, ModelError, RunError, first_line
+from smoothcert.errors import ModelError, RunError, first_line
 from smoothcert.files.documents import understood
 from smoothcert.model.preprocess import Preprocess
 
@@ -23,7 +23,7 @@ from . import checkpoint
 from .descent import Losses, descend, seeded
 from .images import Images
 from .plan import Descent, require_same
-from .training import Trained, require_images
+from .training import Trained, codes, require_images
 
 _MADE, _TUNING = 4, 5  # stages of the random numbers
 _CLEAN = 0.5  # share of images that no attack has touched: votes are counted on codes of such
@@ -40,7 +40,7 @@ class Tuning:
     model: str
     preprocess: Mapping[str, Any]
     data: str
-    descent: Descent = Descent(epochs=60)
+    descent: Descent
     joint: bool = True
     sigma: float = 1.0
 
@@ -98,14 +98,12 @@ def finetune(
     `ModelError` for a module that is no classifier of them, `RunError` for a checkpoint of something else.
     """
     require_images(trained.plan, images)
-    if images.labels is None:
-        raise DataError(f"{images.name}: expected a label for every image, got some without; add y, or class folders")
-    file, labels = folder / checkpoint.FINETUNED, images.labels
+    classes, file = images.classes, folder / checkpoint.FINETUNED
     asked = {**tuning.recipe, "surrogate": trained.sha256, "weights": weights and checkpoint.sha256(weights)}
     there = checkpoint.load(file) if file.exists() else None
     if there is not None:
         require_same(there["plan"], asked, str(file))
-    model, decoder = _classifier(tuning, trained, weights, int(labels.max()) + 1), deepcopy(trained.surrogate.decoder)
+    model, decoder = _classifier(tuning, trained, weights, classes), deepcopy(trained.surrogate.decoder)
     parameters = [*model.parameters(), *(decoder.parameters() if tuning.joint else ())]
     optimizer, history = torch.optim.Adam(parameters, lr=tuning.descent.rate), list[dict[str, float]]()
     if there is not None:
@@ -123,7 +121,8 @@ def finetune(
     if len(history) < tuning.descent.epochs:
         model.train()
         decoder.train(tuning.joint)
-        step = partial(_step, trained, images, labels, decoder, model, _Noise.of(trained, tuning.sigma))
+        clean = torch.from_numpy(codes(trained.surrogate, images.clean(np.arange(len(images))))).float()
+        step = partial(_step, trained, images, clean, decoder, model, _Noise.of(trained, tuning.sigma))
         descend(tuning.descent, _TUNING, len(images), optimizer, step, history, save, progress)
     return Tuned(tuning.model, _preprocess(tuning), model.module.eval(), decoder.eval(), history, asked)
 
@@ -132,7 +131,9 @@ def opened(folder: Path, trained: Trained) -> Tuned:
     """What a finished fine-tuning left in the folder; `RunError` where there is none of this surrogate."""
     file = folder / checkpoint.FINETUNED
     if not file.exists():
-        raise RunError(f"{folder}: expected a fine-tuned classifier, got none; run `surrogate finetune`, or pass `model`")
+        raise RunError(
+            f"{folder}: expected a fine-tuned classifier, got none; run `surrogate finetune`, or pass `model`"
+        )
     there = checkpoint.load(file)
     with understood(str(file), "a fine-tuned classifier", RunError, "fine-tune again"):
         recipe = dict(there["plan"])
@@ -140,11 +141,18 @@ def opened(folder: Path, trained: Trained) -> Tuned:
         tuning = Tuning(**{name: recipe[name] for name in names}, descent=_descent(recipe))
         history = [dict(losses) for losses in there["history"]]
     if recipe["surrogate"] != trained.sha256:
-        raise RunError(f"{file}: expected a classifier fine-tuned for this surrogate, got one for another; fine-tune again")
+        raise RunError(
+            f"{file}: expected a classifier fine-tuned for this surrogate, got one for another; fine-tune again"
+        )
     if len(history) < tuning.descent.epochs:
-        raise RunError(f"{file}: expected {tuning.descent.epochs} epochs, got {len(history)}; go on with `surrogate finetune`")
+        raise RunError(
+            f"{file}: expected {tuning.descent.epochs} epochs, got {len(history)}; go on with `surrogate finetune`"
+        )
     with understood(str(file), "a fine-tuned classifier", RunError, "fine-tune again"):
-        model, decoder = Normalised(load_module(tuning.model, None), _preprocess(tuning)), deepcopy(trained.surrogate.decoder)
+        model, decoder = (
+            Normalised(load_module(tuning.model, None), _preprocess(tuning)),
+            deepcopy(trained.surrogate.decoder),
+        )
         model.load_state_dict(there["classifier"])
         decoder.load_state_dict(there["decoder"])
     return Tuned(tuning.model, _preprocess(tuning), model.module.eval(), decoder.eval(), history, recipe)
@@ -170,21 +178,21 @@ class _Noise:
 def _step(
     trained: Trained,
     images: Images,
-    labels: NDArray[np.int64],
+    clean: Any,
     decoder: Any,
     model: Any,
     noise: _Noise,
     rows: NDArray[Any],
     rng: np.random.Generator,
 ) -> Losses:
-    """Cross entropy of a batch of noisy codes, some of attacked images."""
-    attacked, _ = images.attacked(rows, trained.plan.attacks, rng)
-    clean = rng.random(len(rows)) < _CLEAN
-    pixels = np.where(clean[:, None, None, None], images.clean(rows), attacked)
-    with torch.no_grad():
-        codes = trained.surrogate.encoder(torch.from_numpy(pixels))
-    scores = model(decoder(codes + noise.draw(len(rows))))
-    truth = torch.from_numpy(labels[rows])
+    """Cross entropy of a batch of noisy codes, some of attacked images; `clean` has the codes of all others."""
+    batch, moved = clean[rows], np.flatnonzero(rng.random(len(rows)) >= _CLEAN)
+    if len(moved):
+        attacked, _ = images.attacked(rows[moved], trained.plan.attacks, rng)
+        with torch.no_grad():
+            batch[moved] = trained.surrogate.encoder(torch.from_numpy(attacked))
+    scores = model(decoder(batch + noise.draw(len(rows))))
+    truth = torch.from_numpy(images.known[rows])
     loss = nn.functional.cross_entropy(scores, truth)
     return {"loss": loss, "error": (scores.argmax(1) != truth).float().mean()}
 

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from smoothcert.errors import DataError
-from smoothcert.inputs.datasets import open_dataset
+from smoothcert.inputs.datasets import Dataset
 from smoothcert.inputs.spatial import PLAIN, Raw, Spatial
 from smoothcert.model.preprocess import raw_image
 
@@ -30,9 +29,8 @@ class Images:
     shape: tuple[int, int, int]  # (colours, height, width) behind the pipeline
 
     @staticmethod
-    def open(path: Path, spatial: Spatial = PLAIN, channels: int | None = None) -> Images:
-        """The images at `path`; `DataError` for what is no 8-bit image, or of another size than the first."""
-        data = open_dataset(path, channels)
+    def of(data: Dataset, name: str, spatial: Spatial = PLAIN) -> Images:
+        """The images of a data set; `DataError` for what is no 8-bit image, or of another size than the first."""
         raw, labels = [], []
         shape: tuple[int, ...] = ()
         for i in range(len(data)):
@@ -51,10 +49,22 @@ class Images:
             raw.append(found)
             labels.append(-1 if example.label is None else example.label)
         known = None if -1 in labels else np.array(labels, np.int64)
-        return Images(path.name, data.sha256, tuple(raw), known, (shape[0], shape[1], shape[2]))
+        return Images(name, data.sha256, tuple(raw), known, (shape[0], shape[1], shape[2]))
 
     def __len__(self) -> int:
         return len(self.raw)
+
+    @property
+    def known(self) -> NDArray[np.int64]:
+        """The labels; `DataError` where one is missing."""
+        if self.labels is None:
+            raise DataError(f"{self.name}: expected a label for every image, got some without; add y, or class folders")
+        return self.labels
+
+    @property
+    def classes(self) -> int:
+        """One more than the largest label; `DataError` where one is missing."""
+        return int(self.known.max()) + 1
 
     def clean(self, rows: NDArray[Any]) -> Pixels:
         """The images of those numbers as the classifier takes them, (rows, colours, height, width) in [0,1]."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import onnx
@@ -63,7 +64,7 @@ class Way:
     def nodes(self) -> tuple[list[onnx.NodeProto], list[onnx.TensorProto]]:
         """Nodes from IMAGE to _TAKEN, and their constants."""
         constants = {"row": np.array([0, -1]), "axes": np.array([0, *self.places.shape])}
-        steps = [("Reshape", "row", {})]
+        steps: list[tuple[str, str, dict[str, Any]]] = [("Reshape", "row", {})]
         if not np.array_equal(self.places.ravel(), np.arange(self.places.size)):
             constants["places"] = self.places.ravel()
             steps.append(("Gather", "places", {"axis": 1}))
@@ -102,6 +103,9 @@ def join(decoder: onnx.ModelProto, way: Way) -> onnx.ModelProto:
     both = compose.merge_models(
         ahead, behind, io_map=[(f"decoder/{_TAKEN}", f"classifier/{INPUT}")], outputs=[f"classifier/{file.output}"]
     )
+    versions = {entry.domain: entry.version for entry in both.opset_import}
+    del both.opset_import[:]
+    both.opset_import.extend(helper.make_opsetid(domain, version) for domain, version in sorted(versions.items()))
     renamed(both.graph, {f"decoder/{CODE}": CODE, f"classifier/{file.output}": SCORES})
     canonical(both)
     return both

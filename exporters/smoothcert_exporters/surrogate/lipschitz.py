@@ -1,4 +1,4 @@
-"""How far a convolution can lengthen a vector: a bound that holds for every image of one size."""
+"""How far a layer can lengthen a vector: bounds that hold for every image of one size."""
 
 from __future__ import annotations
 
@@ -23,3 +23,9 @@ def convolution_norm(weight: Any, sides: tuple[int, int]) -> float:
         gram = spectrum @ spectrum.mH if weight.shape[0] == few else spectrum.mH @ spectrum
         largest = torch.linalg.eigvalsh(gram).max().clamp(min=0) if many > 1 else gram.real.max()
         return float(largest.sqrt()) * _ROUNDING
+
+
+def matrix_norm(weight: Any) -> float:
+    """An upper bound of the l2 operator norm of a linear layer."""
+    with torch.no_grad():
+        return float(torch.linalg.matrix_norm(weight.detach().double(), 2)) * _ROUNDING

@@ -1,14 +1,15 @@
-"""What is trained, of which size, and how: plain values, so that a checkpoint can say whether it is of this training."""
+"""What is trained, of which size, and how: plain values, so that a checkpoint can say of which training it is."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, fields, replace
+from dataclasses import asdict, dataclass, field, fields
 from typing import Any
 
 from smoothcert.errors import RunError, require, require_number
 
 from .attacks import Attacks
+
 
 def _require_whole(values: Any, *names: str) -> None:
     for name in names:
@@ -28,7 +29,7 @@ def _require_positive(values: Any, *names: str) -> None:
 class Descent:
     """Adam over that many passes through the images, its rate falling to nothing along a cosine."""
 
-    epochs: int = 40
+    epochs: int = 25
     batch: int = 64
     rate: float = 1e-3
     seed: int = 0
@@ -42,17 +43,24 @@ class Descent:
 
 @dataclass(frozen=True, kw_only=True)
 class Sizes:
-    """Of the networks. `lipschitz`: of the encoder, at most; above 1, which is that of the image it starts from."""
+    """Of the networks.
+
+    `encoder_hidden`: values through which the encoder sees the whole image, 0 for convolutions alone. `lipschitz`: of
+    the encoder, at most; above 1, which is that of the image it starts from.
+    """
 
     width: int = 8
     depth: int = 2
     encoder_width: int = 8
-    encoder_layers: int = 3
+    encoder_layers: int = 1
     encoder_kernel: int = 5
-    lipschitz: float = 3.0
+    encoder_hidden: int = 64
+    lipschitz: float = 100.0
 
     def __post_init__(self) -> None:
         _require_whole(self, "width", "depth", "encoder_width", "encoder_layers", "encoder_kernel")
+        require_number("encoder_hidden", self.encoder_hidden, whole=True)
+        require(self.encoder_hidden >= 0, f"encoder_hidden: expected at least 0, got {self.encoder_hidden}")
         require(self.encoder_kernel % 2 == 1, f"encoder_kernel: expected an odd number, got {self.encoder_kernel}")
         require_number("lipschitz", self.lipschitz)
         require(1 < self.lipschitz < 1e6, f"lipschitz: expected a number above 1, got {self.lipschitz:g}")
@@ -72,14 +80,16 @@ class Plan:
     image: tuple[int, int, int]
     data: str
     spatial: Mapping[str, Any]
-    descent: Descent = Descent()
-    sizes: Sizes = Sizes()
+    descent: Descent = field(default_factory=Descent)
+    sizes: Sizes = field(default_factory=Sizes)
     sigma1: float = 0.5
-    sigma2: float = 0.25
+    sigma2: float = 0.75
     closeness: float = 0.02
+    classes: float = 0.1
+    labels: int = 0
     rank: int = 64
-    floor: float = 0.1
-    reach: float = 2.0
+    floor: float = 0.5
+    reach: float = 2.2
     encoder: str = ""
     decoder: str = ""
 
@@ -100,13 +110,11 @@ class Plan:
     def of(recipe: Mapping[str, Any]) -> Plan:
         """The plan that `recipe` wrote."""
         rest = dict(recipe)
-        parts = {kind: kind(**{f.name: rest.pop(f.name) for f in fields(kind)}) for kind in (Descent, Sizes)}
+        descent, sizes = ({f.name: rest.pop(f.name) for f in fields(kind)} for kind in (Descent, Sizes))
         attacks = Attacks.of(rest.pop("name"), rest.pop("options"), rest.pop("low"), rest.pop("high"))
         colours, height, width = rest.pop("image")
         image = colours, height, width
-        return replace(
-            Plan(attacks=attacks, image=image, **rest), descent=parts[Descent], sizes=parts[Sizes]
-        )
+        return Plan(attacks=attacks, image=image, descent=Descent(**descent), sizes=Sizes(**sizes), **rest)
 
 
 def require_same(there: Mapping[str, Any], asked: Mapping[str, Any], where: str) -> None:

@@ -14,15 +14,17 @@ from .descent import seeded
 from .networks import Decoder, Encoder, Flat
 from .plan import Plan
 
+_HIDDEN = 64  # of the probe
 _BUILT = 1  # stage of the random numbers
 
 
 class Surrogate(nn.Module):  # type: ignore[misc]
     """tau(xi, x) = H(A1 xi + F2(x)). `directions` is A1 for xi as a share of its largest length, `span`."""
 
-    def __init__(self, encoder: Any, decoder: Any, code: int, parameters: int, span: float) -> None:
+    def __init__(self, encoder: Any, decoder: Any, code: int, parameters: int, span: float, labels: int = 0) -> None:
         nn.Module.__init__(self)
         self.encoder, self.decoder, self.span = encoder, decoder, span
+        self.probe = _probe(code, labels) if labels else None
         self.directions = nn.Parameter(torch.zeros(code, parameters))
 
     def shift(self, xi: Any) -> Any:
@@ -36,9 +38,9 @@ class Surrogate(nn.Module):  # type: ignore[misc]
         within = (along * torch.linalg.solve(inner, along.T).T).sum(1)
         return ((differences**2).sum(1) - within).clamp(min=0) / sigma2**2
 
-    def noise(self, like: Any, sigma1: float, sigma2: float) -> Any:
-        """N(0, S) for as many codes, at a random share of its strength for each."""
-        levels, theta = torch.rand(len(like), 1), torch.randn(len(like), self.directions.shape[1])
+    def noise(self, like: Any, sigma1: float, sigma2: float, least: float = 0.0) -> Any:
+        """N(0, S) for as many codes, at a random share of its strength, `least` to 1, for each."""
+        levels, theta = least + (1 - least) * torch.rand(len(like), 1), torch.randn(len(like), self.directions.shape[1])
         return levels * (sigma1 * theta @ self.directions.T + sigma2 * torch.randn_like(like))
 
 
@@ -46,13 +48,19 @@ def build(plan: Plan) -> Surrogate:
     """The surrogate of a plan, untrained. `ModelError` where one's own modules do not fit images, or each other."""
     sizes, shape = plan.sizes, plan.image
     with seeded(plan.descent.seed, _BUILT):
-        encoder = Encoder(shape, width=sizes.encoder_width, layers=sizes.encoder_layers, kernel=sizes.encoder_kernel)
+        encoder = Encoder(
+            shape,
+            width=sizes.encoder_width,
+            layers=sizes.encoder_layers,
+            kernel=sizes.encoder_kernel,
+            hidden=sizes.encoder_hidden,
+        )
         decoder = Decoder(shape, width=sizes.width, depth=sizes.depth)
         ours = Flat(_module(plan.encoder)) if plan.encoder else encoder
         code = _code_of(ours, shape, plan.encoder)
         theirs = _module(plan.decoder) if plan.decoder else decoder
         _require_decodes(theirs, code, shape, plan.decoder or f"decoder of codes of {plan.encoder}")
-    found = Surrogate(ours, theirs, code, plan.attacks.parameters, plan.attacks.span)
+        found = Surrogate(ours, theirs, code, plan.attacks.parameters, plan.attacks.span, plan.labels)
     bound(found, plan)
     return found
 
@@ -60,12 +68,17 @@ def build(plan: Plan) -> Surrogate:
 def bound(surrogate: Surrogate, plan: Plan) -> None:
     """Keep the encoder's Lipschitz constant within the plan's, where it is known by construction."""
     if not plan.encoder:
-        surrogate.encoder.bound((plan.sizes.lipschitz - 1) ** (1 / plan.sizes.encoder_layers))
+        surrogate.encoder.bound(plan.sizes.lipschitz)
 
 
 def lipschitz(surrogate: Surrogate) -> float | None:
     """Of the encoder by construction; None for one's own."""
     return surrogate.encoder.lipschitz if isinstance(surrogate.encoder, Encoder) else None
+
+
+def _probe(code: int, labels: int) -> Any:
+    """A small classifier of codes, which teaches the encoder to keep what tells classes apart."""
+    return nn.Sequential(nn.Linear(code, _HIDDEN), nn.ReLU(), nn.Linear(_HIDDEN, labels))
 
 
 def _module(name: str) -> Any:
@@ -85,7 +98,9 @@ def _code_of(encoder: Any, shape: tuple[int, int, int], name: str) -> int:
         got = f"values of shape {tuple(code.shape)}"
     except Exception as error:
         got = f"{type(error).__name__}: {first_line(error)}"
-    raise ModelError(f"{name}: expected a code for each image of a batch (batch, {', '.join(map(str, shape))}), got {got}")
+    raise ModelError(
+        f"{name}: expected a code for each image of a batch (batch, {', '.join(map(str, shape))}), got {got}"
+    )
 
 
 def _require_decodes(decoder: Any, code: int, shape: tuple[int, int, int], name: str) -> None:

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from torch import nn
 
 from smoothcert.errors import DataError, RunError
 from smoothcert.files.documents import understood
@@ -23,38 +24,41 @@ from .plan import Plan, require_same
 from .surrogate import Surrogate, bound, build, lipschitz
 
 _TRAINING, _FITTING = 2, 3  # stages of the random numbers
+_STILL = 0.3  # share of images that are reconstructed, at xi = 0
 _DIFFERENCES = 4096  # that the covariance is fitted to
 _SCALED = 256  # images whose largest Delta sets the covariance's scale
+_SAMPLES, _VALUES = 64, 5_000_000  # images that exports are tried on, and values in all of them
 _STEPS = 33  # values of a range without end that are tried for it
 
 
 @dataclass(frozen=True, eq=False)
 class Trained:
-    """A surrogate, the covariance of its noise, mean losses by epoch, and the checkpoint's fingerprint."""
+    """A surrogate, the covariance of its noise, mean losses by epoch, and the checkpoint's fingerprint.
+
+    `samples`: some images of the training, plain and attacked, on which exports are tried.
+    """
 
     plan: Plan
     surrogate: Surrogate
     covariance: Covariance
+    samples: NDArray[np.float32]
     history: list[dict[str, float]]
     sha256: str
 
     @property
     def lines(self) -> tuple[str, ...]:
         """For people."""
-        first, last = self.history[0], self.history[-1]
+        first, last, factor = self.history[0], self.history[-1], self.covariance.factor
         losses = ", ".join(f"{name} {first[name]:.3g} to {last[name]:.3g}" for name in last)
         known = lipschitz(self.surrogate)
         words = "not known, for the encoder is your own" if known is None else f"at most {known:.3g}"
         return (
             f"{self.plan.attacks.name} {self.plan.attacks.range}: {len(self.history)} epochs, {losses}",
-            f"Lipschitz constant of the encoder {words}; noise of rank {self.covariance.factor.shape[1]} in "
-            f"{self.covariance.factor.shape[0]} values",
+            f"Lipschitz constant of the encoder {words}; noise of rank {factor.shape[1]} in {factor.shape[0]} values",
         )
 
 
-def train(
-    plan: Plan, images: Images, folder: Path, progress: Callable[[int], None] = lambda done: None
-) -> Trained:
+def train(plan: Plan, images: Images, folder: Path, progress: Callable[[int], None] = lambda done: None) -> Trained:
     """Train a surrogate on these images, or go on from the checkpoint in `folder`, to the very same end.
 
     `progress` is called with the number of images seen. `RunError` for a checkpoint of something else.
@@ -71,8 +75,7 @@ def train(
             optimizer.load_state_dict(there["optimizer"])
             history += there["history"]
 
-    def save(covariance: Covariance | None = None) -> None:
-        fitted = covariance and {"factor": _tensor(covariance.factor), "deviations": _tensor(covariance.deviations)}
+    def save(fitted: dict[str, Any] | None = None) -> None:
         checkpoint.save(
             file,
             {
@@ -80,7 +83,7 @@ def train(
                 "networks": surrogate.state_dict(),
                 "optimizer": optimizer.state_dict(),
                 "history": history,
-                "covariance": fitted,
+                "fitted": fitted,
             },
         )
 
@@ -93,7 +96,7 @@ def train(
         step = partial(_step, plan, surrogate, images)
         descend(plan.descent, _TRAINING, len(images), optimizer, step, history, after_epoch, progress)
     surrogate.eval()
-    if there is None or there["covariance"] is None:
+    if there is None or there["fitted"] is None:
         save(_fitted(plan, surrogate, images))
     return opened(folder)
 
@@ -106,13 +109,13 @@ def opened(folder: Path) -> Trained:
         plan = Plan.of(there["plan"])
         surrogate = build(plan)
         surrogate.load_state_dict(there["networks"])
-        fitted = there["covariance"]
-        covariance = fitted and Covariance(fitted["factor"].numpy(), fitted["deviations"].numpy())
-        history = [dict(losses) for losses in there["history"]]
-    if covariance is None:
+        fitted, history = there["fitted"], [dict(losses) for losses in there["history"]]
+        arrays = {name: values.numpy() for name, values in (fitted or {}).items()}
+    if not arrays:
         done = f"{len(history)} of {plan.descent.epochs} epochs"
         raise RunError(f"{folder}: expected a surrogate trained to its end, got {done}; go on with `surrogate train`")
-    return Trained(plan, surrogate.eval(), covariance, history, checkpoint.sha256(file))
+    covariance = Covariance(arrays["factor"], arrays["deviations"])
+    return Trained(plan, surrogate.eval(), covariance, arrays["samples"], history, checkpoint.sha256(file))
 
 
 def require_images(plan: Plan, images: Images) -> None:
@@ -123,32 +126,44 @@ def require_images(plan: Plan, images: Images) -> None:
                         "`resize`, `crop`")  # fmt: skip
 
 
-def _step(
-    plan: Plan, surrogate: Surrogate, images: Images, rows: NDArray[Any], rng: np.random.Generator
-) -> Losses:
-    """The losses of a batch: of the imitation and of the image itself, under noise, and how far codes are from A1 xi."""
+def _step(plan: Plan, surrogate: Surrogate, images: Images, rows: NDArray[Any], rng: np.random.Generator) -> Losses:
+    """The losses of a batch: of the imitation under noise, xi = 0 for some, and how far codes are from A1 xi."""
     x = torch.from_numpy(images.clean(rows))
     attacked, parameters = images.attacked(rows, plan.attacks, rng)
     y, shift = torch.from_numpy(attacked), surrogate.shift(torch.from_numpy(parameters))
     code, moved = surrogate.encoder(torch.cat([x, y])).chunk(2)
-    codes = torch.cat([code + shift, code])
-    made = surrogate.decoder(codes + surrogate.noise(codes, plan.sigma1, plan.sigma2))
-    imitation, itself = ((a - b).abs().mean() for a, b in zip(made.chunk(2), (y, x), strict=True))
+    still = torch.from_numpy(rng.random((len(rows), 1)) < _STILL)
+    start = torch.where(still, code, code + shift)
+    made = surrogate.decoder(start + surrogate.noise(start, plan.sigma1, plan.sigma2))
+    imitation = (made - torch.where(still[..., None, None], x, y)).abs().mean()
     squares = surrogate.squared(moved - code - shift, plan.sigma1, plan.sigma2)
     delta = (squares + 1e-12).sqrt().mean()
-    loss = (imitation + itself) / 2 + plan.closeness * delta
-    return {"loss": loss, "imitation": imitation, "itself": itself, "delta": delta}
+    losses = {"loss": imitation + plan.closeness * delta, "imitation": imitation, "delta": delta}
+    if surrogate.probe is not None and images.labels is not None:
+        both = torch.cat([code, moved])
+        scores = surrogate.probe(both + surrogate.noise(both, plan.sigma1, plan.sigma2, least=1.0))
+        losses["class"] = nn.functional.cross_entropy(scores, torch.from_numpy(images.labels[rows]).repeat(2))
+        losses["loss"] = losses["loss"] + plan.classes * losses["class"]
+    return losses
 
 
-def _fitted(plan: Plan, surrogate: Surrogate, images: Images) -> Covariance:
-    """The covariance for differences of real transformations, scaled so that most images stay within the reach."""
+def _fitted(plan: Plan, surrogate: Surrogate, images: Images) -> dict[str, Any]:
+    """The covariance for differences of real transformations, scaled so that most images stay within the reach.
+
+    And the samples.
+    """
     with seeded(plan.descent.seed, _FITTING) as rng:
         rows = rng.integers(len(images), size=_DIFFERENCES)
         attacked, _ = images.attacked(rows, plan.attacks, rng)
         differences = codes(surrogate, attacked) - codes(surrogate, images.clean(rows))
         shape = fit(differences, rank=plan.rank, floor=plan.floor)
         some = rng.permutation(len(images))[:_SCALED]
-        return shape.times(float(np.quantile(_largest(plan, surrogate, images, shape, some, rng), 0.9)) / plan.reach)
+        largest = _largest(plan, surrogate, images, shape, some, rng)
+        found = shape.times(float(np.quantile(largest, 0.9)) / plan.reach)
+        few = some[: max(1, min(_SAMPLES, _VALUES // images.clean(some[:1]).size))]
+        samples = np.concatenate([images.clean(few), images.attacked(few, plan.attacks, rng)[0]])
+    arrays = {"factor": found.factor, "deviations": found.deviations, "samples": samples}
+    return {name: torch.from_numpy(np.ascontiguousarray(values)) for name, values in arrays.items()}
 
 
 def _largest(
@@ -164,7 +179,7 @@ def _largest(
     values = plan.attacks.ends + tuple(plan.attacks.values(rng, _STEPS, (sides[0], sides[1])))
     clean = codes(surrogate, images.clean(rows))
     found = [codes(surrogate, images.under(rows, plan.attacks, [value] * len(rows))) - clean for value in values]
-    return np.max([covariance.deltas(differences) for differences in found], axis=0)
+    return np.asarray(np.max([covariance.deltas(differences) for differences in found], axis=0))
 
 
 def codes(surrogate: Surrogate, batch: NDArray[np.float32]) -> NDArray[np.float64]:
@@ -172,7 +187,3 @@ def codes(surrogate: Surrogate, batch: NDArray[np.float32]) -> NDArray[np.float6
     with torch.inference_mode():
         parts = [surrogate.encoder(part).double().numpy() for part in torch.from_numpy(batch).split(256)]
     return np.concatenate(parts)
-
-
-def _tensor(values: NDArray[np.float64]) -> Any:
-    return torch.from_numpy(np.ascontiguousarray(values))
