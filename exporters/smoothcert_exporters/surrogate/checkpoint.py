@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import io
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +23,7 @@ _MOST = 2**33  # bytes
 def save(path: Path, content: dict[str, Any]) -> None:
     """Write a checkpoint; the same content gives the same bytes."""
     file = io.BytesIO()
-    torch.save({"format": _FORMAT, "version": _VERSION, **content}, file)
+    torch.save(_plain({"format": _FORMAT, "version": _VERSION, **content}), file)
     write_atomically(path, file.getvalue())
 
 
@@ -35,6 +36,17 @@ def load(path: Path) -> dict[str, Any]:
         require(found["format"] == _FORMAT, f"the format {found['format']!r:.99}")
         require(found["version"] == _VERSION, f"version {found['version']!r:.99}")
     return found
+
+
+def _plain(value: Any) -> Any:
+    """The same values in containers of their own, sorted: which objects were one in memory must not show in a file."""
+    if isinstance(value, dict):
+        return {_plain(key): _plain(value[key]) for key in sorted(value, key=str)}
+    if isinstance(value, list | tuple):
+        return type(value)(_plain(one) for one in value)
+    if isinstance(value, torch.Tensor):
+        return value.detach().clone(memory_format=torch.contiguous_format)
+    return sys.intern(value) if isinstance(value, str) else value
 
 
 def sha256(path: Path) -> str:
