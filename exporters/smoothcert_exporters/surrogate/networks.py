@@ -104,13 +104,7 @@ class Flat(nn.Module):  # type: ignore[misc]
 
 
 def _block(before: int, after: int, stride: int = 1) -> Any:
-    """Convolution, normalisation over groups of channels, activation; twice."""
-    groups = math.gcd(4, after)
+    """Convolution, normalisation over groups of channels, activation."""
     return nn.Sequential(
-        nn.Conv2d(before, after, 3, stride=stride, padding=1),
-        nn.GroupNorm(groups, after),
-        nn.ReLU(),
-        nn.Conv2d(after, after, 3, padding=1),
-        nn.GroupNorm(groups, after),
-        nn.ReLU(),
+        nn.Conv2d(before, after, 3, stride=stride, padding=1), nn.GroupNorm(math.gcd(4, after), after), nn.ReLU()
     )

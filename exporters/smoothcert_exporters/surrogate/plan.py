@@ -31,7 +31,7 @@ class Descent:
 
     epochs: int = 25
     batch: int = 64
-    rate: float = 1e-3
+    rate: float = 2e-3
     seed: int = 0
 
     def __post_init__(self) -> None:
@@ -84,11 +84,11 @@ class Plan:
     sizes: Sizes = field(default_factory=Sizes)
     sigma1: float = 0.5
     sigma2: float = 0.75
-    closeness: float = 0.02
-    classes: float = 0.1
+    closeness: float = 0.1
+    classes: float = 0.5
     labels: int = 0
     rank: int = 64
-    floor: float = 0.5
+    floor: float = 3.0
     reach: float = 2.2
     encoder: str = ""
     decoder: str = ""

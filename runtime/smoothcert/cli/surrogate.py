@@ -84,12 +84,12 @@ class Noise:
 
     sigma1: Annotated[float, of_noise(help="On the parameter, as a share of its largest value.")] = 0.5
     sigma2: Annotated[float, of_noise(help="On each value of a code.")] = 0.75
-    closeness: Annotated[float, of_noise(help="Weight of the distance of attacked codes, beside the L1 loss.")] = 0.02
+    closeness: Annotated[float, of_noise(help="Weight of the distance of attacked codes, beside the L1 loss.")] = 0.1
     classes: Annotated[
         float, of_noise(help="Weight of telling classes apart by noisy codes, where the data have labels.")
-    ] = 0.1
+    ] = 0.5
     rank: Annotated[int, of_noise(help="Directions that the fitted covariance has beside its diagonal.")] = 64
-    floor: Annotated[float, of_noise(help="Least noise of a direction, as a share of the mean one.")] = 0.5
+    floor: Annotated[float, of_noise(help="Least noise of a direction, as a share of the mean one.")] = 3.0
     reach: Annotated[
         float, of_noise(help="Delta that nine of ten images stay below over the whole range, at sigma 1.")
     ] = 2.2
@@ -101,7 +101,7 @@ class Steps:
 
     epochs: Annotated[int, of_descent(help="Passes through the images.")] = 25
     batch: Annotated[int, of_descent(help="Images in a step.")] = 64
-    rate: Annotated[float, of_descent(help="Of Adam; it falls along a cosine.")] = 1e-3
+    rate: Annotated[float, of_descent(help="Of Adam; it falls along a cosine.")] = 2e-3
     seed: Annotated[int, of_descent(help="Of all that is drawn; the same gives the same bytes.")] = 0
 
     def descent(self) -> Descent:
