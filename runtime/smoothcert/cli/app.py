@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from ..errors import ArgumentError, SmoothcertError
-from . import calibrate, certify, check, export, parts, report, runs
+from . import calibrate, certify, check, export, parts, report, runs, surrogate
 from .closed_pipe import dropped
 from .messages import as_options
 
@@ -27,6 +27,7 @@ for _family in (certify, parts, check, runs, report):
 app.command(epilog="Example: smoothcert inspect demo:digits.onnx")(export.inspect)
 app.add_typer(calibrate.app, name="calibrate")
 app.add_typer(export.app, name="export")
+app.add_typer(surrogate.app, name="surrogate")
 
 
 def main() -> None:
