@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import math
 from dataclasses import replace
@@ -493,10 +494,14 @@ def test_an_encoder_that_mixes_its_batch_is_asked_image_by_image(tmp_path: Path)
         [models.value("code", TensorProto.FLOAT, ("N", 1))],
     )
     encoder = models.model(nodes, *ends, {"w": weights}, opset=13)
+    mean = np.full((1, SIZE), 1 / SIZE)
     folder = write_bundle(
-        tmp_path, name="brightness", trained=(-0.1, 0.1), matrix=np.full((1, SIZE), 1 / SIZE),
-        normal=np.ones(1), image=IMAGE, encoder=encoder,
+        tmp_path, name="brightness", trained=(-0.1, 0.1), matrix=mean, normal=np.ones(1), image=IMAGE,
     )  # fmt: skip
+    (folder / "encoder.onnx").write_bytes(encoder)
+    manifest = json.loads((folder / "surrogate.json").read_text())
+    manifest["files"]["encoder.onnx"] = hashlib.sha256(encoder).hexdigest()
+    (folder / "surrogate.json").write_text(json.dumps(manifest))
     opened, images = open_surrogate(folder), np.stack([picture(1), picture(2)])[:, None]
     assert (opened.of(images) == np.concatenate([opened.of(images[:1]), opened.of(images[1:])])).all()
 
