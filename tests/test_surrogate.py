@@ -23,10 +23,10 @@ from smoothcert.bounds.covariance import Covariance
 from smoothcert.draws import FARTHEST, Stream, double_normal
 from smoothcert.model.preprocess import prepared
 from smoothcert.smoothing import smoothing_of
+from smoothcert.smoothing.bundle import CodeNoise
 from smoothcert.smoothing.coded import OnCodes, image_of
 from smoothcert.smoothing.published import Published
 from smoothcert.smoothing.ranges import Range
-from smoothcert.smoothing.surrogate import CodeNoise
 from smoothcert.smoothing.transform import attacked
 from smoothcert.surrogate_file import OpenBundle, open_surrogate
 

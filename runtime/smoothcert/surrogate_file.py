@@ -33,8 +33,9 @@ from .model.file import ModelFile, only_input, read_model
 from .model.labels import Classifier
 from .model.lipschitz import EncoderBound, encoder_bound
 from .smoothing import AnyAttack, Attack, Range, Smoothing
+from .smoothing.bundle import Bundle, CodeNoise
 from .smoothing.published import Published
-from .smoothing.surrogate import Bundle, CodeNoise, Surrogate
+from .smoothing.surrogate import Surrogate
 from .smoothing.transform import transform_of
 
 MANIFEST = "surrogate.json"
