@@ -27,11 +27,13 @@ from .files.limits import METADATA_BYTES, SURROGATE_BYTES
 from .files.reading import read_regular
 from .files.schema import Manifest
 from .inputs.npz import read_archive
+from .inputs.spatial import PLAIN
 from .model import providers
 from .model.classifier import OrtClassifier, open_model
 from .model.file import ModelFile, only_input, read_model
 from .model.labels import Classifier
 from .model.lipschitz import EncoderBound, encoder_bound
+from .model.preprocess import Preprocess
 from .smoothing import AnyAttack, Attack, Range, Smoothing
 from .smoothing.bundle import Bundle, CodeNoise
 from .smoothing.published import Published
@@ -60,6 +62,7 @@ class OpenBundle:
     encoder: onnx.ModelProto
     decoder: onnx.ModelProto
     classifier: ModelFile
+    preprocess: Preprocess
     arrays: Mapping[str, NDArray[np.float64]]
     _voters: weakref.WeakKeyDictionary[Classifier, Classifier] = field(default_factory=weakref.WeakKeyDictionary)
 
@@ -136,9 +139,16 @@ class OpenBundle:
                 f"surrogate: expected the classifier that it was joined with, SHA-256 {self.bundle.model}, got "
                 f"{classifier.sha256}; take {self.path / 'model.onnx'}, or join the surrogate with this one"
             )
+        asked, own = (replace(how, spatial=PLAIN, layout="auto") for how in (classifier.preprocess, self.preprocess))
+        same = f"expected the preprocessing that the surrogate was joined with, {own.recipe}"
+        require(asked == own, f"surrogate: {same}, got {asked.recipe}; leave the options for it out")
         if classifier not in self._voters:
             self._voters[classifier] = OrtClassifier(
-                self.classifier, providers=classifier.provider, threads=classifier.threads, tf32=classifier.tf32
+                self.classifier,
+                providers=classifier.provider,
+                threads=classifier.threads,
+                batch_size=self.classifier.batch or classifier.batch,
+                tf32=classifier.tf32,
             )
         return self._voters[classifier]
 
@@ -187,8 +197,9 @@ def open_surrogate(path: str | os.PathLike[str]) -> OpenBundle:
     classifier = open_model(held["classifier.onnx"])
     if classifier.shape != (bundle.code,):
         raise ModelError(f"{folder / 'classifier.onnx'}: expected codes ({bundle.code},), got {classifier.shape}")
+    preprocess = open_model(held["model.onnx"]).preprocess or Preprocess()
     arrays = _arrays(folder / "arrays.npz", bundle)
-    return OpenBundle(folder, bundle, step, noise, encoder, decoder, classifier, arrays)
+    return OpenBundle(folder, bundle, step, noise, encoder, decoder, classifier, preprocess, arrays)
 
 
 def with_codes(smoothing: Smoothing, path: Path) -> Smoothing:

@@ -68,9 +68,8 @@ class Surrogate(Smoothing):
         lined = not self.transform.is_planar() and self.transform.identity is not None and self.range.points is None
         require(lined, f"guarantee paper: expected an interval of a number, got {self.attack}; take exact")
         require(self.noise.sigma is None, "guarantee paper: expected sigma1 and sigma2, got sigma; take exact")
-        require(
-            published.surrogate == self.bundle.sha256, "calibration: made for another surrogate; calibrate this one"
-        )
+        same = published.surrogate == self.bundle.sha256
+        require(same, "calibration: made for another surrogate; calibrate this one")
         inside = published.range.low <= self.range.low and self.range.high <= published.range.high
         known = f"expected {self.transform.name} within {published.range}, on which the surrogate was trained"
         require(inside, f"guarantee paper: {known}, got {self.range}; take exact, or a smaller attack")
@@ -128,9 +127,10 @@ class Surrogate(Smoothing):
 
     @property
     def opened(self) -> Codes:
-        """The open bundle."""
-        self.require_ready()
-        assert self.codes is not None
+        """The open bundle; `ModelError` where it is not at hand."""
+        if self.codes is None:
+            sha256 = self.bundle.sha256
+            raise ModelError(f"surrogate: expected the bundle whose surrogate.json has SHA-256 {sha256}, got none")
         return self.codes
 
     @property
@@ -169,22 +169,17 @@ class Surrogate(Smoothing):
         return CodeSlicing(self._coverage(x))
 
     def require_ready(self) -> None:
-        if self.codes is None:
-            sha256 = self.bundle.sha256
-            raise ModelError(f"surrogate: expected the bundle whose surrogate.json has SHA-256 {sha256}, got none")
+        _ = self.opened
         if self.published is not None and not self.published.slopes:
-            sha256 = self.published.sha256
-            raise CalibrationError(
-                f"calibration: expected the file with SHA-256 {sha256}, got none; pass `calibration`"
-            )
+            known = f"expected the file with SHA-256 {self.published.sha256}"
+            raise CalibrationError(f"calibration: {known}, got none; pass `calibration`")
 
     def of_evidence(self, evidence: Evidence) -> Surrogate:
         """`ValueError` for distances that are none of the attacks covered."""
         found = tuple(Distance(*row) for row in evidence.distances)
         rising = all(before[:2] <= after[:2] for before, after in pairwise(found))
-        require(
-            rising and all(row.deviations >= 0 for row in found), f"expected distances of {self.attack}, got others"
-        )
+        fits = rising and all(row.deviations >= 0 for row in found)
+        require(fits, f"expected distances of {self.attack}, got others")
         return replace(self, found=found)
 
     @property
