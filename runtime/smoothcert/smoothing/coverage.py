@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property, partial
@@ -58,13 +59,25 @@ class Coverage:
     def listed(self) -> list[tuple[float, float]] | None:
         """The members of the range, in order, as pairs; None for an interval that has no end of them."""
         r = self.range
+        if self.transform.is_planar():
+            return sorted(self._planar)
         try:
             values = sorted(self.transform.members_on(r, self.raw.image.shape[:2]))
         except ArgumentError:
-            if r.points is not None or self.transform.is_planar():
+            if r.points is not None:
                 raise
             return None
-        return [value if isinstance(value, tuple) else (value, value) for value in values]
+        return [(value, value) for value in values]
+
+    @property
+    def _planar(self) -> Sequence[tuple[float, float]]:
+        """The points of a lattice; `ArgumentError` for a disc: fractions of a pixel are attacks, and have no end."""
+        r, name = self.range, self.transform.name
+        values = type(self.transform).listed(r)
+        if values is None:
+            way = f"{name}=0:{r.high:g}:{2 * math.ceil(r.high) + 1}"
+            raise ArgumentError(f"surrogate: expected a grid of translations, got {name} {r}; name points, {way}")
+        return values
 
     def distances(self) -> tuple[Distance, ...]:
         """Those of all attacks, in their order.
