@@ -343,14 +343,13 @@ def test_a_grid_is_certified_at_its_points_alone(tmp_path: Path) -> None:
 
 def test_translations_are_covered_in_both_directions(tmp_path: Path) -> None:
     opened = random_bundle(tmp_path, 9, "translation", (0.0, 2.0))
-    smoothing = opened.smoothing(CodeNoise(sigma1=0.3, sigma2=0.3))
+    asked = {"translation": (0, 2, 5)}
+    smoothing = opened.smoothing(CodeNoise(sigma1=0.3, sigma2=0.3), asked)
     held = smoothing.of_input(prepared(picture(1)))
     assert {row[:2] for row in held.found} == {
         (down, right) for down in range(-2, 3) for right in range(-2, 3) if math.hypot(down, right) <= 2
     }
-    certificate = certify(
-        OrtClassifier(tmp_path / "model.onnx"), smoothing, picture(1), attack={"translation": 2}, n=2000, key=1
-    )
+    certificate = certify(OrtClassifier(tmp_path / "model.onnx"), smoothing, picture(1), attack=asked, n=2000, key=1)
     assert len(certificate.evidence.distances) == 13
 
 

@@ -45,6 +45,7 @@ FORMAT, VERSION = "smoothcert surrogate", 1
 FILES = ("encoder.onnx", "decoder.onnx", "classifier.onnx", "model.onnx", "arrays.npz")
 ARRAYS = ("A1", "b1", "factor", "deviations")
 _AT_ONCE = 32  # images that an encoder gets, always as many, where its graph shows that they do not see each other
+_LEAST, _LARGEST = 1e-30, 1e30  # of numbers in arrays: their squares, times any sigma, are floats
 _STEPS = (2.0**-24, 2.0**-4)  # what the spacing of codes may be
 
 
@@ -257,6 +258,10 @@ def _arrays(path: Path, bundle: Bundle) -> dict[str, NDArray[np.float64]]:
             raise ModelError(
                 f"{path}: expected {name} of shape {want}, the same for every input, got {got} among {names}"
             )
-    if not (arrays["deviations"] > 0).all():
-        raise ModelError(f"{path}: expected deviations above 0, got {arrays['deviations'].min():g}")
+        if np.abs(arrays[name]).max(initial=0.0) > _LARGEST:
+            raise ModelError(f"{path}: expected {name} up to {_LARGEST:g}, got {np.abs(arrays[name]).max():g}")
+    if not (least := arrays["deviations"].min()) >= _LEAST:
+        raise ModelError(f"{path}: expected deviations above 0, {_LEAST:g} at least, got {least:g}")
+    if (k := arrays["factor"].shape[1]) > d:
+        raise ModelError(f"{path}: expected factor with at most {d} columns, as many as codes have values, got {k}")
     return arrays
