@@ -61,14 +61,14 @@ def write_bundle(
     transform = transform_of(name, options or {})
     m = 2 if transform.is_planar() else 1
     folder.mkdir(parents=True, exist_ok=True)
-    made = graphs or {
-        "encoder.onnx": affine("image", "code", image, matrix, (d,)),
-        "decoder.onnx": affine("code", "image", (d,), np.linalg.pinv(matrix), image),
-        "classifier.onnx": halfspace((d,), normal, threshold),
-        "model.onnx": halfspace(image, normal @ matrix, threshold),
+    made = {
+        "encoder.onnx": lambda: affine("image", "code", image, matrix, (d,)),
+        "decoder.onnx": lambda: affine("code", "image", (d,), np.linalg.pinv(matrix), image),
+        "classifier.onnx": lambda: halfspace((d,), normal, threshold),
+        "model.onnx": lambda: halfspace(image, normal @ matrix, threshold),
     }
-    for file, content in made.items():
-        (folder / file).write_bytes(content)
+    for file, make in made.items():
+        (folder / file).write_bytes((graphs or {}).get(file) or make())
     arrays = {
         "A1": np.zeros((d, m)) if a1 is None else a1,
         "b1": np.zeros(d) if b1 is None else b1,

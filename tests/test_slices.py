@@ -39,8 +39,9 @@ from smoothcert.model.preprocess import Preprocess, raw_image
 from smoothcert.runs.asked import Files, new_run
 from smoothcert.runs.folder import LEDGER, RECIPE, RunFolder
 from smoothcert.runs.recipe import run_key
-from smoothcert.smoothing import TRANSFORMS, Attack, Range, Smoothing
-from smoothcert.smoothing.cutting import Cutting
+from smoothcert.smoothing import TRANSFORMS, Attack, Range, Smoothing, slicing
+from smoothcert.smoothing.cutting import Cutting, enclosable, farthest
+from smoothcert.smoothing.slicing import PixelSlicing
 from smoothcert.transforms import rotate, scale
 
 from .conftest import IMAGES, MODEL, Result
@@ -102,10 +103,15 @@ def seen(raw: Raw, mode: Slices, value: float) -> NDArray[np.int64]:
     return raw.processed(attacked).astype(np.int64).reshape(-1)
 
 
+def cut_of(mode: Slices, raw: Raw, sigma: float) -> list[tuple[float, float]]:
+    """The slices of half a deviation."""
+    return PixelSlicing(enclosable(raw), mode.transform, sigma).cut(mode.whole, 0.5)
+
+
 @functools.cache
 def cuts_of(kind: str, name: str) -> list[tuple[float, float]]:
     raw, sigma = RAWS[name]
-    return sliced(kind, *RANGES[kind]).cut(raw, noise(sigma))
+    return cut_of(sliced(kind, *RANGES[kind]), raw, sigma)
 
 
 def overshoot(mode: Slices, raw: Raw, sigma: float, cuts: list[tuple[float, float]], count: int = 400) -> float:
@@ -140,14 +146,13 @@ def test_nothing_in_a_slice_is_farther_than_half_sigma(kind: str, name: str) -> 
 def test_nor_with_other_borders_and_pixels(kind: str, options: dict[str, str]) -> None:
     low, high = (-2.0, 2.0) if kind == "rotation" else (0.97, 1.02)
     mode, raw = sliced(kind, low, high, **options), as_raw(smooth(20, 27))
-    assert overshoot(mode, raw, 0.5, mode.cut(raw, noise(0.5))) <= 0
+    assert overshoot(mode, raw, 0.5, cut_of(mode, raw, 0.5)) <= 0
 
 
 def test_a_distance_too_small_is_found_out(monkeypatch: pytest.MonkeyPatch) -> None:
-    true = Slices._distance
-    monkeypatch.setattr(Slices, "_distance", lambda *arguments: true(*arguments) / 2)
+    monkeypatch.setattr(slicing, "farthest", lambda *arguments: farthest(*arguments) / 2)
     mode, (raw, sigma) = sliced("rotation", -5, 3), RAWS["grey"]
-    assert overshoot(mode, raw, sigma, mode.cut(raw, noise(sigma))) > 0.2
+    assert overshoot(mode, raw, sigma, cut_of(mode, raw, sigma)) > 0.2
 
 
 @of_raws
@@ -160,14 +165,14 @@ def test_slices_lie_side_by_side_over_the_range_and_are_always_the_same(kind: st
     before = cv2.getNumThreads()
     try:
         cv2.setNumThreads(1)
-        assert mode.cut(Raw(raw.image.copy(), raw.spatial), noise(sigma)) == cuts
+        assert cut_of(mode, Raw(raw.image.copy(), raw.spatial), sigma) == cuts
     finally:
         cv2.setNumThreads(before)
 
 
 @pytest.mark.parametrize("value", [0.0, 7.3])
 def test_a_single_value_is_one_slice(value: float) -> None:
-    assert sliced("rotation", value, value).cut(RAWS["grey"][0], noise(0.5)) == [(value, value)]
+    assert cut_of(sliced("rotation", value, value), RAWS["grey"][0], 0.5) == [(value, value)]
 
 
 def fewest(mode: Slices, raw: Raw, sigma: float, points: int = 1500) -> int:
@@ -201,7 +206,7 @@ def test_few_slices_for_a_small_range() -> None:
     """Where one is enough by dense sampling, there are two at the most."""
     mode, raw = sliced("rotation", -0.2, 0.2), as_raw(smooth(32, 32))
     assert fewest(mode, raw, 0.5) == 1
-    assert len(mode.cut(raw, noise(0.5))) <= 2
+    assert len(cut_of(mode, raw, 0.5)) <= 2
 
 
 @pytest.mark.parametrize(
@@ -221,12 +226,12 @@ def test_a_brighter_image_is_seen_brighter(spatial: Spatial) -> None:
 @pytest.mark.parametrize("name", ["bicubic", "lanczos"])
 def test_a_pipeline_that_overshoots_is_refused(name: str) -> None:
     with pytest.raises(ValueError, match="expected nearest, bilinear or area to resize by"):
-        sliced("rotation", -1, 1).cut(as_raw(smooth(40, 40), Spatial(resize=20, interpolation=name)), noise(0.5))
+        cut_of(sliced("rotation", -1, 1), as_raw(smooth(40, 40), Spatial(resize=20, interpolation=name)), 0.5)
 
 
 def test_too_many_slices_are_an_error_of_that_input() -> None:
     with pytest.raises(DataError, match="rotation 0:360 needs more than 4096 slices, the most there may be; raise"):
-        sliced("rotation", 0, 360).cut(as_raw(rough(32, 32)), noise(0.02))
+        cut_of(sliced("rotation", 0, 360), as_raw(rough(32, 32)), 0.02)
 
 
 TOO_MANY: dict[str, tuple[str, float, float, Image, float]] = {
@@ -245,15 +250,15 @@ def test_the_advice_on_too_many_slices_helps(case: str) -> None:
     name, low, high, image, sigma = TOO_MANY[case]
     raw, start = as_raw(image), time.process_time()
     with pytest.raises(DataError, match="needs more than 4096 slices") as refused:
-        sliced(name, low, high).cut(raw, noise(sigma))
+        cut_of(sliced(name, low, high), raw, sigma)
     assert time.process_time() - start < 5
     advice = re.search(rf"raise sigma to ([\d.]+)( or take {name} ([-\d.]+):([-\d.]+))?$", str(refused.value))
     assert advice is not None
-    assert len(sliced(name, low, high).cut(raw, noise(float(advice[1])))) <= 4096
+    assert len(cut_of(sliced(name, low, high), raw, float(advice[1]))) <= 4096
     if advice[2]:
         part = float(advice[3]), float(advice[4])
         assert low <= part[0] < part[1] <= high
-        assert len(sliced(name, *part).cut(raw, noise(sigma))) > 30
+        assert len(cut_of(sliced(name, *part), raw, sigma)) > 30
 
 
 @pytest.mark.parametrize(
@@ -268,16 +273,16 @@ def test_the_advice_on_too_many_slices_helps(case: str) -> None:
 def test_the_number_of_slices_is_foreseen(name: str, low: float, high: float, image: Image, sigma: float) -> None:
     """Within a third, up to what flat parts of the range count for at least."""
     mode, raw = sliced(name, low, high), as_raw(image)
-    cutting = Cutting(TRANSFORMS[name](), Range(low, high), sigma / 2, lambda a, b: mode._distance(raw, a, b))
-    found = len(mode.cut(raw, noise(sigma)))
+    cutting = Cutting(TRANSFORMS[name](), Range(low, high), sigma / 2, functools.partial(farthest, raw, mode.transform))
+    found = len(cut_of(mode, raw, sigma))
     assert 0.67 * found <= sum(cutting.counts) <= 1.33 * found + 16 * 32
 
 
 def test_a_wide_range_over_a_flat_image_is_few_slices() -> None:
     """Nothing moves: slices as wide as they may be, however wide the range."""
     flat = as_raw(np.zeros((16, 16), np.uint8))
-    assert len(sliced("rotation", -180, 180).cut(flat, noise(0.5))) == 12
-    assert len(sliced("scaling", 0.02, 50).cut(flat, noise(0.5))) < 100
+    assert len(cut_of(sliced("rotation", -180, 180), flat, 0.5)) == 12
+    assert len(cut_of(sliced("scaling", 0.02, 50), flat, 0.5)) < 100
 
 
 @pytest.mark.parametrize(
@@ -328,7 +333,7 @@ class Way:
     def of(mode: Slices, start: float | None = None) -> Way:
         """From the middle of the last slice, or from another start."""
         raw = as_raw(smooth(12, 12, seed=2))
-        cuts = mode.cut(raw, noise(SIGMA))
+        cuts = cut_of(mode, raw, SIGMA)
         weights = seen(raw, mode, sum(cuts[-1]) / 2 if start is None else start) - seen(raw, mode, cuts[-1][1])
         return Way(mode, raw, cuts, weights, 0.0)
 
@@ -400,8 +405,7 @@ def test_a_class_that_some_angle_flips_is_hardly_ever_certified() -> None:
 
 @pytest.mark.slow
 def test_a_false_distance_certifies_what_is_false(monkeypatch: pytest.MonkeyPatch) -> None:
-    true = Slices._distance
-    monkeypatch.setattr(Slices, "_distance", lambda *arguments: true(*arguments) / 2)
+    monkeypatch.setattr(slicing, "farthest", lambda *arguments: farthest(*arguments) / 2)
     wrong, _ = wrong_share(100)
     assert not within(wrong, 100, ALPHA)
 
@@ -780,13 +784,13 @@ def test_the_preflight_counts_slices_and_the_time_to_cut_them(cli: Cli, monkeypa
     Path("m.onnx").write_bytes(half_space((16, 16), np.ones(256), 1.0))
     np.savez("d.npz", x=np.stack([rough(16, 16)] * 30))
     run = ("--smooth", "noise=0.5", "--mode", "slices", "--attack", "rotation=-20:20", "--n", 200, "-q", "--run", "r")
-    cutting, slices = Slices.cut, len(sliced("rotation", -20, 20).cut(as_raw(rough(16, 16)), noise(0.5)))
+    cutting, slices = PixelSlicing.cut, len(cut_of(sliced("rotation", -20, 20), as_raw(rough(16, 16)), 0.5))
 
     def slowly(*arguments: Any) -> list[tuple[float, float]]:
         time.sleep(0.5)
         return cutting(*arguments)
 
-    monkeypatch.setattr(Slices, "cut", slowly)
+    monkeypatch.setattr(PixelSlicing, "cut", slowly)
     monkeypatch.setattr("smoothcert.cli.show.complete", lambda folder, run: iter(()))
     Path("r").mkdir()
     out = cli("certify", "m.onnx", "d.npz", *run).out

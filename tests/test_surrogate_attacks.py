@@ -19,6 +19,7 @@ from smoothcert.model.preprocess import Preprocess, prepared
 from smoothcert.runs.folder import RunFolder
 from smoothcert.runs.recipe import run_key
 from smoothcert.smoothing import Attack, Range
+from smoothcert.smoothing.coded import CodeLaw
 from smoothcert.smoothing.coverage import Coverage, Distance
 from smoothcert.smoothing.surrogate import CodeNoise
 from smoothcert.smoothing.transform import attacked
@@ -53,7 +54,8 @@ def test_a_disc_of_translations_is_not_certified_at_whole_pixels_alone(tmp_path:
     """Half a pixel changes the answer at a chequerboard, and no whole one does."""
     folder = write_bundle(
         tmp_path, name="translation", trained=(0.0, 1.0), matrix=np.full((1, 36), 1 / 36), normal=np.ones(1),
-        threshold=0.25, image=IMAGE, options={"border": "wrap"}, deviations=np.array([0.1]), encoder=contrast_encoder(),
+        threshold=0.25, image=IMAGE, options={"border": "wrap"}, deviations=np.array([0.1]),
+        graphs={"encoder.onnx": contrast_encoder()},
     )  # fmt: skip
     opened, classifier = open_surrogate(folder), OrtClassifier(folder / "model.onnx")
     board = (np.indices((6, 6)).sum(0) % 2 * 255).astype(np.uint8)
@@ -128,7 +130,8 @@ def test_cells_of_an_image_that_is_resized_with_overshoots_are_no_bound(tmp_path
         IMAGE,
         Preprocess(spatial=Spatial(resize=6, interpolation="bicubic")),
     )
-    coverage = Coverage(opened, opened.covariance(CodeNoise(sigma=1.0)), x, opened.bundle.transform, Range(-5.0, 5.0))
+    law = CodeLaw.of(opened.covariance(CodeNoise(sigma=1.0)), opened.step)
+    coverage = Coverage(opened, law, x, opened.bundle.transform, Range(-5.0, 5.0))
     with pytest.raises(ValueError, match="the others overshoot"):
         coverage.problem([Distance(-5.0, 5.0, 1e6)])
 
@@ -144,7 +147,9 @@ def constant(folder: Path) -> Path:
     return folder
 
 
-@pytest.mark.parametrize(("made", "attack"), [(jpegs, "jpeg=50:60"), (constant, "rotation=-5:5")], ids=str)
+@pytest.mark.parametrize(
+    ("made", "attack"), [(jpegs, "jpeg=50:60"), (constant, "rotation=-5:5")], ids=["jpeg", "no slope"]
+)
 @pytest.mark.parametrize("mode", ["fixed", "slices"])
 def test_what_has_no_identity_or_no_slope_is_certified(
     cli: Cli, tmp_path: Path, data: Path, made: Callable[[Path], Path], attack: str, mode: str

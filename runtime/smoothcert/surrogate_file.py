@@ -36,6 +36,7 @@ from .model.lipschitz import EncoderBound, encoder_bound
 from .model.preprocess import Preprocess
 from .smoothing import AnyAttack, Attack, Range, Smoothing
 from .smoothing.bundle import Bundle, CodeNoise
+from .smoothing.coded import CodeLaw
 from .smoothing.published import Published
 from .smoothing.surrogate import Surrogate
 from .smoothing.transform import transform_of
@@ -75,13 +76,10 @@ class OpenBundle:
     def _decoder(self) -> Any:
         return providers.start(self.decoder.SerializeToString(), "", "cpu", False)
 
-    @cached_property
-    def _mean(self) -> NDArray[np.float64]:
-        return np.rint(self.arrays["b1"] / self.step)
-
-    def of(self, images: NDArray[np.uint8]) -> NDArray[np.float64]:
+    def of(self, images: NDArray[np.uint8], step: float) -> NDArray[np.float64]:
         """The codes of images (n, colours, height, width), with b1, in whole steps."""
-        return np.asarray(np.rint(self.encoded(_unit(images)).astype(np.float64) / self.step) + self._mean)
+        codes = self.encoded(_unit(images)).astype(np.float64)
+        return np.asarray(np.rint(codes / step) + np.rint(self.arrays["b1"] / step))
 
     def encoded(self, images: NDArray[np.float32]) -> NDArray[np.float32]:
         """F2 of images (n, colours, height, width) in [0,1]: codes (n, d). `DataError` for another size."""
@@ -121,15 +119,15 @@ class OpenBundle:
         """No codes are further apart, in l2, than so many times their images; None where that is not known."""
         return self._bound.lipschitz
 
-    def slope(self, covariance: Covariance) -> tuple[float, float] | None:
+    def slope(self, law: CodeLaw) -> tuple[float, float] | None:
         """By the encoder's graph; what float32 and the grid of codes round is in the second number."""
-        bound, d = self._bound, self.bundle.code
+        bound, covariance, d = self._bound, law.covariance, self.bundle.code
         if bound.lipschitz is None:
             return None
         steep = bound.lipschitz / covariance.least
         if bound.matrix is not None:
             steep = min(steep, covariance.stretch(bound.matrix))
-        return steep, 2 * (bound.rounding + self.step * math.sqrt(d) / 2) / covariance.least
+        return steep, 2 * (bound.rounding + law.step * math.sqrt(d) / 2) / covariance.least
 
     def voter(self, classifier: Classifier) -> Classifier:
         """Decoder and classifier joined, on the provider and threads of `classifier`."""

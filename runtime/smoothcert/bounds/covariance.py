@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -12,7 +11,6 @@ from numpy.typing import NDArray
 from ..errors import require
 
 _UP = 1 + 1e-9  # distances are rounded up: float64 sums of squares are good to 1e-12
-_NORMAL_ERROR = 1e-14  # E|drawn - normal| of one normal of 52 bits: 2^-52 times its range, and a few units of rounding
 
 
 @dataclass(frozen=True, eq=False)
@@ -50,16 +48,18 @@ class Covariance:
         g = self.factor / self.deviations[:, None]
         return np.asarray(np.linalg.solve(np.eye(g.shape[1]) + g.T @ g, g.T))
 
-    def distances(self, shifts: NDArray[np.float64]) -> NDArray[np.float64]:
+    def distances(self, shifts: NDArray[np.float64], slip: float = 0.0) -> NDArray[np.float64]:
         """sqrt(D' S^-1 D) of each row D of (n, d), in standard deviations, rounded up.
 
         D' S^-1 D is the least |t|^2 + |(D - F t) / v|^2 over all t: whatever t rounding leaves, the sum bounds it from
-        above, and nothing cancels, as it would in Woodbury's formula.
+        above, and nothing cancels, as it would in Woodbury's formula. `slip` is what F t may be off by, in deviations,
+        where the law is drawn on a grid; t = 0 has none.
         """
         scaled = shifts / self.deviations
         t = scaled @ self._solver.T
-        rest = scaled - t @ (self.factor / self.deviations[:, None]).T
-        return np.asarray(np.sqrt(np.square(t).sum(1) + np.square(rest).sum(1)) * _UP)
+        rest = np.linalg.norm(scaled - t @ (self.factor / self.deviations[:, None]).T, axis=1)
+        found = np.hypot(np.linalg.norm(t, axis=1), rest + slip)
+        return np.asarray(np.minimum(found, np.linalg.norm(scaled, axis=1)) * _UP)
 
     def stretch(self, matrix: NDArray[np.float64]) -> float:
         """How many standard deviations a unit vector x, as `matrix` x of shape (d,), is long at most; rounded up.
@@ -70,17 +70,3 @@ class Covariance:
         t = self._solver @ scaled
         rest = scaled - (self.factor / self.deviations[:, None]) @ t
         return float(np.linalg.norm(np.vstack([t, rest]), 2)) * (1 + 1e-6)
-
-    def rounding_variation(self, step: float, farthest: float) -> float:
-        """Bound on the total variation between rounded draws and the rounded Gaussian law, in multiples of `step`.
-
-        A draw is F t + v n, computed in float64 from 52-bit normals t and n that reach `farthest` deviations. Given t,
-        the edges of a coordinate's cells lie on the grid of 2^-52 in probability; and a value whose float64 is off by r
-        falls into another cell with probability 2 r / step at most, as long as v >= step. That t is off moves the mean.
-        """
-        k = self.factor.shape[1]
-        edges = (2 * farthest * self.deviations / step + 2) * 2.0**-53
-        off = 2.0**-53 * (k + 9) * farthest * (np.abs(self.factor).sum(1) + self.deviations)
-        mean = np.linalg.norm(self.factor / self.deviations[:, None], axis=0).sum() * _NORMAL_ERROR
-        tails = math.erfc(farthest / math.sqrt(2)) * (len(self.deviations) + k)
-        return float((edges + 3 * off / step).sum() + 0.4 * mean + tails)

@@ -11,11 +11,10 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from ..bounds.covariance import Covariance
 from ..errors import ArgumentError, DataError
 from ..inputs.input import Input
 from ..inputs.spatial import Raw
-from .coded import Codes, image_of, planar
+from .coded import CodeLaw, Codes, image_of, planar
 from .cutting import MOST, Cutting, enclosable, farthest
 from .ranges import Range
 from .transform import Transform, attacked
@@ -42,7 +41,7 @@ class Coverage:
     """The attacks of a range on one image, and how far each moves its code. `DataError` for what is no 8-bit image."""
 
     codes: Codes
-    covariance: Covariance
+    law: CodeLaw
     x: Input
     transform: Transform
     range: Range
@@ -53,7 +52,7 @@ class Coverage:
 
     @cached_property
     def _origin(self) -> NDArray[np.float64]:
-        (origin,) = self.codes.of(image_of(self.x)[None])
+        (origin,) = self.codes.of(image_of(self.x)[None], self.law.step)
         return np.asarray(origin)
 
     @cached_property
@@ -117,20 +116,18 @@ class Coverage:
         for at in range(0, len(values), _AT_ONCE):
             attacks = [(self.transform, value) for value in values[at : at + _AT_ONCE]]
             images = [planar(self.raw.processed(attacked(self.raw.image, [one]))) for one in attacks]
-            found.append(self.codes.of(np.stack(images)))
+            found.append(self.codes.of(np.stack(images), self.law.step))
         return np.concatenate(found)
 
     def _moved(self, values: Sequence[Any]) -> list[float]:
         """The deviations that single attacks move the code by."""
-        found: list[float] = self.covariance.distances(
-            (self.codes_of(values) - self._origin) * self.codes.step
-        ).tolist()
+        found: list[float] = self.law.distances(self.codes_of(values) - self._origin).tolist()
         return found
 
     @cached_property
     def slope(self) -> tuple[float, float]:
         """Of codes, see `Codes.slope`; `ArgumentError` where it is not known, or images under attack have no bounds."""
-        slope, r = self.codes.slope(self.covariance), self.range
+        slope, r = self.codes.slope(self.law), self.range
         if type(self.transform).enclose is Transform.enclose or slope is None:
             what = "whose effect on an image can be bounded" if slope else "with an encoder whose slope is known"
             raise ArgumentError(

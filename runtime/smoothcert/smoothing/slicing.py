@@ -118,9 +118,8 @@ class CodeSlicing:
             steep, rest = self.coverage.slope
             return steep * farthest(enclosable(self.coverage.raw), self.coverage.transform, low, high) + rest
         held, centre = self._held(low, high), self.middle((low, high))
-        codes, step = self._codes, self.coverage.codes.step
-        shifts = np.stack([codes[member] - codes[centre] for member in held]) * step
-        return float(self.coverage.covariance.distances(shifts).max())
+        shifts = np.stack([self._codes[member] - self._codes[centre] for member in held])
+        return float(self.coverage.law.distances(shifts).max())
 
     @cached_property
     def _codes(self) -> dict[float, NDArray[Any]]:

@@ -18,7 +18,7 @@ from ..evidence import Evidence
 from ..inputs.input import Input
 from .attack import Attack
 from .bundle import Bundle, CodeNoise
-from .coded import Codes, OnCodes
+from .coded import CodeLaw, Codes, OnCodes
 from .coverage import Coverage, Distance
 from .part import Part
 from .published import Published
@@ -135,7 +135,7 @@ class Surrogate(Smoothing):
 
     @property
     def perturbation(self) -> OnCodes:
-        return OnCodes(self.opened, self.opened.covariance(self.noise))
+        return OnCodes(self.opened, self._law)
 
     def voter(self, classifier: Classifier) -> Classifier:
         return self.opened.voter(classifier)
@@ -150,7 +150,11 @@ class Surrogate(Smoothing):
         return self.published.distances(x.sha256, self.transform, self.range, *sigmas)
 
     def _coverage(self, x: Input) -> Coverage:
-        return Coverage(self.opened, self.opened.covariance(self.noise), x, self.transform, self.range)
+        return Coverage(self.opened, self._law, x, self.transform, self.range)
+
+    @property
+    def _law(self) -> CodeLaw:
+        return CodeLaw.of(self.opened.covariance(self.noise), self.opened.step)
 
     def problem(self, x: Input, evidence: Evidence) -> str:
         found = tuple(Distance(*row) for row in evidence.distances)
