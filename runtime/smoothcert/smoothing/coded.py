@@ -126,7 +126,7 @@ class CodeLaw:
         spread = _NORMALS * np.abs(self._directions).sum(0) + FARTHEST * self.covariance.deviations / self.step
         return float(spread.max()) + 2
 
-    def fill(self, stream: Stream, first: int, out: NDArray[np.float64]) -> None:
+    def fill(self, stream: Stream, first: int, out: NDArray[np.float32]) -> None:
         """out[i] becomes the noise of sample first + i, in steps, a function of its address alone.
 
         Products have one shape, for blocks of samples that begin at multiples of `_ROWS`, so that batches change
@@ -135,13 +135,13 @@ class CodeLaw:
         for place, (value, where) in enumerate(self._kinds, start=2):
             whole = np.empty((len(out), len(where)), np.int16)
             integer_normal(value).fill(_at(stream, place), first, whole)
-            out[:, where] = whole
+            out[:, where if len(self._kinds) > 1 else slice(None)] = whole
         if not len(self._directions):
             return
         normals = np.empty((_ROWS, len(self._directions)))
         for begin in range(first - first % _ROWS, first + len(out), _ROWS):
             double_normal(_at(stream, 1), begin, normals)
-            moved = np.rint(normals @ self._directions)
+            moved = np.rint(normals @ self._directions).astype(np.float32)
             skipped = max(0, first - begin)
             rows = out[max(0, begin - first) :][: _ROWS - skipped]
             rows += moved[skipped : skipped + len(rows)]
@@ -182,8 +182,6 @@ class CodeSamples:
 
     def fill(self, stream: Stream, first: int, out: NDArray[Any]) -> None:
         """Code by code."""
-        steps = np.empty(out.shape)
-        self.law.fill(stream, first, steps)
-        steps += self.code
-        steps *= self.law.step
-        out[...] = steps
+        self.law.fill(stream, first, out)
+        out += self.code.astype(np.float32)
+        out *= np.float32(self.law.step)
