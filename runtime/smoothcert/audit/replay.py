@@ -155,7 +155,8 @@ class Subject:
         """The answer for attacked levels; of the base classifier itself where members were enumerated."""
         if not self.algorithm.enumerates:
             return self._ask(moved, algorithm, key)
-        batch = np.repeat(moved.values[None].astype(np.int16), self.classifier.batch_size(moved.values.size), axis=0)
+        row = moved.values[None].astype(moved.levels.wide if moved.levels else np.float32)
+        batch = np.repeat(row, self.classifier.batch_size(moved.values.size), axis=0)
         answer = int(self.classifier.labels(batch, 1, moved.levels)[0])
         return answer, {answer: 1}
 

@@ -114,6 +114,7 @@ class Part(TypedDict):
     law: NotRequired[str]
     about: NotRequired[str]
     border: NotRequired[str]
+    edge: NotRequired[str]
     interpolation: NotRequired[str]
     plugin: NotRequired[Sha256]
 

@@ -19,8 +19,8 @@ class Input:
 
     `values`: in the model's shape, without a batch axis. `layout`: (outer, height, width, inner) of the same values
     where they are an image: colours are outer in a planar one, inner in an interleaved one; None where no axis is rows
-    or columns. `given`: the array that the data hold. `raw`: the image that `values` were made of, where that is an
-    8-bit image. `levels`: those that the data are in, None for real numbers; values that an attack in real arithmetic
+    or columns. `given`: the array that the data hold. `raw`: the 8-bit image, or the 16-bit recording, that `values`
+    were made of. `levels`: those that the data are in, None for real numbers; values that an attack in real arithmetic
     has moved between the levels keep them.
     """
 
@@ -65,6 +65,8 @@ class Input:
         return replace(self, values=pixels.reshape(self.values.shape), raw=None)
 
     def image(self) -> Raw:
-        """The pixels as a raw 8-bit image of their own."""
+        """The pixels as a raw image, or a recording, of their own."""
+        if self.pixels.ndim == 1:
+            return Raw(self.pixels)
         outer, height, width, inner = self.pixels.shape
         return Raw(np.ascontiguousarray(np.moveaxis(self.pixels, 0, 2)).reshape(height, width, outer * inner))

@@ -21,7 +21,8 @@ class ModelCard:
     """Metadata of an exported classifier; what a file does not say is unset. Format: docs/model-metadata.md.
 
     `input_range`: least and largest value of an input without noise, as the graph takes it. `training_noise`: standard
-    deviation of the Gaussian noise of training, in [0,1] intensities. `source`: framework and version.
+    deviation of the Gaussian noise of training, in [0,1] intensities. `sample_rate`: in Hz, of the recordings that the
+    graph takes. `source`: framework and version.
     `weights_sha256`: of the graph's weights alone. `parity`: what the export measured. Nothing here enters what is
     computed, nor a run's key.
     """
@@ -29,6 +30,7 @@ class ModelCard:
     input_range: tuple[float, float] | None = None
     class_names: tuple[str, ...] = ()
     training_noise: float | None = None
+    sample_rate: int | None = None
     source: str = ""
     weights_sha256: str = ""
     parity: Mapping[str, Any] | None = None
@@ -41,6 +43,8 @@ class ModelCard:
         require(not strange, f"class_names: expected a word for each class, got {strange[:1]}")
         noise = self.training_noise
         require(noise is None or 0 <= noise < math.inf, f"training_noise: expected at least 0, got {noise}")
+        rate = self.sample_rate
+        require(rate is None or 0 < rate < 10**7, f"sample_rate: expected a number of Hz, got {rate}")
 
     @staticmethod
     def of(metadata: Mapping[str, str]) -> ModelCard:

@@ -59,7 +59,7 @@ class Coverage:
         """The members of the range, in order, as pairs; None for an interval that has no end of them."""
         r = self.range
         try:
-            values = sorted(self.transform.members_on(r, self._raw.image.shape[:2]))
+            values = sorted(self.transform.members_on(r, self._raw.sides))
         except ArgumentError:
             if r.points is not None or self.transform.is_planar():
                 raise

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..bounds.laws import LogNormal, Normal
-from ..draws import FARTHEST, MAX_STD, Stream, float_normal, integer_normal
+from ..draws import MAX_STD, Stream, float_normal, integer_normal
 from ..errors import require
 from ..inputs.input import Input
 from ..transforms import warps
@@ -19,7 +19,7 @@ from ..transforms.checks import INTERPOLATIONS
 from ..transforms.enclosure import ROTATION, SCALING, enclose
 from .color import CONTRASTS
 from .grid import Grid
-from .part import Pair, Part
+from .part import Limited, Pair, Part
 from .ranges import Range
 from .transform import Image, Kind, Transform
 
@@ -99,7 +99,7 @@ class Translate(Warp):
         return tuple((dy, dx) for dy in reach for dx in reach if math.hypot(dy, dx) <= r.high)
 
 
-class Warped(Part):
+class Warped(Limited):
     """A part that acts on the raw 8-bit image alone, by OpenCV's warps, with a border and an interpolation.
 
     Draws ahead of or behind an attack carry it further: together they stay within the transformation's `limits`.
@@ -108,23 +108,6 @@ class Warped(Part):
     moves: ClassVar[bool] = True
     border: str
     interpolation: str
-
-    def __post_init__(self) -> None:
-        Part.__post_init__(self)
-        most = self._farthest / FARTHEST
-        require(self.scale < most, f"{self.name}: expected a scale of at most {most:.3g}, got {self.scale:g}")
-
-    @property
-    def _farthest(self) -> float:
-        """The coordinate beyond which OpenCV takes no value."""
-        low, high = map(self.coordinate, self.transforms.limits)
-        return min(-low, high)
-
-    def require_measurable(self, r: Range) -> None:
-        room = self._farthest - FARTHEST * self.scale
-        fits = -room <= self.coordinate(r.low) and self.coordinate(r.high) <= room
-        within = f"{self.value(-room):.3g}:{self.value(room):.3g}"
-        require(fits, f"attack: expected {self.name} within {within} for a scale of {self.scale:g}, got {r}")
 
 
 @dataclass(frozen=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar
@@ -13,7 +14,7 @@ from ..bounds.laws import Normal
 from ..draws import MAX_STD, Stream, float_normal, integer_normal
 from ..errors import ArgumentError, DataError, require
 from ..inputs.input import Input
-from ..inputs.levels import EIGHT_BIT
+from ..inputs.levels import EIGHT_BIT, PCM16, Levels, levels_of
 from .part import Part, require_scale
 from .ranges import Range
 from .transform import Image, Kind, Transform
@@ -29,9 +30,10 @@ class AddNoise(Transform):
     identity: ClassVar[Any] = 0.0
     help: ClassVar[str] = "a number is added to every pixel, each its own"
     example: ClassVar[str] = "noise=0.5"
+    acts_on: ClassVar[tuple[Levels, ...]] = (EIGHT_BIT, PCM16)
 
     def apply(self, image: Image, value: Any) -> Image:
-        return EIGHT_BIT.rounded(image + np.asarray(value))
+        return (levels_of(image) or EIGHT_BIT).rounded(image + np.asarray(value))
 
     def members(self, r: Range) -> tuple[Any, ...]:
         """None are named: a ball of noise has an image for every direction."""
@@ -44,7 +46,8 @@ class Noise(Part):
 
     8-bit inputs get integer noise, round(255 sigma N(0, 1)) intensity levels, and sigma and the radius are in [0,1]
     intensities; rounding commutes with integer shifts, so that this is Gaussian smoothing of the classifier behind an
-    8-bit quantiser (theory.md section 10). Float inputs get float32 noise; sigma and the radius are in the input's
+    8-bit quantiser (theory.md section 10). 16-bit recordings get round(32768 sigma N(0, 1)) likewise, by a table that
+    holds up to 1600 levels: sigma is at most 0.0488 of full scale. Float inputs get float32 noise; sigma and the radius are in the input's
     own units, and the certificate then holds up to floating-point effects, as `attack_model` says. Behind parts that
     make real numbers of 8-bit inputs, the noise is float32 too.
     """
@@ -81,8 +84,8 @@ class Noise(Part):
             )
         require(
             x.levels is None or x.unit * self.sigma <= MAX_STD,
-            f"noise: expected sigma <= {MAX_STD / x.unit:.2f} for 8-bit inputs, got {self.sigma:g}; it is in [0,1] "
-            "intensities: 0.5, not 128",
+            f"noise: expected sigma <= {math.floor(MAX_STD / x.unit * 1e4) / 1e4:g} for {x.levels.name if x.levels else 'levels'}, got "
+            f"{self.sigma:g}; it is in shares of full intensity: {64 / x.unit:.2g}, not 64",
         )
 
     def address(self, stream: Stream, place: int) -> Stream:
@@ -91,8 +94,10 @@ class Noise(Part):
 
     def begin(self, encoded: NDArray[Any], stream: Stream, first: int, out: NDArray[Any], unit: float) -> None:
         rows = out.reshape(len(out), -1)
-        if out.dtype == np.int16:
-            integer_normal(unit * self.sigma).fill(stream, first, rows)
+        if out.dtype.kind == "i":
+            drawn = rows if out.dtype == np.int16 else np.empty(rows.shape, np.int16)
+            integer_normal(unit * self.sigma).fill(stream, first, drawn)
+            rows[...] = drawn
         else:
             float_normal(stream, first, rows)
             rows *= np.float32(unit * self.sigma)
