@@ -19,10 +19,8 @@ from .models import linear, model, value
 STEP = 2.0**-12
 
 
-def affine(
-    name: str, into: str, outof: str, shape: tuple[int, ...], matrix: NDArray[Any], back: tuple[int, ...]
-) -> bytes:
-    """A graph of the given input and output names: flatten, times the matrix (out, in) transposed, reshape."""
+def affine(into: str, outof: str, shape: tuple[int, ...], matrix: NDArray[Any], back: tuple[int, ...]) -> bytes:
+    """A graph of the given input and output names: flatten, times the transposed matrix (out, in), reshape."""
     nodes = [
         helper.make_node("Flatten", [into], ["flat"]),
         helper.make_node("MatMul", ["flat", "weights"], ["product"]),

@@ -72,7 +72,7 @@ class FrontEnd:
         t, k = np.arange(self.n_fft), np.arange(self.n_fft // 2 + 1)[:, None]
         window = 0.5 - 0.5 * np.cos(2 * np.pi * t / self.n_fft)
         angle = 2 * np.pi * (k * t % self.n_fft) / self.n_fft
-        cosines, sines = (np.float32(window * wave)[:, None] for wave in (np.cos(angle), np.sin(angle)))
+        cosines, sines = (np.asarray(window * wave, np.float32)[:, None] for wave in (np.cos(angle), np.sin(angle)))
         return cosines, sines
 
     @cached_property

@@ -29,11 +29,11 @@ from .files.schema import Manifest
 from .inputs.npz import read_archive
 from .model import providers
 from .model.classifier import OrtClassifier, open_model
-from .model.file import ModelFile, read_model
+from .model.file import ModelFile, only_input, read_model
 from .model.labels import Classifier
 from .model.lipschitz import EncoderBound, encoder_bound
 from .smoothing import AnyAttack, Attack, Range, Smoothing
-from .smoothing.smoothing import Guarantee
+from .smoothing.published import Published
 from .smoothing.surrogate import Bundle, CodeNoise, Surrogate
 from .smoothing.transform import transform_of
 
@@ -57,13 +57,18 @@ class OpenBundle:
     step: float
     noise: CodeNoise
     encoder: onnx.ModelProto
+    decoder: onnx.ModelProto
     classifier: ModelFile
     arrays: Mapping[str, NDArray[np.float64]]
     _voters: weakref.WeakKeyDictionary[Classifier, Classifier] = field(default_factory=weakref.WeakKeyDictionary)
 
     @cached_property
-    def _session(self) -> Any:
+    def _encoder(self) -> Any:
         return providers.start(self.encoder.SerializeToString(), "", "cpu", False)
+
+    @cached_property
+    def _decoder(self) -> Any:
+        return providers.start(self.decoder.SerializeToString(), "", "cpu", False)
 
     @cached_property
     def _mean(self) -> NDArray[np.float64]:
@@ -71,19 +76,27 @@ class OpenBundle:
 
     def of(self, images: NDArray[np.uint8]) -> NDArray[np.float64]:
         """The codes of images (n, colours, height, width), with b1, in whole steps."""
+        return np.asarray(np.rint(self.encoded(_unit(images)).astype(np.float64) / self.step) + self._mean)
+
+    def encoded(self, images: NDArray[np.float32]) -> NDArray[np.float32]:
+        """F2 of images (n, colours, height, width) in [0,1]: codes (n, d). `DataError` for another size."""
         if images.shape[1:] != self.bundle.image:
             raise DataError(f"surrogate: expected images of {self.bundle.image} pixels, got {images.shape[1:]}")
-        found = [self._codes(images[at : at + _AT_ONCE]) for at in range(0, len(images), _AT_ONCE)]
-        return np.concatenate(found)
+        codes = _by_batches(self._encoder, "image", "code", images)
+        if codes.shape[1:] != (self.bundle.code,) or not np.isfinite(codes).all():
+            raise ModelError(f"encoder.onnx: expected finite codes of {self.bundle.code} values, got {codes.shape[1:]}")
+        return codes
 
-    def _codes(self, images: NDArray[np.uint8]) -> NDArray[np.float64]:
-        batch = np.zeros((_AT_ONCE, *images.shape[1:]), np.float32)
-        batch[: len(images)] = images
-        batch /= np.float32(255)
-        (codes,) = self._session.run(["code"], {"image": batch})
-        if codes.shape != (_AT_ONCE, self.bundle.code) or not np.isfinite(codes).all():
-            raise ModelError(f"encoder.onnx: expected finite codes of {self.bundle.code} values, got {codes.shape}")
-        return np.asarray(np.rint(codes[: len(images)].astype(np.float64) / self.step) + self._mean)
+    def imitated(self, image: NDArray[np.uint8], xi: NDArray[np.float64]) -> NDArray[np.float32]:
+        """H(A1 xi + b1 + F2(x)): what the surrogate makes of an image (colours, height, width), for each row of xi."""
+        moved = np.atleast_2d(xi.T).T @ self.arrays["A1"].T + self.arrays["b1"]
+        codes = self.encoded(_unit(image[None])) + moved
+        return _by_batches(self._decoder, "code", "image", codes.astype(np.float32))
+
+    def xi(self, value: float) -> float:
+        """The parameter of the surrogate for the value of an attack: 0 at the identity."""
+        transform = self.bundle.transform
+        return transform.coordinate(value) - transform.coordinate(transform.identity)
 
     def covariance(self, noise: CodeNoise) -> Covariance:
         """Of the noise: the fitted one, or that of the paper."""
@@ -96,6 +109,11 @@ class OpenBundle:
     @cached_property
     def _bound(self) -> EncoderBound:
         return encoder_bound(self.encoder, self.bundle.image)
+
+    @property
+    def lipschitz(self) -> float | None:
+        """No codes are further apart, in l2, than so many times their images; None where that is not known."""
+        return self._bound.lipschitz
 
     def slope(self, covariance: Covariance) -> tuple[float, float] | None:
         """By the encoder's graph; what float32 and the grid of codes round is in the second number."""
@@ -123,11 +141,14 @@ class OpenBundle:
         return self._voters[classifier]
 
     def smoothing(
-        self, noise: CodeNoise | None = None, attack: AnyAttack | None = None, guarantee: Guarantee = "exact"
+        self, noise: CodeNoise | None = None, attack: AnyAttack | None = None, published: Published | None = None
     ) -> Surrogate:
-        """The smoothing by that noise, the bundle's own by default, over the attacks, by default those trained on."""
+        """The smoothing by that noise, the bundle's own by default, over the attacks, by default those trained on.
+
+        With `published`, see `read_published`, certificates are those of the paper.
+        """
         whole = Attack(((self.bundle.transform.name, self.bundle.trained),)) if attack is None else Attack.of(attack)
-        return Surrogate(self.bundle, noise or self.noise, whole, guarantee, codes=self)
+        return Surrogate(self.bundle, noise or self.noise, whole, published, codes=self)
 
 
 def open_surrogate(path: str | os.PathLike[str]) -> OpenBundle:
@@ -159,11 +180,13 @@ def open_surrogate(path: str | os.PathLike[str]) -> OpenBundle:
         image=(colours, height, width),
         code=manifest["code"],
     )
-    encoder = _encoder(held["encoder.onnx"], folder / "encoder.onnx", bundle)
+    encoder = _network(held, folder, "encoder.onnx", ("image", bundle.image), "code")
+    decoder = _network(held, folder, "decoder.onnx", ("code", (bundle.code,)), "image")
     classifier = open_model(held["classifier.onnx"])
     if classifier.shape != (bundle.code,):
         raise ModelError(f"{folder / 'classifier.onnx'}: expected codes ({bundle.code},), got {classifier.shape}")
-    return OpenBundle(folder, bundle, step, noise, encoder, classifier, _arrays(folder / "arrays.npz", bundle))
+    arrays = _arrays(folder / "arrays.npz", bundle)
+    return OpenBundle(folder, bundle, step, noise, encoder, decoder, classifier, arrays)
 
 
 def with_codes(smoothing: Smoothing, path: Path) -> Smoothing:
@@ -181,14 +204,33 @@ def _sha256(content: bytes) -> str:
     return hashlib.sha256(content).hexdigest()
 
 
-def _encoder(content: bytes, path: Path, bundle: Bundle) -> onnx.ModelProto:
-    """The encoder's graph; `ModelError` where it takes or gives anything but images and codes, or draws numbers."""
-    file = read_model(content)
-    names = [file.proto.graph.input[0].name, file.output]
-    if names != ["image", "code"] or file.shape != bundle.image or file.batch is not None:
-        got = f"{names[0]} {file.shape} and {names[1]}"
-        raise ModelError(f"{path}: expected image {bundle.image}, any number of them, and code, got {got}")
+def _network(
+    held: Mapping[str, bytes], folder: Path, name: str, takes: tuple[str, tuple[int, ...]], gives: str
+) -> onnx.ModelProto:
+    """A graph of those names and shape of input; `ModelError` for any other, or one that draws numbers."""
+    file = read_model(held[name])
+    got = only_input(file.proto.graph).name, file.shape
+    if got != takes or file.output != gives or file.batch is not None:
+        expected = f"any number of {takes[0]} {takes[1]} to {gives}"
+        raise ModelError(f"{folder / name}: expected {expected}, got {got[0]} {got[1]} to {file.output}")
     return file.proto
+
+
+def _unit(images: NDArray[np.uint8]) -> NDArray[np.float32]:
+    """8-bit levels in [0,1]."""
+    return images.astype(np.float32) / np.float32(255)
+
+
+def _by_batches(session: Any, takes: str, gives: str, rows: NDArray[np.float32]) -> NDArray[np.float32]:
+    """The output for all rows, always as many at once, the last ones filled up with zeros."""
+    found = []
+    for at in range(0, len(rows), _AT_ONCE):
+        some = rows[at : at + _AT_ONCE]
+        batch = np.zeros((_AT_ONCE, *rows.shape[1:]), np.float32)
+        batch[: len(some)] = some
+        (answer,) = session.run([gives], {takes: batch})
+        found.append(answer[: len(some)])
+    return np.concatenate(found)
 
 
 def _arrays(path: Path, bundle: Bundle) -> dict[str, NDArray[np.float64]]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from dataclasses import dataclass, replace
 from typing import Any
@@ -45,8 +46,13 @@ class Target(Algorithm):
         return recipe_of("target", self)
 
     def test(self, smoothing: Smoothing, slack: float = 0.0) -> SequentialTest:
-        """The sequential test of the targets' p_star, those left out that round to 1."""
-        p0s = (smoothing.p_star(attack) + slack for attack in self.attacks(smoothing))
+        """The sequential test of the targets' p_star, those left out that round to 1.
+
+        Targets with the same outcomes have the same p_star: each later one is asked for the next number above.
+        """
+        p0s: list[float] = []
+        for attack in self.attacks(smoothing):
+            p0s.append(max([smoothing.p_star(attack) + slack, *(math.nextafter(p, 1) for p in p0s[-1:])]))
         return SequentialTest(tuple(p for p in p0s if p < 1), self.alpha, geometric_looks(64, self.n))
 
     def attacks(self, smoothing: Smoothing) -> list[Attack]:

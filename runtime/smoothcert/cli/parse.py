@@ -12,6 +12,7 @@ from ..calibration_file import read_calibration
 from ..errors import ArgumentError, DataError, require
 from ..inputs.spatial import Spatial
 from ..model.preprocess import Preprocess
+from ..published_file import read_published
 from ..smoothing import TRANSFORMS, UNSMOOTHED, Attack, Range, Smoothing, Transform, compose, parse_part
 from ..smoothing.surrogate import CodeNoise
 from ..surrogate_file import open_surrogate
@@ -145,7 +146,8 @@ def _surrogate(asked: opt.ToCertify) -> Smoothing:
     """What `surrogate=FOLDER[,sigma=S]` or `surrogate=FOLDER,sigma1=S,sigma2=S` names."""
     (text, *others), path = asked.smooth, surrogate_path(asked)
     require(not others and path is not None, "--smooth: expected a surrogate alone, got others beside it")
-    require(not asked.calibration, "--calibration: no meaning with a surrogate; leave it out")
+    measured = asked.calibration is not None
+    require(measured == (asked.guarantee == "paper"), "--calibration: of a surrogate, with --guarantee paper alone")
     require(not asked.border, "--border: a surrogate's transformation has its own; leave it out")
     given = [word.partition("=") for word in text.split(",")[1:]]
     names = [name for name, _, _ in given]
@@ -155,7 +157,8 @@ def _surrogate(asked: opt.ToCertify) -> Smoothing:
     require(all(len(found) == 1 for found in values.values()), f"--smooth: expected a number for each, got {text!r}")
     noise = CodeNoise(**{name: found[0] for name, found in values.items()}) if values else None
     require(asked.guarantee in ("exact", "paper"), f"--guarantee: expected exact or paper, got {asked.guarantee}")
-    return open_surrogate(path or "").smoothing(noise, attack(asked.attack), asked.guarantee)
+    published = read_published(asked.calibration) if asked.calibration else None
+    return open_surrogate(path or "").smoothing(noise, attack(asked.attack), published)
 
 
 def spatial(how: opt.Spatial) -> Spatial:

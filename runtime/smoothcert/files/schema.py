@@ -119,6 +119,16 @@ class Part(TypedDict):
     plugin: NotRequired[Sha256]
 
 
+class Published(TypedDict):
+    """Of a surrogate: what was measured of it for the paper's bound."""
+
+    sha256: Sha256
+    claim: str
+    range: Range
+    lipschitz: Number
+    error: Number
+
+
 class Surrogate(TypedDict):
     """Of a smoothing: the bundle, the noise on its codes, the attacks covered."""
 
@@ -130,6 +140,7 @@ class Surrogate(TypedDict):
     code: Positive
     noise: dict[str, Number]
     attack: dict[str, Range]
+    published: NotRequired[Published]
 
 
 class Smoothing(TypedDict):
@@ -245,3 +256,15 @@ class Manifest(TypedDict):
     noise: dict[Literal["sigma", "sigma1", "sigma2"], Annotated[float, Meta(gt=0, le=1e12)]]
     files: dict[str, Sha256]
     training: NotRequired[dict[str, Any]]
+
+
+class Measurement(TypedDict):
+    """A file of `smoothcert calibrate surrogate`."""
+
+    format: str
+    version: int
+    sha256: Sha256
+    surrogate: Sha256
+    range: Range
+    lipschitz: Number
+    inputs: dict[Sha256, tuple[Number, Number]]

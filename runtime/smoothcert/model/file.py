@@ -125,7 +125,9 @@ class ModelFile:
                 chain.append((op, preprocess.channel_values(values, self.shape)))
         if self.takes_integers:
             chain += [("Add", np.float32(0.5)), ("Floor", None)]  # to the nearest; a cast would cut off
-        clips = {TensorProto.UINT8: EIGHT_BIT} | ({TensorProto.INT16: PCM16} if levels == PCM16 else {})
+        clips: dict[int, Levels] = {TensorProto.UINT8: EIGHT_BIT}
+        if levels == PCM16:
+            clips[TensorProto.INT16] = PCM16
         if ends := clips.get(self.elem_type):
             chain += [("Max", np.float32(ends.lowest)), ("Min", np.float32(ends.highest))]
         name = f"{STEP}_0"

@@ -27,10 +27,10 @@ Shape = tuple[int | None, ...]  # of one input, without the batch axis; None is 
 class Preprocess:
     """What stands between an image and a graph that lacks it: `spatial`, then (value * scale - mean) / std per channel.
 
-    `scale` None is 1/255 for 8-bit images, 1/32768 for 16-bit recordings, 1 for float inputs. `mean` and `std` are numbers in the model's order of
-    channels; one number alone is that of all channels. `layout` is the one the model wants; `auto` reads it off
-    the model's input shape. Noise is added behind `spatial` and before the arithmetic, which belongs to the base
-    classifier; geometric attacks act before `spatial`.
+    `scale` None is 1/255 for 8-bit images, 1/32768 for 16-bit recordings, 1 for float inputs. `mean` and `std` are
+    numbers in the model's order of channels; one number alone is that of all channels. `layout` is the one the model
+    wants; `auto` reads it off the model's input shape. Noise is added behind `spatial` and before the arithmetic, which
+    belongs to the base classifier; geometric attacks act before `spatial`.
     """
 
     scale: float | None = None

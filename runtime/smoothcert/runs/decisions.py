@@ -71,11 +71,10 @@ class Decisions:
         try:
             smoothing = self.smoothing.of_evidence(evidence)
             possible = self.algorithm.consistent(evidence, smoothing)
+            decided = self.algorithm.decide(evidence, smoothing).to_json() if possible else None
         except ValueError as error:
             return f"the evidence is none that the algorithm leaves: {error}"
-        if not possible:
-            return "the votes are not as many as the algorithm draws"
-        return self.algorithm.decide(evidence, smoothing).to_json()
+        return decided or "the votes are not as many as the algorithm draws"
 
 
 def _same(a: Any, b: Any) -> bool:

@@ -15,6 +15,7 @@ from ..inputs.datasets import Dataset, loaded, open_dataset
 from ..model.classifier import OrtClassifier, open_model
 from ..model.file import ModelFile
 from ..model.source import read_source
+from ..published_file import with_published
 from ..surrogate_file import with_codes
 from .folder import Entry
 from .question import Question
@@ -37,8 +38,8 @@ class OpenRun:
         of its own and the calibration file, which alone holds them, was not found.
         """
         require(0 <= index < len(self.data), f"index: expected 0 to {len(self.data) - 1}, got {index}")
-        if self.question.algorithm.certifies and (measured := self.question.smoothing.measured):
-            measured.require_bounds()
+        if self.question.algorithm.certifies:
+            self.question.smoothing.require_ready()
         start, asked = time.perf_counter(), self.question
         entry: Entry = {"index": index, "name": self.data.name(index), "label": self.data.label(index)}
         try:
@@ -92,7 +93,7 @@ def open_run(
     )
     if data is None or isinstance(data, Path):
         data = open_data(recipe, _there("data", data or Path(recipe["data"]["path"]), DataError))
-    return OpenRun(_with_codes(_with_bounds(question, calibration), surrogate), classifier, data)
+    return OpenRun(_with_codes(_with_bounds(question, calibration), surrogate, calibration), classifier, data)
 
 
 def _there(name: str, path: Path, error: type[SmoothcertError]) -> Path:
@@ -122,12 +123,16 @@ def open_data(recipe: Recipe, path: Path) -> Dataset:
     return data
 
 
-def _with_codes(question: Question, given: Path | None) -> Question:
-    """The question with its surrogate open, where it has one."""
-    if "surrogate" not in question.recipe["smoothing"]:
+def _with_codes(question: Question, given: Path | None, calibration: Path | None) -> Question:
+    """The question with its surrogate open, where it has one, and with its calibration, where that is found."""
+    recipe = question.recipe
+    if "surrogate" not in recipe["smoothing"]:
         return question
-    path = _there("surrogate", given or Path(question.recipe.get("surrogate", {}).get("path", "")), ModelError)
-    return replace(question, smoothing=with_codes(question.smoothing, path))
+    path = _there("surrogate", given or Path(recipe.get("surrogate", {}).get("path", "")), ModelError)
+    smoothing, known = with_codes(question.smoothing, path), Path(recipe.get("calibration", {}).get("path", ""))
+    if calibration is not None or known.is_file():
+        smoothing = with_published(smoothing, calibration or known)
+    return replace(question, smoothing=smoothing)
 
 
 def _with_bounds(question: Question, given: Path | None) -> Question:

@@ -38,12 +38,13 @@ def redraw(
     model: Path | ModelFile | None = None,
     data: Path | Dataset | None = None,
     surrogate: Path | None = None,
+    calibration: Path | None = None,
 ) -> Redrawn:
     """Sample `count` inputs again, evenly over all of the ledger: what is wrong with votes, base classes and errors.
 
     Draws depend on the recipe alone, so all of an input's evidence must come again, exactly: on the provider and with
     the versions of ONNX Runtime and OpenCV that the run had. With others the votes are not compared. `model`,
-    `data` and `surrogate`: where they have moved; the first two may be open already.
+    `data`, `surrogate` and `calibration`: where they have moved; the first two may be open already.
     """
     require(count > 0, f"redraw: expected at least 1 input, got {count}")
     recipe = folder.recipe()
@@ -51,7 +52,7 @@ def redraw(
     if reason := _another_machine(recipe):
         return Redrawn(unchecked=(f"votes were not drawn again: {reason}",))
     try:
-        run = open_run(recipe, model=model, data=data, surrogate=surrogate)
+        run = open_run(recipe, model=model, data=data, surrogate=surrogate, calibration=calibration)
     except (ModelError, DataError, ProviderError) as error:
         return Redrawn(unchecked=(f"votes were not drawn again: {error}",))
     places = np.unique(np.linspace(0, len(entries) - 1, min(count, len(entries))).round().astype(int))

@@ -17,6 +17,7 @@ from ..inputs.datasets import Dataset, loaded
 from ..model.file import ModelFile
 from ..model.preprocess import Shape, prepared
 from ..model.providers import PROVIDERS
+from ..published_file import with_published
 from ..smoothing.calibration import Calibration
 from ..surrogate_file import with_codes
 from .decisions import attack_models, problems, recipe_problems
@@ -63,10 +64,10 @@ def verify(
     file = _model(recipe, model or Path(recipe["model"]["path"]), looked)
     inputs = _data(recipe, data or Path(recipe["data"]["path"]), looked)
     errors = _errors(question, calibration, looked)
-    question = _opened(question, surrogate, looked)
+    question, opened = _opened(question, surrogate, calibration, looked)
     wrong += recipe_problems(question, entries)
     for entry, found in problems(question, entries):
-        if inputs is not None and not found:
+        if inputs is not None and opened and not found:
             found += _input_problems(entry, inputs, question, file.shape if file else None)
         own = errors.get(entry.get("input", ""))
         if errors and not found and "evidence" in entry and Evidence.from_json(entry["evidence"]).errors != own:
@@ -77,7 +78,7 @@ def verify(
         unchecked.append(f"the run is not finished: {missing} of {len(expected)} inputs are not in the ledger")
     again = None
     if redraws is not None:
-        again = redraw(folder, redraws, file or model, data if inputs is None else inputs, surrogate)
+        again = redraw(folder, redraws, file or model, data if inputs is None else inputs, surrogate, calibration)
         known = [line for line in unchecked if not any(line in other for other in again.unchecked)]
         wrong, unchecked = [*wrong, *again.wrong], [*known, *again.unchecked]
     return Verdict(len(entries), tuple(wrong), tuple(unchecked), attack_models(recipe, entries), again)
@@ -166,13 +167,19 @@ def _errors(question: Question, path: Path | None, looked: _Looked) -> Mapping[s
     return found.inputs if question.algorithm.certifies else {}
 
 
-def _opened(question: Question, path: Path | None, looked: _Looked) -> Question:
-    """The question with its surrogate open, where it has one that can be opened."""
-    if "surrogate" not in question.recipe["smoothing"]:
-        return question
-    path = path or Path(question.recipe.get("surrogate", {}).get("path", "surrogate"))
+def _opened(
+    question: Question, surrogate: Path | None, calibration: Path | None, looked: _Looked
+) -> tuple[Question, bool]:
+    """The question with the files of its surrogate open, and whether inputs can be held against it."""
+    recipe = question.recipe
+    if "surrogate" not in recipe["smoothing"]:
+        return question, True
+    path = surrogate or Path(recipe.get("surrogate", {}).get("path", "surrogate"))
     smoothing = looked.at("surrogate", path, partial(with_codes, question.smoothing))
-    return question if smoothing is None else replace(question, smoothing=smoothing)
+    if smoothing and "published" in recipe["smoothing"]["surrogate"]:
+        path = calibration or Path(recipe.get("calibration", {}).get("path", "calibration file"))
+        smoothing = looked.at("calibration", path, partial(with_published, smoothing))
+    return (question, False) if smoothing is None else (replace(question, smoothing=smoothing), True)
 
 
 def _data(recipe: Recipe, path: Path, looked: _Looked) -> Dataset | None:
@@ -202,8 +209,6 @@ def _input_problems(entry: Entry, data: Dataset, question: Question, shape: Shap
     evidence, algorithm, smoothing = Evidence.from_json(entry["evidence"]), question.algorithm, question.smoothing
     try:
         x = prepared(example.x, shape, question.preprocess)
-        if not smoothing.draws:
-            return []
         made = algorithm.perturbation(smoothing).samples(x)
     except (SmoothcertError, ArgumentError) as error:
         return [str(error)]

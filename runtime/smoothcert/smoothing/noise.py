@@ -46,10 +46,11 @@ class Noise(Part):
 
     8-bit inputs get integer noise, round(255 sigma N(0, 1)) intensity levels, and sigma and the radius are in [0,1]
     intensities; rounding commutes with integer shifts, so that this is Gaussian smoothing of the classifier behind an
-    8-bit quantiser (theory.md section 10). 16-bit recordings get round(32768 sigma N(0, 1)) likewise, by a table that
-    holds up to 1600 levels: sigma is at most 0.0488 of full scale. Float inputs get float32 noise; sigma and the radius are in the input's
-    own units, and the certificate then holds up to floating-point effects, as `attack_model` says. Behind parts that
-    make real numbers of 8-bit inputs, the noise is float32 too.
+    8-bit quantiser (theory.md section 10). 16-bit recordings get round(32768 sigma N(0, 1)) likewise, in shares of full
+    scale; the table holds deviations of up to 1600 levels, so that sigma is at most 0.0488 there. Float inputs get
+    float32 noise; sigma and the radius are in the input's own units, and the certificate then holds up to
+    floating-point effects, as `attack_model` says. Behind parts that make real numbers of whole levels, the noise is
+    float32 too.
     """
 
     transforms: ClassVar[type[Transform]] = AddNoise
@@ -82,10 +83,12 @@ class Noise(Part):
                 f"noise: sigma {self.sigma:g} is lost to float32 rounding on values up to {largest:g}; "
                 "centre or scale the data, or raise sigma"
             )
+        most, name = MAX_STD / x.unit, x.levels.name if x.levels else ""
+        few = 0.01 if most < 0.5 else 0.5
         require(
-            x.levels is None or x.unit * self.sigma <= MAX_STD,
-            f"noise: expected sigma <= {math.floor(MAX_STD / x.unit * 1e4) / 1e4:g} for {x.levels.name if x.levels else 'levels'}, got "
-            f"{self.sigma:g}; it is in shares of full intensity: {64 / x.unit:.2g}, not 64",
+            x.levels is None or self.sigma <= most,
+            f"noise: expected sigma <= {math.floor(1e4 * most) / 1e4:g} for {name}, got {self.sigma:g}; it is in [0,1] "
+            f"intensities: {few:g}, not {few * x.unit:.0f}",
         )
 
     def address(self, stream: Stream, place: int) -> Stream:

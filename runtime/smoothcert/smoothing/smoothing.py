@@ -134,10 +134,10 @@ class Smoothing(ABC):
         """The smoothing as it applied when the evidence was drawn."""
         return self
 
-    @property
-    def draws(self) -> bool:
-        """Whether all that samples need is at hand: a surrogate from a recipe has to be opened first."""
-        return True
+    def require_ready(self) -> None:
+        """`CalibrationError` or `ModelError` where the files are not at hand that new certificates need."""
+        if self.measured:
+            self.measured.require_bounds()
 
     def problem(self, x: Input, evidence: Evidence) -> str:
         """Why what the evidence says of the input, besides votes, is not so; empty where it is."""

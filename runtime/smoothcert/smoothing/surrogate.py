@@ -13,13 +13,14 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from scipy.special import ndtr, ndtri
 
-from ..errors import ArgumentError, require, require_number
+from ..errors import ArgumentError, CalibrationError, ModelError, require, require_number
 from ..evidence import Evidence
 from ..inputs.input import Input
 from .attack import Attack
 from .coded import Codes, OnCodes
 from .coverage import Coverage, Distance
 from .part import Part, require_scale
+from .published import Published
 from .ranges import Range
 from .smoothing import AnyAttack, Guarantee, Smoothing
 from .table import random_part
@@ -102,14 +103,15 @@ class Surrogate(Smoothing):
 
     An attack, made by the real transformation, moves the mean alone, by D = F2(attacked x) - F2(x): the class survives
     where sqrt(D' S^-1 D) < Phi^-1(p_lower). `attack` is the set over which that was computed, beyond which nothing is
-    certified; `measured_distances` are those of one input, none before `of_input` or `of_evidence`. Made by
-    `open_surrogate`; one from a recipe has no `codes`, and decides but does not sample.
+    certified; `found` are the distances of one input, none before `of_input` or `of_evidence`. With `published`, they
+    are those of the paper's bound. Made by `open_surrogate`; one from a recipe has no `codes`, and decides but does not
+    sample.
     """
 
     bundle: Bundle
     noise: CodeNoise
     attack: Attack
-    guarantee: Guarantee = "exact"
+    published: Published | None = None
     found: tuple[Distance, ...] = ()
     codes: Codes | None = field(default=None, compare=False, repr=False)
 
@@ -120,7 +122,24 @@ class Surrogate(Smoothing):
         name = self.transform.name
         one = [asked for asked, _ in self.attack] == [name]
         require(one, f"attack: expected values of {name}, which the surrogate imitates, got {self.attack}")
-        require(self.guarantee in ("exact", "paper"), f"guarantee: expected exact or paper, got {self.guarantee!r}")
+        if self.published is not None:
+            self._require_published(self.published)
+
+    def _require_published(self, published: Published) -> None:
+        """`ArgumentError` for noise or attacks that the paper's bound does not speak of."""
+        lined = not self.transform.is_planar() and self.transform.identity is not None and self.range.points is None
+        require(lined, f"guarantee paper: expected an interval of a number, got {self.attack}; take exact")
+        require(self.noise.sigma is None, "guarantee paper: expected sigma1 and sigma2, got sigma; take exact")
+        require(
+            published.surrogate == self.bundle.sha256, "calibration: made for another surrogate; calibrate this one"
+        )
+        inside = published.range.low <= self.range.low and self.range.high <= published.range.high
+        known = f"expected {self.transform.name} within {published.range}, on which the surrogate was trained"
+        require(inside, f"guarantee paper: {known}, got {self.range}; take exact, or a smaller attack")
+
+    @property
+    def guarantee(self) -> Guarantee:
+        return "paper" if self.published else "exact"
 
     @property
     def transform(self) -> Transform:
@@ -158,20 +177,22 @@ class Surrogate(Smoothing):
         """Plain values: the bundle by its hashes, the noise, and the attacks that are covered."""
         own = self.bundle.recipe | {"noise": self.noise.recipe, "attack": self.attack.recipe}
         parts = [part.description for part in self.parts]
-        return {"guarantee": self.guarantee, "parts": parts, "surrogate": own}
+        published = {"published": self.published.recipe} if self.published else {}
+        return {"guarantee": self.guarantee, "parts": parts, "surrogate": own | published}
 
     @staticmethod
     def of(recipe: Mapping[str, Any]) -> Surrogate:
         """The smoothing that `recipe` wrote, without its codes; `KeyError`, `TypeError` or `ValueError` otherwise."""
         own = recipe["surrogate"]
-        return Surrogate(Bundle.of(own), CodeNoise(**own["noise"]), Attack.of(own["attack"]), recipe["guarantee"])
+        bundle = Bundle.of(own)
+        published = Published.of(own["published"], bundle.sha256) if "published" in own else None
+        return Surrogate(bundle, CodeNoise(**own["noise"]), Attack.of(own["attack"]), published)
 
     @property
     def opened(self) -> Codes:
-        """The open bundle; `ArgumentError` where it is not at hand."""
-        if self.codes is None:
-            sha256 = self.bundle.sha256
-            raise ArgumentError(f"surrogate: expected the bundle whose surrogate.json has SHA-256 {sha256}, got none")
+        """The open bundle."""
+        self.require_ready()
+        assert self.codes is not None
         return self.codes
 
     @property
@@ -182,17 +203,32 @@ class Surrogate(Smoothing):
         return self.opened.voter(classifier)
 
     def of_input(self, x: Input) -> Surrogate:
-        return replace(self, found=self._coverage(x).distances())
+        return replace(self, found=self._distances(x) if self.published else self._coverage(x).distances())
+
+    def _distances(self, x: Input) -> tuple[Distance, ...]:
+        """Those of the paper's bound."""
+        assert self.published is not None
+        sigmas = (self.noise.sigma1 or 0.0, self.noise.sigma2 or 0.0)
+        return self.published.distances(x.sha256, self.transform, self.range, *sigmas)
 
     def _coverage(self, x: Input) -> Coverage:
         return Coverage(self.opened, self.opened.covariance(self.noise), x, self.transform, self.range)
 
     def problem(self, x: Input, evidence: Evidence) -> str:
-        return self._coverage(x).problem([Distance(*row) for row in evidence.distances])
+        found = tuple(Distance(*row) for row in evidence.distances)
+        if self.published is None:
+            return self._coverage(x).problem(found)
+        return "" if found == self._distances(x) else "the distances are not those of the calibration"
 
-    @property
-    def draws(self) -> bool:
-        return self.codes is not None
+    def require_ready(self) -> None:
+        if self.codes is None:
+            sha256 = self.bundle.sha256
+            raise ModelError(f"surrogate: expected the bundle whose surrogate.json has SHA-256 {sha256}, got none")
+        if self.published is not None and not self.published.slopes:
+            sha256 = self.published.sha256
+            raise CalibrationError(
+                f"calibration: expected the file with SHA-256 {sha256}, got none; pass `calibration`"
+            )
 
     def of_evidence(self, evidence: Evidence) -> Surrogate:
         """`ValueError` for distances that are none of the attacks covered."""
@@ -214,7 +250,7 @@ class Surrogate(Smoothing):
         """As it would be for an input whose code no attack moves."""
         r, identity = self.range, self.transform.identity
         ends = [r.low, r.high] if self.transform.is_planar() or identity is None else [r.low, identity, r.high]
-        return self if self.found else replace(self, found=tuple(Distance(end, end, 0.0) for end in sorted(ends)))
+        return replace(self, found=tuple(Distance(end, end, 0.0) for end in sorted(ends)))
 
     def p_star(self, attack: AnyAttack) -> float:
         """As for every smoothing; attacks beyond those covered are refused."""
@@ -286,15 +322,6 @@ class Surrogate(Smoothing):
         most = self._least(self._from_identity(self.range.low), self._from_identity(self.range.high))
         require(radius <= most, f"radii: expected at most {most:g}, as far as {self.attack} goes, got {radius:g}")
         return Attack(((self.transform.name, Range(*ends)),))
-
-    def hint(self, attack: Attack | None, p_lower: float) -> str:
-        if not self.found:
-            return ""
-        worst, most = max(self.found, key=lambda row: row.deviations), _margin(p_lower, 1 - p_lower)
-        return (
-            f"at {self.transform.name} {worst.second:.4g} the code moves by {worst.deviations:.3g} deviations of the "
-            f"noise, and votes that all agree reach {most:.3g}; take a smaller attack, or more noise"
-        )
 
 
 def _margin(p_lower: float, p_upper: float) -> float:
