@@ -141,7 +141,8 @@ def chosen(y: Labels, held_out: npt.NDArray[np.bool_]) -> npt.NDArray[np.intp]:
     """The test clips: as many of each class, of voices that no training clip has, drawn from a fixed seed."""
     rng, classes = np.random.default_rng(SEED), int(y.max()) + 1
     each = TEST_CLIPS // classes
-    return np.concatenate([rng.permutation(np.flatnonzero(held_out & (y == c)))[:each] for c in range(classes)])
+    found = [rng.permutation(np.flatnonzero(held_out & (y == c)))[:each] for c in range(classes)]
+    return rng.permutation(np.concatenate(found))
 
 
 def measure(model: Path, x: Clips, y: Labels, what: str) -> None:

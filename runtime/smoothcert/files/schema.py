@@ -89,6 +89,8 @@ class Data(TypedDict):
     sha256: Sha256
     inputs: Positive
     channels: NotRequired[Positive]
+    rate: NotRequired[Positive]
+    samples: NotRequired[Positive]
 
 
 class Calibrated(TypedDict):

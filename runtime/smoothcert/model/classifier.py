@@ -16,6 +16,7 @@ from onnx import TensorProto
 from ..errors import DataError, ModelError, require
 from ..inputs.input import Input
 from ..inputs.levels import PCM16, Levels
+from ..inputs.recordings import Sound
 from ..machine import cores
 from . import providers as ort
 from .agreement import AsItCame
@@ -95,6 +96,13 @@ class OrtClassifier(Classifier):
         ends = (self.shape[0], self.shape[2]) if len(self.shape) == 3 else ()
         grey = len(self.shape) == 2 or (len(self.shape) == 1 and math.isqrt(self.shape[0] or 2) ** 2 == self.shape[0])
         return next((c for c in ends if c in (1, 3)), 1 if grey else None)
+
+    @property
+    def sound(self) -> Sound:
+        """What recordings the model takes, where its metadata have a sample rate: that, and as many as its input."""
+        long = [n for n in self.shape if n != 1]
+        known = self.card.sample_rate is not None and len(long) == 1
+        return Sound(self.card.sample_rate, long[0] if known else None)
 
     @property
     def takes_tokens(self) -> bool:
