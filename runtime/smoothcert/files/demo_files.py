@@ -1,4 +1,4 @@
-"""The model and the images that come with the package, by name."""
+"""The models and test sets that come with the package, by name."""
 
 from __future__ import annotations
 
@@ -8,17 +8,17 @@ from ..errors import SmoothcertError
 
 PREFIX = "demo:"
 _FOLDER = Path(__file__).parents[1] / "data"
-_NAMES = ("digits.onnx", "digits.npz")
+_NAMES = ("digits.onnx", "digits.npz", "spoken.onnx", "spoken.npz")
 
 
 def demo_file(name: str) -> Path:
     """Where a file that comes with the package lies: "digits.onnx", a classifier, or "digits.npz", its test images.
 
-    The command line takes the same files as `demo:digits.onnx` and `demo:digits.npz`.
+    Or "spoken.onnx" and "spoken.npz": spoken digits. The command line takes them as `demo:digits.onnx`, and so on.
     `SmoothcertError` for any other name.
     """
     if name not in _NAMES:
-        names = " or ".join(PREFIX + each for each in _NAMES)
+        names = ", ".join(PREFIX + each for each in _NAMES)
         raise SmoothcertError(
             f"{PREFIX}{name}: expected {names}, the files that come with smoothcert; "
             f"a file of your own that is called so is given as ./{PREFIX}{name}"
