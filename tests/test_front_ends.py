@@ -28,9 +28,8 @@ WAVES = np.concatenate(
 )
 FRONT_ENDS = {
     "log-mel,rate=8000": FrontEnd(rate=8000),
-    "log-mel,rate=8000,n_fft=512,hop=100,mels=64,amin=1e-6": FrontEnd(
-        rate=8000, n_fft=512, hop=100, mels=64, amin=1e-6
-    ),
+    "log-mel,rate=8000,n_fft=512,hop=100,mels=64": FrontEnd(rate=8000, n_fft=512, hop=100, mels=64),
+    "log-mel,rate=8000,amin=1e-6": FrontEnd(rate=8000, amin=1e-6),
     "mfcc,rate=8000": FrontEnd(rate=8000, mfcc=13),
     "mfcc,rate=16000,hop=64,mfcc=20": FrontEnd(rate=16000, hop=64, mfcc=20),
 }
@@ -61,9 +60,8 @@ def test_features_are_librosas(text: str, layout: str) -> None:
     front_end = FrontEnd.of(text)
     assert front_end == FRONT_ENDS[text]
     f, t = front_end.features, front_end.frames(8000)
-    shape: tuple[int, ...] = {"bands": (f, t), "channel first": (1, f, t), "channel last": (f, t, 1)}.get(
-        layout, (t, f)
-    )
+    shapes: dict[str, tuple[int, ...]] = {"bands": (f, t), "channel first": (1, f, t), "channel last": (f, t, 1)}
+    shape = shapes.get(layout, (t, f))
     model = with_front_end(identity(*shape), front_end, 8000)
     onnx.checker.check_model(model, full_check=True)
     session = onnxruntime.InferenceSession(model.SerializeToString())

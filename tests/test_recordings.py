@@ -116,11 +116,8 @@ def test_folders_and_manifests_of_recordings(tmp_path: Path) -> None:
     for label, name in ((0, "low/a.wav"), (0, "low/b.flac"), (1, "other/c.wav")):
         wav(tmp_path / "d" / name, tone(300 + 100 * label, 4000))
     data = open_dataset(tmp_path / "d", sound=EIGHT)
-    assert [(data.name(i), data.label(i)) for i in range(3)] == [
-        ("low/a.wav", 0),
-        ("low/b.flac", 0),
-        ("other/c.wav", 1),
-    ]
+    names = [(data.name(i), data.label(i)) for i in range(3)]
+    assert names == [("low/a.wav", 0), ("low/b.flac", 0), ("other/c.wav", 1)]
     np.testing.assert_array_equal(data.load(2).x, tone(400, 4000))
     (tmp_path / "list.csv").write_text("path,label\nd/low/a.wav,4\n")
     (one,) = (open_dataset(tmp_path / "list.csv", sound=EIGHT).load(i) for i in range(1))
