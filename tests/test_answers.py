@@ -79,7 +79,7 @@ def test_the_evaluation_counts_certificates_by_whose_class_they_have() -> None:
     """Four inputs: one abstains; of three certificates two have the base classifier's class, one the right one."""
     entries = [entry(1, 1, 1, radius=1.0), entry(2, 1, 1, radius=0.5), entry(3, 2, 1, radius=0.0), entry(1, 2, None)]
     recipe = {"algorithm": {"mode": "fixed", "alpha": 0.001}, "smoothing": compose(Noise(0.5)).recipe}
-    rows = evaluation(recipe, summarise(recipe, entries), "pixels")
+    rows = evaluation(recipe, entries, "pixels")
     assert rows.title == "noise = 0.5, fixed mode, attack model integer, 4 inputs"
     cells = {column.header: next(column.cells) for column in rows.columns}
     assert cells == {

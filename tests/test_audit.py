@@ -22,7 +22,7 @@ from scipy.stats import binom
 
 from smoothcert import Attack, Brightness, Contrast, Noise, OrtClassifier, Rotation, compose, transforms
 from smoothcert.algorithms import Fixed
-from smoothcert.audit.audits import Audit, open_audit
+from smoothcert.audit.audits import Audit, certificates
 from smoothcert.calibration_file import error_bounds
 from smoothcert.inputs.datasets import Archive, fingerprint, open_dataset
 from smoothcert.inputs.spatial import PLAIN
@@ -31,6 +31,7 @@ from smoothcert.report.audited import outcome
 from smoothcert.runs.asked import Files, new_run
 from smoothcert.runs.complete import complete
 from smoothcert.runs.folder import LEDGER, RECIPE, RunFolder
+from smoothcert.runs.opening import OpenRun
 from smoothcert.runs.question import Question
 from smoothcert.runs.recipe import run_key
 from smoothcert.smoothing import Calibration, Part, Smoothing
@@ -344,7 +345,8 @@ def audit_of(
         {"index": i, "input": fingerprint(x[i]), "evidence": evidence, "certificate": {"prediction": 1} | certificate}
         for i in range(len(x))
     )
-    return Audit(Question.of(recipe), entries, CallableClassifier(function), Archive(Path("x.npz"), x, None), **options)
+    run = OpenRun(Question.of(recipe), CallableClassifier(function), Archive(Path("x.npz"), x, None))
+    return Audit(run, entries, **options)
 
 
 def test_what_saturates_alone_is_no_violation(cli: Cli, tmp_path: Path) -> None:
@@ -422,7 +424,7 @@ def test_draws_are_fresh(certified: Callable[[str], None]) -> None:
     run = RunFolder(Path("r"))
     votes = []
     for seed in (1, 1, 2, run_key(run.recipe())):
-        audit = open_audit(run, seed=seed, attacks=3, n=1000, limit=6)
+        audit = Audit(*certificates(run), limit=6, attacks=3, n=1000, seed=seed)
         votes.append([replay.votes for entry in audit.entries for replay in audit.replays(entry)])
     assert votes[0] == votes[1]
     assert votes[1] != votes[2]
@@ -447,7 +449,7 @@ def test_allowed_false_certificates() -> None:
     x = np.zeros((40, 3), np.float32)
     audit = audit_of(Brightness(0.5), x, lambda v: np.ones(len(v), int), {"radius": 0.0}, attacks=1)
     for alpha in (0.001, 0.01, 0.2):
-        audit.recipe["algorithm"]["alpha"] = alpha
+        audit.question.recipe["algorithm"]["alpha"] = alpha
         assert outcome(audit, []).allowed == int(binom.ppf(1 - alpha, 40, alpha))
 
 
@@ -478,19 +480,19 @@ def test_attacks_ahead_of_the_preprocessing_and_behind(cli: Cli, tmp_path: Path)
     model = ("certify", "sum.onnx", "raw.npz", "--resize", 4, "--crop", 4, "--mask", "circle", "--quiet", "--run", "r")
     assert cli(*model, "--smooth", "translation=0.5", "--n", 1000).code == 0
     assert cli("audit", "r", "--seed", 0).code == 0  # cyclic shifts keep the sum of the model's pixels
-    audit = open_audit(RunFolder(Path("r")), seed=0)
+    audit = Audit(*certificates(RunFolder(Path("r"))), seed=0)
     subject = audit.subject(audit.entries[0])
     moved, pictures = subject.in_levels({"translation": (1.0, -1.0)})
     np.testing.assert_array_equal(moved.values[0], np.roll(subject.x.values[0], (1, -1), (0, 1)))
     assert pictures[1].shape == (4, 4, 1)
     shutil.rmtree("r")
     assert cli(*model, "--mode", "enumerate", "--attack", "translation=1").code == 0
-    audit = open_audit(RunFolder(Path("r")), seed=0)
+    audit = Audit(*certificates(RunFolder(Path("r"))), seed=0)
     subject = audit.subject(audit.entries[0])
     moved, pictures = subject.in_levels({"translation": (1.0, -1.0)})
     by_hand = transforms.translate(raw[0], -1, 1)
     np.testing.assert_array_equal(pictures[1][..., 0], by_hand)
-    np.testing.assert_array_equal(moved.values, audit.classifier.prepare(by_hand).values)
+    np.testing.assert_array_equal(moved.values, audit.run.classifier.prepare(by_hand).values)
 
 
 # --- Bad input --------------------------------------------------------------------------------------------------------

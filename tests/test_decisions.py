@@ -73,7 +73,7 @@ class Votes:
 
 def sliced(algorithm: Slices, votes: Votes) -> Evidence:
     """As `Slices.draw`, with cuts at random in place of an image's."""
-    from smoothcert.algorithms.slices import _looks
+    from smoothcert.algorithms.sequential import drawn
 
     inner = np.sort(votes.rng.uniform(-10, 10, votes.rng.integers(10, 30))).tolist()
     slices = [Slice(low, high) for low, high in zip([-10.0, *inner], [*inner, 10.0], strict=True)]
@@ -81,9 +81,9 @@ def sliced(algorithm: Slices, votes: Votes) -> Evidence:
     total: Counter[int] = Counter()
     label: int | None = None
     for i in algorithm._order([(s.low, s.high) for s in slices]):
-        looks, drawn = _looks(cast(Sampler, votes), 0, test, label)
-        slices[i] = replace(slices[i], looks=tuple(looks))
-        total, label = total + drawn, looks[-1].label
+        looks, more = drawn(cast(Sampler, votes), 0, test, label)
+        slices[i] = replace(slices[i], looks=looks)
+        total, label = total + more, looks[-1].label
         if not test.claims(looks[-1].n, looks[-1].count):
             break
     return replace(votes.evidence("slices", {}, total), slices=tuple(slices))

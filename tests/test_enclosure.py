@@ -14,11 +14,12 @@ from numpy.typing import NDArray
 from scipy import ndimage
 
 from smoothcert.transforms import enclosure, warps
+from smoothcert.transforms.motions import ROTATION, SCALING
 
 pytestmark = pytest.mark.slow
 
 Image = NDArray[np.uint8]
-MOTIONS = {"rotation": enclosure.ROTATION, "scaling": enclosure.SCALING}
+MOTIONS = {"rotation": ROTATION, "scaling": SCALING}
 KINDS = pytest.mark.parametrize("kind", ["rotation", "scaling"])
 BORDERS = pytest.mark.parametrize("border", warps.WARP_BORDERS)
 INTERPOLATIONS = pytest.mark.parametrize("interpolation", ["bilinear", "nearest"])
@@ -207,7 +208,7 @@ def test_a_wide_part_is_about_the_hull_of_narrow_ones(kind: str, interpolation: 
 
 def test_no_turn_of_a_flat_image_changes_it_inside() -> None:
     image = np.full((20, 20), 77, np.uint8)
-    for lowest, highest in enclosure.enclose(enclosure.ROTATION, image, -180, 180, border="replicate"):
+    for lowest, highest in enclosure.enclose(ROTATION, image, -180, 180, border="replicate"):
         assert (lowest == 77).all()
         assert (highest == 77).all()
 
@@ -323,10 +324,10 @@ def test_it_refuses_images_that_the_warps_cannot_take() -> None:
         (noise(4, 4).astype(np.float32), "expected uint8"),
     ):
         with pytest.raises(ValueError, match=message):
-            enclosure.enclose(enclosure.ROTATION, image, 0, 1)
+            enclosure.enclose(ROTATION, image, 0, 1)
 
 
 def test_it_refuses_an_opencv_that_blends_in_half_precision(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(cv2, "getBuildInformation", lambda: "Algorithm Hint: ALGO_HINT_APPROX")
     with pytest.raises(ValueError, match="ALGO_HINT_APPROX"):
-        enclosure.enclose(enclosure.ROTATION, noise(4, 4), 0, 1)
+        enclosure.enclose(ROTATION, noise(4, 4), 0, 1)

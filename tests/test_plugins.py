@@ -365,3 +365,12 @@ def test_what_a_plugin_raises_for_an_image_is_that_input_s_failure(tmp_path: Pat
     assert certify_enumerated(threshold(), image, {"glow": (0, 4, 2)}).prediction == 1
     with pytest.raises(DataError, match=r"glow: its plugin failed at 8.0: KeyError: 'odd'"):
         certify_enumerated(threshold(), image, {"glow": (0, 8, 2)})
+
+
+@pytest.mark.parametrize("method", ["act(self, out, values, unit)", "encode(self, pixels)", "require_data(self, x)"])
+def test_what_a_plugin_s_part_raises_is_that_input_s_failure(tmp_path: Path, method: str) -> None:
+    """In one line, of the part's name, whichever of its methods it comes from."""
+    load_plugin(written(tmp_path, f"{GLOW}{GLOWING}    def {method}:\n        raise IndexError('odd')\n"))
+    smoothing = compose(PARTS["glow"](25.0), Noise(0.5))
+    with pytest.raises(DataError, match=r"^glow: its plugin failed: IndexError: odd$"):
+        certify(threshold(), smoothing, np.full((2, 2), 153, np.uint8), n=1000)

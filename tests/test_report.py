@@ -45,7 +45,7 @@ ENTRIES = [
 
 def test_summary_by_hand() -> None:
     summary = summarise(RECIPE, ENTRIES, [0.3, 0.5, 0.85])
-    assert (summary.inputs, summary.failed, summary.labelled) == (5, 1, True)
+    assert (summary.inputs, summary.failed, summary.answers.labelled) == (5, 1, True)
     assert summary.accuracy == {0.0: 0.4, 0.3: 0.4, 0.5: 0.2, 0.85: 0.0}
     assert summary.mean_radius == pytest.approx((0.8 + 0.3) / 5)
     assert summary.abstained == {"no majority": 1}
@@ -62,7 +62,7 @@ def test_lower_bound_takes_off_the_quantile_of_false_certificates(m: int) -> Non
 
 def test_without_labels_certificates_count() -> None:
     summary = summarise(RECIPE, [entry(0, None, 3, 0.5), entry(1, None, -1, 0.0, "futile: x")], [0.4])
-    assert (summary.labelled, summary.accuracy[0.4], summary.mean_radius) == (False, 0.5, 0.25)
+    assert (summary.answers.labelled, summary.accuracy[0.4], summary.mean_radius) == (False, 0.5, 0.25)
 
 
 def test_targets_are_the_default_radii() -> None:

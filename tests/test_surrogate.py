@@ -13,6 +13,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
+from onnx import TensorProto, helper
 from scipy.special import ndtr, ndtri
 from scipy.stats import chi2, norm
 
@@ -28,6 +29,7 @@ from smoothcert.smoothing.surrogate import CodeNoise
 from smoothcert.smoothing.transform import attacked
 from smoothcert.surrogate_file import OpenBundle, open_surrogate
 
+from . import models
 from .surrogates import STEP, write_bundle
 
 IMAGE = (1, 6, 6)
@@ -142,6 +144,17 @@ def test_samples_of_an_attacked_image_are_shifted_by_the_very_steps_of_its_code(
     assert (np.rint(batches[0]) == batches[0]).all()
     assert (batches[1] - batches[0] == steps).all()
     assert np.abs(steps).max() > 10
+
+
+@pytest.mark.parametrize(("first", "count"), [(0, 1), (31, 1), (31, 2), (5, 60), (64, 33), (95, 5)])
+def test_samples_are_the_same_in_any_batch(tmp_path: Path, first: int, count: int) -> None:
+    samples = (
+        random_bundle(tmp_path, 0, "brightness", (-0.2, 0.2)).smoothing().perturbation.samples(prepared(picture(1)))
+    )
+    whole, part = (np.full((size, *samples.shape), np.nan, np.float32) for size in (100, count))
+    samples.fill(Stream(5, 0, 1), 0, whole)
+    samples.fill(Stream(5, 0, 1), first, part)
+    assert (part[: 100 - first] == whole[first : first + count]).all()
 
 
 def test_samples_have_the_law_that_is_claimed(tmp_path: Path) -> None:
@@ -464,3 +477,47 @@ def test_perturbations_do_not_depend_on_the_input_but_by_its_code(tmp_path: Path
     assert all(isinstance(law, OnCodes) for law in laws)
     assert (laws[0].covariance.factor == laws[1].covariance.factor).all()
     assert (laws[0].covariance.deviations == laws[1].covariance.deviations).all()
+
+
+def test_an_encoder_that_mixes_its_batch_is_asked_image_by_image(tmp_path: Path) -> None:
+    """Its codes then do not depend on the attacks that are encoded beside an image, and no distance is too small."""
+    nodes = [
+        helper.make_node("ReduceMean", ["image"], ["mean"], axes=[0], keepdims=1),
+        helper.make_node("Add", ["image", "mean"], ["sum"]),
+        helper.make_node("Flatten", ["sum"], ["flat"]),
+        helper.make_node("MatMul", ["flat", "w"], ["code"]),
+    ]
+    weights = np.full((SIZE, 1), 1 / SIZE, np.float32)
+    ends = (
+        [models.value("image", TensorProto.FLOAT, ("N", *IMAGE))],
+        [models.value("code", TensorProto.FLOAT, ("N", 1))],
+    )
+    encoder = models.model(nodes, *ends, {"w": weights}, opset=13)
+    folder = write_bundle(
+        tmp_path, name="brightness", trained=(-0.1, 0.1), matrix=np.full((1, SIZE), 1 / SIZE),
+        normal=np.ones(1), image=IMAGE, encoder=encoder,
+    )  # fmt: skip
+    opened, images = open_surrogate(folder), np.stack([picture(1), picture(2)])[:, None]
+    assert (opened.of(images) == np.concatenate([opened.of(images[:1]), opened.of(images[1:])])).all()
+
+
+@pytest.mark.parametrize(("name", "ends"), [FINITE[0], FINITE[2], FINITE[4], INTERVALS[0]], ids=str)
+def test_slices_of_codes_hold_every_attack(tmp_path: Path, name: str, ends: tuple[float, float]) -> None:
+    """Brute force: every attack is in a slice, no farther than half a deviation from the code at its middle."""
+    opened, noise = random_bundle(tmp_path, 5, name, ends), CodeNoise(sigma=0.5)
+    x, covariance = prepared(picture(6)), opened.covariance(noise)
+    slicing = opened.smoothing(noise).slicing(x, opened.bundle.transform)
+    cuts = slicing.cut(Range(*ends), 0.5)
+    assert slicing.covers(cuts, Range(*ends), 0.5)
+    assert not slicing.covers(cuts, Range(*ends), 0.01)
+    assert len(cuts) > 1
+
+    def code(attack: float) -> NDArray[np.float64]:
+        image = attacked(picture(6)[..., None], [(opened.bundle.transform, attack)])
+        return opened.of(np.moveaxis(image, -1, 0)[None])
+
+    for attack in range(1, 5) if name == "motion-blur" else np.linspace(*ends, 300).tolist():
+        cut = max((cut for cut in cuts if cut[0] <= attack), default=cuts[0])
+        following = [other for other in cuts if other[0] > attack][:1]
+        near = [covariance.distances((code(attack) - code(slicing.middle(c))) * STEP)[0] for c in [cut, *following]]
+        assert min(near) <= 0.5

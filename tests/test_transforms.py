@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 from scipy import ndimage
 
-from smoothcert import transforms
+from smoothcert import Blur, transforms
 from smoothcert.transforms import heat, pixels, warps
 
 LAYOUTS = {"CHW": (3, 12, 17, 1), "HWC": (1, 12, 17, 3), "grey": (1, 12, 17, 1), "square": (3, 16, 16, 1)}
@@ -98,11 +98,13 @@ def test_gamma_is_the_formula_level_by_level(g: float) -> None:
 @pytest.mark.parametrize("border", heat.ATTACK_BORDERS)
 @pytest.mark.parametrize("variance", [0.05, 0.6, 3.0])
 def test_gaussian_blur_is_opencvs(border: str, variance: float) -> None:
-    """Oracle: one cv2.GaussianBlur with the kernel size written out."""
+    """Oracle: one cv2.GaussianBlur with the kernel size written out; to wrap, of the middle of nine copies."""
     image, sigma = levels(20, 23, 3), variance**0.5
     size = round(6 * sigma + 1) | 1
-    code = {"reflect101": 4, "reflect": 2, "replicate": 1, "black": 0}[border]
-    expected = cv2.GaussianBlur(image, (size, size), sigma, borderType=code)
+    code = {"reflect101": 4, "reflect": 2, "replicate": 1, "black": 0, "wrap": 0}[border]
+    shown = np.tile(image, (3, 3, 1)) if border == "wrap" else image
+    expected = cv2.GaussianBlur(shown, (size, size), sigma, borderType=code)
+    expected = expected[20:40, 23:46] if border == "wrap" else expected
     np.testing.assert_array_equal(transforms.gaussian_blur(image, variance, border), expected)
 
 
@@ -113,6 +115,20 @@ def test_gaussian_blur_is_a_cut_and_sampled_gaussian(border: str) -> None:
     radius = ((round(6 * 2**0.5 + 1) | 1) - 1) // 2
     expected = ndimage.gaussian_filter(image.astype(float), 2**0.5, mode=SCIPY[border], radius=radius)
     assert np.abs(transforms.gaussian_blur(image, 2.0, border) - expected).max() <= 1
+
+
+@pytest.mark.parametrize("border", heat.HEAT_BORDERS)
+def test_an_attacker_of_a_blur_has_its_border(border: str) -> None:
+    """Oracle: the part's own exact form, of the same border, within rounding; another border is farther off."""
+    image = levels(12, 14, 1)
+    part = Blur(1.0, border=border)
+    out = np.repeat(image[None, None].astype(np.float32), 1, axis=0)
+    part.act(out, np.array([4.0]), 255.0)
+    gaps = {
+        name: np.abs(Blur(1.0, border=name).transform.apply(image, 4.0) - out[0, 0]).max() for name in heat.HEAT_BORDERS
+    }
+    assert min(gaps, key=lambda name: gaps[name]) == border
+    assert gaps[border] < 3
 
 
 def test_blur_by_no_variance_and_of_single_rows() -> None:
@@ -302,8 +318,10 @@ def test_unknown_names_are_answered_with_the_known() -> None:
         transforms.translate(GREY, 1, 0, "mirror")
     with pytest.raises(ValueError, match=r"^interpolation: expected one of nearest, bilinear, bicubic, got 'cubic'$"):
         transforms.rotate(GREY, 1, interpolation="cubic")
-    with pytest.raises(ValueError, match=r"^blur border: expected one of reflect101, reflect, replicate, black, got"):
-        transforms.gaussian_blur(GREY, 1, "wrap")
+    with pytest.raises(
+        ValueError, match=r"^blur border: expected one of reflect101, reflect, replicate, black, wrap, got"
+    ):
+        transforms.gaussian_blur(GREY, 1, "mirror")
     with pytest.raises(ValueError, match=r"^blur border: expected one of reflect101, reflect, wrap, got 'black'$"):
         heat.spectrum(IMAGE, "black")
 

@@ -11,13 +11,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from smoothcert.calibration_file import CalibrationFile
-from smoothcert.errors import require
 from smoothcert.report import floor_text
+from smoothcert.report.pictures import INK, blank, save, write
 
 from .show import below, pipeline_text
 
 _WIDTH, _HEIGHT, _LEFT, _RIGHT, _TOP, _BOTTOM = 1200, 700, 100, 40, 130, 90  # pixels
-_INK, _FAINT, _BAR, _MARK = (50, 50, 50), (225, 225, 225), (170, 120, 60), (40, 60, 200)  # blue, green, red
+_FAINT, _BAR, _MARK = (225, 225, 225), (170, 120, 60), (40, 60, 200)  # blue, green, red
 _BARS = 48
 
 
@@ -26,13 +26,12 @@ def draw(file: CalibrationFile, path: Path, thresholds: Sequence[float] = ()) ->
 
     Counted are inputs, each with its largest error; the draws themselves where each input has bounds of its own.
     """
-    require(cv2.haveImageWriter(str(path)), f"png: expected a name that ends in .png, got {path}")
     head, own = file.head, file.calibration.per_input
     values = file.errors.ravel() if own else file.worst
     widest = max([float(values.max()), *thresholds]) or 1.0
     step, end = _ticks(widest * 1.02, 10)
     counts, _ = np.histogram(values, bins=_BARS, range=(0.0, end))
-    picture = np.full((_HEIGHT, _WIDTH, 3), 255, np.uint8)
+    picture = blank(_HEIGHT, _WIDTH)
     rise, tall = _ticks(int(counts.max()) * 1.05, 6, least=1.0)
     counted = "draws and attacks" if own else "inputs, each by its largest error"
     _axes(picture, (step, end), (rise, tall), counted)
@@ -45,10 +44,17 @@ def draw(file: CalibrationFile, path: Path, thresholds: Sequence[float] = ()) ->
         _label(picture, threshold / end, text, row)
     sample = f"{file.errors.shape[0]} inputs of {head['data']['name']}, draws for each: {file.errors.shape[1]}"
     moments = f"mean {values.mean():.3f}, standard deviation {values.std():.3f}, largest {values.max():.3f}"
-    _write(picture, f"interpolation error, {head['strategy']}, attack {file.calibration.attack}", _LEFT, 34, 0.75)
-    _write(picture, pipeline_text(head["pipeline"]), _LEFT, 64, 0.5)
-    _write(picture, f"{sample}; {moments}", _LEFT, 88, 0.5)
-    require(cv2.imwrite(str(path), picture), f"png: expected a path that can be written, got {path}")
+    write(
+        picture,
+        f"interpolation error, {head['strategy']}, attack {file.calibration.attack}",
+        _LEFT,
+        34,
+        0.75,
+        anchor=0.0,
+    )
+    write(picture, pipeline_text(head["pipeline"]), _LEFT, 64, 0.5, anchor=0.0)
+    write(picture, f"{sample}; {moments}", _LEFT, 88, 0.5, anchor=0.0)
+    save(picture, path)
 
 
 def _ticks(span: float, most: int, least: float = 0.0) -> tuple[float, float]:
@@ -70,14 +76,14 @@ def _axes(picture: NDArray[np.uint8], across: tuple[float, float], up: tuple[flo
     for i in range(round(tall / rise) + 1):
         _, y = _at(0, i * rise / tall)
         cv2.line(picture, (_LEFT, y), (_WIDTH - _RIGHT, y), _FAINT, 1)
-        _write(picture, f"{i * rise:,.0f}", _LEFT - 10, y + 5, 0.48, anchor=1.0)
+        write(picture, f"{i * rise:,.0f}", _LEFT - 10, y + 5, 0.48, anchor=1.0)
     for i in range(round(end / step) + 1):
         x, y = _at(i * step / end, 0)
-        cv2.line(picture, (x, y), (x, y + 6), _INK, 1)
-        _write(picture, f"{i * step:.4g}", x, y + 26, 0.48, anchor=0.5)
-    cv2.line(picture, _at(0, 0), _at(1, 0), _INK, 1)
-    _write(picture, "E: l2 norm in [0,1] intensities", (_WIDTH + _LEFT - _RIGHT) // 2, _HEIGHT - 28, 0.52, anchor=0.5)
-    _write(picture, counted, _LEFT, _TOP - 12, 0.48)
+        cv2.line(picture, (x, y), (x, y + 6), INK, 1)
+        write(picture, f"{i * step:.4g}", x, y + 26, 0.48, anchor=0.5)
+    cv2.line(picture, _at(0, 0), _at(1, 0), INK, 1)
+    write(picture, "E: l2 norm in [0,1] intensities", (_WIDTH + _LEFT - _RIGHT) // 2, _HEIGHT - 28, 0.52, anchor=0.5)
+    write(picture, counted, _LEFT, _TOP - 12, 0.48, anchor=0.0)
 
 
 def _bars(picture: NDArray[np.uint8], counts: NDArray[np.int64], tall: float) -> None:
@@ -94,19 +100,4 @@ def _label(picture: NDArray[np.uint8], across: float, text: str, row: int) -> No
     left = x + 6 if x + 6 + width < _WIDTH - 4 else x - 6 - width
     y = _TOP + 18 + 22 * (row % 12)
     picture[y - height - 3 : y + 5, left - 2 : left + width + 2] = 255
-    _write(picture, text, left, y, 0.48, colour=_MARK)
-
-
-def _write(
-    picture: NDArray[np.uint8],
-    text: str,
-    x: int,
-    y: int,
-    size: float,
-    anchor: float = 0.0,
-    colour: tuple[int, int, int] = _INK,
-) -> None:
-    (width, _), _ = cv2.getTextSize(text, cv2.FONT_HERSHEY_SIMPLEX, size, 1)
-    size *= min(1.0, (_WIDTH - 20) / (x + width)) if anchor == 0.0 else 1.0
-    where = (int(x - anchor * width), y)
-    cv2.putText(picture, text, where, cv2.FONT_HERSHEY_SIMPLEX, size, colour, 1, cv2.LINE_AA)
+    write(picture, text, left, y, 0.48, anchor=0.0, colour=_MARK)

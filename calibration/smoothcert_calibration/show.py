@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from smoothcert.bounds.confidence import lower_confidence_bound
+from smoothcert.bounds.error_rule import least_sigma
 from smoothcert.calibration_file import CalibrationFile
 from smoothcert.report import floor_text
 from smoothcert.smoothing import Attack, Calibrated, Calibration, Noise, Range, described
@@ -113,7 +114,7 @@ def noise_table(calibration: Calibration) -> Table:
         ends = [[share * part.coordinate(end) for end in (r.low, r.high)] for part, r in both]
         values = [(p.name, Range(p.value(low), p.value(high))) for (p, _), (low, high) in zip(both, ends, strict=True)]
         moved = math.hypot(*(max(map(abs, pair)) / part.scale for (part, _), pair in zip(both, ends, strict=True)))
-        found = smoothing.least_sigma(moved, ALPHA ** (1 / VOTES))
+        found = least_sigma(moved, smoothing.calibration.bounds, ALPHA ** (1 / VOTES), smoothing.error_rule)
         table.add_row(str(Attack(tuple(values))), *(up(v, 4) for v in found) if found else ("none is enough", ""))
     return table
 

@@ -29,8 +29,8 @@ _KERNELS = frozenset(
 def cuda_gaps(proto: onnx.ModelProto) -> tuple[tuple[str, ...], tuple[str, ...]]:
     """(operators without a CUDA kernel, operators of which nothing is known), sorted.
 
-    Those without one run on the CPU, and tensors travel to it and back. An operator that ONNX defines by others runs as
-    those where it has no kernel of its own, and counts by what it is made of where that does not depend on its inputs.
+    Those without one run on the CPU, and tensors travel to it and back. An operator that has no kernel
+    but that ONNX defines by other operators counts as those, unless what they are depends on its inputs.
     """
     without: set[str] = set()
     unknown: set[str] = set()

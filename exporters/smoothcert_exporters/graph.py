@@ -99,14 +99,14 @@ def add_constant(graph: onnx.GraphProto, stem: str, values: Array) -> str:
 
 
 def refill(items: Any, others: Iterable[Any]) -> None:
-    """Put others in place of all in a list of a graph, in this order."""
+    """Replace all entries of a list of a graph by others, in this order."""
     kept = list(others)
     del items[:]
     items.extend(kept)
 
 
 def rename(graph: onnx.GraphProto, names: Mapping[str, str]) -> None:
-    """Call tensors otherwise wherever a node of the graph, or of a graph inside it, writes or reads them."""
+    """Rename tensors wherever a node of the graph, or of a graph inside it, writes or reads them."""
     for node in graph.node:
         for found in (node.input, node.output):
             for i, name in enumerate(found):

@@ -101,7 +101,7 @@ def _parts(model: onnx.ModelProto) -> Iterable[Any]:
 
 
 def _name_batch(graph: onnx.GraphProto) -> None:
-    """`batch` for the name that the exporter drew for the batch axis."""
+    """Call the batch axis `batch`, whatever the exporter called it."""
     shapes = [value.type.tensor_type.shape for value in inputs(graph)]
     drawn = {shape.dim[0].dim_param for shape in shapes if shape.dim} - {""}
     for value in (*graph.input, *graph.output, *graph.value_info):

@@ -25,10 +25,7 @@ def main() -> None:
 
 
 def _stop(signum: int, frame: FrameType | None) -> None:
-    """End at once: what is on the disk is whole, whenever that is.
-
-    An exception in place of this would rise inside other libraries, some of which it crashes while they start.
-    """
+    """End at once: what is on the disk is whole, and an exception would crash libraries that are just starting."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     os.write(2, (_SHOW_CURSOR if os.isatty(2) else b"") + _LINE)
     writing = sys.modules.get("smoothcert.files.writing")

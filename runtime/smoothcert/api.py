@@ -17,6 +17,7 @@ from .files.demo_files import demo_file as demo_file
 from .inputs.spatial import Spatial as Spatial
 from .model.classifier import OrtClassifier as OrtClassifier
 from .model.preprocess import Preprocess as Preprocess
+from .published_file import read_published as read_published
 from .runs.opening import open_run as open_run
 from .smoothing import Attack as Attack
 from .smoothing import Blur as Blur
@@ -40,3 +41,5 @@ from .smoothing import Translation as Translation
 from .smoothing import Volume as Volume
 from .smoothing import compose as compose
 from .smoothing.plugins import load_plugin as load_plugin
+from .smoothing.surrogate import CodeNoise as CodeNoise
+from .surrogate_file import open_surrogate as open_surrogate

@@ -1,7 +1,4 @@
-"""Calibration files: one line of JSON that says what was measured, then the whole sample, compressed.
-
-Read, checked and refused here; written by `smoothcert_calibration`. Format: docs/calibration.md.
-"""
+"""Calibration files: a line of JSON that says what was measured, then the sample. Format: docs/calibration.md."""
 
 from __future__ import annotations
 
@@ -36,14 +33,14 @@ _UNSIGNED = "0" * 64
 
 @dataclass(frozen=True, eq=False)
 class CalibrationFile:
-    """A head that says what was measured, and the whole sample: `errors` float32 (inputs, draws, attacks).
+    """A head that says what was measured, and the sample.
 
     errors[i, j, k] is the l2 norm, in [0,1] intensities and rounded up, of P(T_b(T_g(x))) - P(T_{b+g}(x)) for the i-th
     input x, its j-th draw b of the smoothing, its k-th attack g.
     """
 
     head: Mapping[str, Any]
-    errors: NDArray[np.float32]
+    errors: NDArray[np.float32]  # (inputs, draws, attacks)
 
     def __post_init__(self) -> None:
         if not ((self.errors >= 0) & (self.errors < np.inf)).all():  # NaN is neither
@@ -88,9 +85,9 @@ class CalibrationFile:
 def error_bounds(sample: NDArray[np.float32], rho: float) -> ErrorBounds:
     """(E, e) for which P(error > E) <= e in every column, all of them together with probability 1 - rho.
 
-    `sample`: independent errors (draws, columns). Candidates for E are a column's largest value but m, m = 0, 1, 2, 4,
-    ..., fixed ahead of the data: beyond the value that m of n exceed lies Clopper-Pearson's bound for m of n at most
-    (Wilks 1941, tolerance limits). Each candidate costs an equal share of rho, and each column again.
+    `sample`: independent errors (draws, columns). Candidates for E, at an equal share of rho for each and each column,
+    are the values that m = 0, 1, 2, 4, ... of the n in a column exceed; e is Clopper-Pearson's bound for m of n (Wilks
+    1941, tolerance limits).
     """
     n, columns = sample.shape
     ranks = [0, *(2**i for i in range(n.bit_length()) if 2**i < n / 2)]

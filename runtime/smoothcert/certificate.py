@@ -27,9 +27,8 @@ class Certificate:
     never the base classifier; where `attack_model` is `enumerated`, it is the base classifier, and nothing is left to
     chance.
 
-    `prediction` is ABSTAIN and `radius` 0 where nothing can be promised, and `reason` says why. A prediction alone has
-    radius 0. In target mode `p_lower` is the largest p_star claimed, and the radius itself is included. `smoothing`
-    and `algorithm` echo what was asked for.
+    `prediction` is ABSTAIN and `radius` 0 where nothing can be promised, and `reason` says why; a prediction alone has
+    radius 0 too. In target mode `p_lower` is the largest p_star claimed, and the radius itself is included.
     """
 
     prediction: int

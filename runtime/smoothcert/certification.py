@@ -90,10 +90,7 @@ def certify_targets(
     key: int | None = None,
     index: int = 0,
 ) -> Certificate:
-    """The largest of the ascending `radii`, or the one `attack`, that n samples at most certify, sequentially.
-
-    See `Target`.
-    """
+    """The largest of the ascending `radii`, or the one `attack`, that n samples at most certify. See `Target`."""
     asked = None if attack is None else Attack.of(attack)
     require(np.ndim(radii) == 1, f"radii: expected a list of numbers, got {radii!r:.99}")
     return run(Target(tuple(radii), n, alpha, asked), classifier, smoothing, x, key=key, index=index)
@@ -116,10 +113,7 @@ def predict(
 def certify_enumerated(
     classifier: BaseClassifier, x: NDArray[Any], attack: AnyAttack, *, border: str = "black"
 ) -> Certificate:
-    """The base classifier's answer under every attack of a finite set: exact, without smoothing. See `Enumerate`.
-
-    `x`: an 8-bit image. ABSTAIN where some attack changes the answer; `reason` has the count.
-    """
+    """The base classifier's answer for an 8-bit image under every attack of a finite set, exact; see `Enumerate`."""
     return run(Enumerate(Attack.of(attack), border), classifier, UNSMOOTHED, x, key=0)
 
 
@@ -132,9 +126,9 @@ def run(
     key: int | None = None,
     index: int = 0,
 ) -> Certificate:
-    """Draw and decide for one input by any algorithm. `ArgumentError` for one that could only abstain.
+    """Draw and decide for one input; warn where it looks like levels held as floats.
 
-    Warns where the input looks like levels held as floats.
+    `ArgumentError` for an algorithm that could only abstain.
     """
     if isinstance(smoothing, Part):
         smoothing = compose(smoothing)
@@ -190,10 +184,7 @@ _tried: WeakKeyDictionary[Any, set[tuple[Any, ...]]] = WeakKeyDictionary()
 def require_one_function(
     classifier: BaseClassifier, sampler: Sampler, smoothing: Smoothing, others: Iterable[Input] = ()
 ) -> None:
-    """`ModelError` for a classifier that is found to be no function of one input; asked once a shape and smoothing.
-
-    `others`: further inputs to try, see `Sampler.require_one_function`.
-    """
+    """As `Sampler.require_one_function`, asked once for each shape of an input and each smoothing."""
     x = sampler.x
     case = (x.values.shape, x.values.dtype, smoothing.guarantee, smoothing.label)
     try:

@@ -50,10 +50,7 @@ class Stream:
 
 
 def philox4x32(counter: Words, key: int) -> Words:
-    """Philox4x32-10 of broadcastable arrays of 32-bit counter words held in uint64.
-
-    The random bits are the LOW 32 of each result; the bits above them are left over from the arithmetic.
-    """
+    """Philox4x32-10 of broadcastable arrays of 32-bit counter words held in uint64; only the LOW 32 bits are random."""
     shape = np.broadcast_shapes(*(c.shape for c in counter))
     x0, x1, x2, x3 = (np.array(np.broadcast_to(c, shape), order="C") for c in counter)
     high = np.empty(shape, np.uint64)

@@ -45,12 +45,11 @@ class Slice:
 class Evidence:
     """Votes of the base classifier on perturbed copies of one input.
 
-    `selection` chose the class (empty where one sample does both), `estimation` measured it, `looks` are a
-    sequential test's. The draws are those of (`key`, `index`); `slack` bounds the total variation between their law and
-    the smoothing's, `attack_model` says which attacker the law answers. `errors` are
-    bounds (E, e) that were measured ahead for this input alone: an error above E has probability e at most. `slices`
-    are the pieces of an attack's range, each with looks of its own. `distances` (first, second, deviations): how far
-    attacks move this input's code, see `smoothing.coverage`.
+    `selection` chose the class (empty where one sample does both), `estimation` measured it, `looks` are a sequential
+    test's. The draws are those of (`key`, `index`); `slack` bounds the total variation between their law and the
+    smoothing's, `attack_model` says which attacker the law answers. `errors`: bounds (E, e), measured for this input
+    alone: an error above E has probability e at most. `slices`: pieces of an attack's range, each with its looks.
+    `distances` (first, second, deviations): how far attacks move this input's code, see `smoothing.coverage`.
     """
 
     mode: str

@@ -34,10 +34,9 @@ Context = Callable[[], AbstractContextManager[None]]
 
 
 def shared(context: Context) -> Context:
-    """The context for any number of threads at once: entered by the first of them, left by the last.
+    """A context that changes the whole process, for any number of threads: entered by the first, left by the last.
 
-    What it changes belongs to the whole process, so that overlapping users cannot each restore what they found. A child
-    process, which has none of the users' threads, leaves it at once.
+    A child process, which has none of the users' threads, leaves it at once.
     """
     lock, users, entered = threading.Lock(), 0, ExitStack()
 

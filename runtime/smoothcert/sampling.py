@@ -40,8 +40,8 @@ if hasattr(os, "register_at_fork"):  # a child has the pool's lists but none of 
 class Sampler:
     """Votes of the base classifier on perturbed copies of x; sample i of a stage depends on (key, index, stage, i).
 
-    `made`: the samples of x, ready to be filled in. `DataError` for data that do not suit. `own`: what belongs to the
-    evidence of this input besides its votes, see `Smoothing.evidence`.
+    `made`: the samples of x. `own`: what belongs to the evidence of this input besides its votes, see
+    `Smoothing.evidence`. `DataError` for data that do not suit.
     """
 
     classifier: Classifier
@@ -57,10 +57,7 @@ class Sampler:
         object.__setattr__(self, "made", self.perturbation.samples(self.x))
 
     def require_one_function(self, others: Iterable[Input] = ()) -> None:
-        """`ModelError` where the answer to some perturbed x depends on more than that x: see `Classifier`.
-
-        `others`: further inputs, which are tried too where they are of the shape and type of the samples.
-        """
+        """`ModelError` where the answer to a perturbed x depends on more than that x; `others` are tried among them."""
         with one_thread():
             samples = self.samples(PROBE, 0, 2 * tried(math.prod(self.made.shape)))
             fitting = (x.values for x in others if (x.values.shape, x.levels) == (self.made.shape, self.made.levels))
@@ -90,8 +87,8 @@ class Sampler:
     def counts(self, stage: int, first: int, last: int) -> Counts:
         """Votes of samples first..last - 1 of the stage, by label.
 
-        Each thread takes the next block, in a buffer of the classifier's, perturbs it at once and classifies it batch
-        by batch. Batches all have one shape; rows past the end are classified and dropped. `ModelError` passes through.
+        Each thread takes the next block, perturbs it at once and classifies it batch by batch. Batches all have one
+        shape; rows past the end are classified and dropped.
         """
         made, levels, stream = self.made, self.made.levels, Stream(self.key, self.index, stage)
         values = math.prod(made.shape)

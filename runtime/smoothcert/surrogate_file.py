@@ -41,7 +41,7 @@ MANIFEST = "surrogate.json"
 FORMAT, VERSION = "smoothcert surrogate", 1
 FILES = ("encoder.onnx", "decoder.onnx", "classifier.onnx", "model.onnx", "arrays.npz")
 ARRAYS = ("A1", "b1", "factor", "deviations")
-_AT_ONCE = 32  # images that the encoder gets: always as many, so that it is one function
+_AT_ONCE = 32  # images that an encoder gets, always as many, where its graph shows that they do not see each other
 _STEPS = (2.0**-24, 2.0**-4)  # what the spacing of codes may be
 
 
@@ -82,7 +82,8 @@ class OpenBundle:
         """F2 of images (n, colours, height, width) in [0,1]: codes (n, d). `DataError` for another size."""
         if images.shape[1:] != self.bundle.image:
             raise DataError(f"surrogate: expected images of {self.bundle.image} pixels, got {images.shape[1:]}")
-        codes = _by_batches(self._encoder, "image", "code", images)
+        alone = self._bound.lipschitz is None
+        codes = _by_batches(self._encoder, "image", "code", images, 1 if alone else _AT_ONCE)
         if codes.shape[1:] != (self.bundle.code,) or not np.isfinite(codes).all():
             raise ModelError(f"encoder.onnx: expected finite codes of {self.bundle.code} values, got {codes.shape[1:]}")
         return codes
@@ -91,7 +92,7 @@ class OpenBundle:
         """H(A1 xi + b1 + F2(x)): what the surrogate makes of an image (colours, height, width), for each row of xi."""
         moved = np.atleast_2d(xi.T).T @ self.arrays["A1"].T + self.arrays["b1"]
         codes = self.encoded(_unit(image[None])) + moved
-        return _by_batches(self._decoder, "code", "image", codes.astype(np.float32))
+        return _by_batches(self._decoder, "code", "image", codes.astype(np.float32), _AT_ONCE)
 
     def xi(self, value: float) -> float:
         """The parameter of the surrogate for the value of an attack: 0 at the identity."""
@@ -221,12 +222,12 @@ def _unit(images: NDArray[np.uint8]) -> NDArray[np.float32]:
     return images.astype(np.float32) / np.float32(255)
 
 
-def _by_batches(session: Any, takes: str, gives: str, rows: NDArray[np.float32]) -> NDArray[np.float32]:
+def _by_batches(session: Any, takes: str, gives: str, rows: NDArray[np.float32], size: int) -> NDArray[np.float32]:
     """The output for all rows, always as many at once, the last ones filled up with zeros."""
     found = []
-    for at in range(0, len(rows), _AT_ONCE):
-        some = rows[at : at + _AT_ONCE]
-        batch = np.zeros((_AT_ONCE, *rows.shape[1:]), np.float32)
+    for at in range(0, len(rows), size):
+        some = rows[at : at + size]
+        batch = np.zeros((size, *rows.shape[1:]), np.float32)
         batch[: len(some)] = some
         (answer,) = session.run([gives], {takes: batch})
         found.append(answer[: len(some)])

@@ -13,7 +13,7 @@ _END = np.iinfo(np.int64).max
 
 
 def slice_(rewrite: Rewrite, node: onnx.NodeProto) -> list[Axis | None]:
-    """Cuts along other axes; one that takes the whole batch goes on doing so."""
+    """A cut along another axis is kept; a cut that takes the whole batch still takes all of it."""
     axis = only(rewrite, node)
     shape = rewrite.shape(node.input[0])
     attributes = len(node.input) < 2
@@ -42,7 +42,7 @@ def slice_(rewrite: Rewrite, node: onnx.NodeProto) -> list[Axis | None]:
 
 
 def gather(rewrite: Rewrite, node: onnx.NodeProto) -> list[Axis | None]:
-    """Picks along another axis, or looks rows up in a constant; the only row of a batch of 1 is the batch."""
+    """A pick along another axis, or of rows of a constant; the one row of a batch of 1 stands for the batch."""
     axis, picked = (rewrite.axis(name) for name in node.input)
     step = attribute(node, "axis", 0) % len(rewrite.shape(node.input[0]))
     if axis is None and picked is not None:
@@ -62,7 +62,7 @@ def gather(rewrite: Rewrite, node: onnx.NodeProto) -> list[Axis | None]:
 
 
 def pad(rewrite: Rewrite, node: onnx.NodeProto) -> list[Axis | None]:
-    """Pads other axes."""
+    """Other axes than the batch's may be padded."""
     axis = only(rewrite, node)
     rank = len(rewrite.shape(node.input[0]))
     widths = attribute(node, "pads")
@@ -78,7 +78,7 @@ def pad(rewrite: Rewrite, node: onnx.NodeProto) -> list[Axis | None]:
 
 
 def expand(rewrite: Rewrite, node: onnx.NodeProto) -> list[Axis | None]:
-    """To a shape that says 1 for the batch, which stands for any size."""
+    """The target shape says 1 for the batch, which stands for a batch of any size."""
     axis = only(rewrite, node)
     target, rank = rewrite.ints(node.input[1]), len(rewrite.shape(node.input[0]))
     here = axis.position + max(0, len(target) - rank)
@@ -91,14 +91,14 @@ def expand(rewrite: Rewrite, node: onnx.NodeProto) -> list[Axis | None]:
 
 
 def tile(rewrite: Rewrite, node: onnx.NodeProto) -> list[Axis | None]:
-    """Repeats of the batch's axis are merged into it."""
+    """Repeats along the batch's axis are merged into that axis."""
     axis = only(rewrite, node)
     repeats = rewrite.ints(node.input[1])[axis.position]
     return same(rewrite, node, Axis(axis.position, axis.outer * repeats, axis.inner))
 
 
 def split(rewrite: Rewrite, node: onnx.NodeProto) -> list[Axis | None]:
-    """Along another axis, or in equal parts of what is merged into the batch's."""
+    """A split along another axis, or into equal parts of what is merged into the batch's axis."""
     axis = only(rewrite, node)
     step = attribute(node, "axis", 0) % len(rewrite.shape(node.input[0]))
     if step != axis.position:
@@ -111,7 +111,7 @@ def split(rewrite: Rewrite, node: onnx.NodeProto) -> list[Axis | None]:
 
 
 def resize(rewrite: Rewrite, node: onnx.NodeProto) -> list[Axis | None]:
-    """By scales, 1 for the batch; or to sizes, of which the batch's is read off the input."""
+    """A resize by scales, the batch's 1; or to sizes, of which the batch's is read off the input."""
     axis = only(rewrite, node)
     shape, new = rewrite.shape(node.input[0]), rewrite.shape(node.output[0])
     if not axis.exact or shape[axis.position] != new[axis.position]:

@@ -14,7 +14,7 @@ Rule = Callable[[Rewrite, onnx.NodeProto], list[Axis | None]]
 
 
 def only(rewrite: Rewrite, node: onnx.NodeProto) -> Axis:
-    """The axis of the first input; the others must be constants."""
+    """The batch is where it is in the first input; all other inputs must be constants."""
     axis = rewrite.axis(node.input[0])
     if axis is None or any(rewrite.axis(name) for name in node.input[1:] if name):
         raise CannotAdapt(f"{node.op_type} takes more than its first operand from the input")
@@ -27,7 +27,7 @@ def same(rewrite: Rewrite, node: onnx.NodeProto, axis: Axis) -> list[Axis | None
 
 
 def along(rewrite: Rewrite, node: onnx.NodeProto) -> list[Axis | None]:
-    """Each value for itself: the axis stays where it is."""
+    """The operator computes each value by itself: the batch stays on its axis."""
     return same(rewrite, node, only(rewrite, node))
 
 
@@ -83,7 +83,7 @@ def matmul(rewrite: Rewrite, node: onnx.NodeProto, at: tuple[int, int] = (0, 1))
 
 
 def gemm(rewrite: Rewrite, node: onnx.NodeProto) -> list[Axis | None]:
-    """Rows of the first operand; constants elsewhere."""
+    """The batch is the rows of the first operand; the other operands are constants."""
     axis = rewrite.axis(node.input[0])
     if axis is None or rewrite.axis(node.input[1]) or axis.position != attribute(node, "transA", 0):
         raise CannotAdapt("a Gemm sums over the axis that holds the batch")
@@ -120,7 +120,7 @@ def reshape(rewrite: Rewrite, node: onnx.NodeProto) -> list[Axis | None]:
 
 
 def transpose(rewrite: Rewrite, node: onnx.NodeProto) -> list[Axis | None]:
-    """The axis goes where the permutation sends it."""
+    """The batch goes where the permutation sends its axis."""
     axis = only(rewrite, node)
     rank = len(rewrite.shape(node.input[0]))
     return same(rewrite, node, axis.at(list(attribute(node, "perm", range(rank)[::-1])).index(axis.position)))
@@ -153,18 +153,18 @@ def beside(rewrite: Rewrite, node: onnx.NodeProto, step: int, *, onwards: bool =
 
 
 def apart(rewrite: Rewrite, node: onnx.NodeProto) -> list[Axis | None]:
-    """LpNormalization and TopK: along one axis."""
+    """LpNormalization and TopK work along one axis, which must not be the batch's."""
     return same(rewrite, node, beside(rewrite, node, attribute(node, "axis", -1)))
 
 
 def softmax(rewrite: Rewrite, node: onnx.NodeProto) -> list[Axis | None]:
-    """Softmax and its kin: along one axis, or in opsets before 13 over all from that axis on."""
+    """Softmax and its kin work along one axis; in opsets before 13, over all axes from that one on."""
     old = rewrite.opset < 13
     return same(rewrite, node, beside(rewrite, node, attribute(node, "axis", 1 if old else -1), onwards=old))
 
 
 def reduce(rewrite: Rewrite, node: onnx.NodeProto) -> list[Axis | None]:
-    """Sums over other axes; one over a batch of 1 is left out."""
+    """A reduction over other axes than the batch's; one over a batch of 1 is left out."""
     axis = only(rewrite, node)
     rank = len(rewrite.shape(node.input[0]))
     given = len(node.input) > 1 and node.input[1]
@@ -185,7 +185,7 @@ def reduce(rewrite: Rewrite, node: onnx.NodeProto) -> list[Axis | None]:
 
 
 def extreme(rewrite: Rewrite, node: onnx.NodeProto) -> list[Axis | None]:
-    """ArgMax and ArgMin along another axis."""
+    """ArgMax and ArgMin along another axis than the batch's."""
     step = attribute(node, "axis", 0)
     axis = beside(rewrite, node, step)
     ahead = step % len(rewrite.shape(node.input[0])) < axis.position
@@ -193,7 +193,7 @@ def extreme(rewrite: Rewrite, node: onnx.NodeProto) -> list[Axis | None]:
 
 
 def normalise(rewrite: Rewrite, node: onnx.NodeProto) -> list[Axis | None]:
-    """LayerNormalization: over all axes from one on."""
+    """LayerNormalization works over all axes from one on, the batch's not among them."""
     return same(rewrite, node, beside(rewrite, node, attribute(node, "axis", -1), onwards=True))
 
 
@@ -207,10 +207,10 @@ def scaled(rewrite: Rewrite, node: onnx.NodeProto) -> list[Axis | None]:
 
 
 def cumulative(rewrite: Rewrite, node: onnx.NodeProto) -> list[Axis | None]:
-    """Along another axis."""
+    """A running sum along another axis than the batch's."""
     return same(rewrite, node, beside(rewrite, node, rewrite.ints(node.input[1])[0]))
 
 
 def across(rewrite: Rewrite, node: onnx.NodeProto) -> list[Axis | None]:
-    """What computes one number for the whole batch: rows would depend on each other."""
+    """The operator computes one number for the whole batch: rows would depend on each other."""
     raise CannotAdapt(f"{node.op_type} computes one scale for the whole batch")

@@ -39,7 +39,7 @@ def upgraded(proto: onnx.ModelProto, version: int) -> onnx.ModelProto:
 
 
 def inlined_by_conversion(proto: onnx.ModelProto) -> onnx.ModelProto:
-    """The model with functions of other opsets converted and written out; `ModelError` and care as with `upgraded`."""
+    """The model with functions of other opsets converted and written out; See `upgraded` for its errors and risks."""
     return _converted(proto, _INLINE, "have its functions of other opsets written out")
 
 

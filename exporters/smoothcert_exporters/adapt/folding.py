@@ -97,7 +97,7 @@ def fold_constants(proto: onnx.ModelProto, folder: str, shape: tuple[int, ...], 
 
 
 def take_branches(proto: onnx.ModelProto, folder: str) -> int:
-    """Put the branch that is taken in place of every If whose condition is an initializer; how many."""
+    """Replace every If whose condition is an initializer by the branch that it takes; returns how many."""
     graph, weights = proto.graph, constants(proto.graph)
     nodes: list[onnx.NodeProto] = []
     count, stem = 0, "smoothcert_branch"
@@ -124,7 +124,7 @@ def take_branches(proto: onnx.ModelProto, folder: str) -> int:
 
 
 def _own_names(branch: onnx.GraphProto, prefix: str) -> None:
-    """Call what a branch defines otherwise: two branches may give one name to different things."""
+    """Rename what a branch defines: two branches may give one name to different things."""
     names = {name: prefix + name for name in sorted(defined(branch))}
     rename(branch, names)
     for value in (*branch.initializer, *branch.value_info, *branch.output):
@@ -141,7 +141,7 @@ def _of_constants(graph: onnx.GraphProto) -> set[str]:
 
 
 def _require_honest(graph: onnx.GraphProto, sizes: Mapping[str, tuple[int, ...]]) -> None:
-    """`CannotAdapt` where the file's remarks deny a measured shape: ONNX Runtime may compute with the remark."""
+    """`CannotAdapt` where the file declares another shape than was measured: ONNX Runtime may compute with that."""
     for value in graph.value_info:
         said, size = static_shape(value), sizes.get(value.name)
         if said is None or size is None:
@@ -165,7 +165,7 @@ def _norm(graph: onnx.GraphProto, node: onnx.NodeProto, folder: str) -> tuple[Ar
 def fold_batch_norm(proto: onnx.ModelProto, folder: str, shapes: Mapping[str, tuple[int, ...]]) -> tuple[str, ...]:
     """Fold every BatchNormalization into the Conv, ConvTranspose, Gemm or MatMul before it, where there is one.
 
-    Any other stays: one kernel of ONNX Runtime does it in one pass. `shapes`: of the tensors before them.
+    Any other stays: one kernel of ONNX Runtime does it in one pass. `shapes`: those of the tensors that they take.
     """
     graph = proto.graph
     counts, settled = consumers(graph), proved(graph).shapes

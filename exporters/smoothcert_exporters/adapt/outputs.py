@@ -73,7 +73,7 @@ def drop_dead_inputs(proto: onnx.ModelProto) -> tuple[str, ...]:
 def scores_output(proto: onnx.ModelProto, folder: str) -> str:
     """The output to certify of a graph with several: scores, or labels where these are not their argmax.
 
-    Raises `ModelError` that asks for --output where it is a matter of choice.
+    Raises a `ModelError` that asks for the output's name where several could be meant.
     """
     names: list[str] = [value.name for value in proto.graph.output]
     if len(names) == 1:

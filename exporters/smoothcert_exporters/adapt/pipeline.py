@@ -56,7 +56,7 @@ class Pipeline:
 
     @property
     def residual(self) -> Preprocess:
-        """What is left to do ahead of the file: `spatial`; with a scale, no division of 8-bit levels by 255."""
+        """What the file leaves to its user: `spatial`; and not to divide 8-bit levels by 255 where it has a scale."""
         scale = None if self.preprocess.scale is None else 1.0
         layout: Any = self.layout or self.inner
         return Preprocess(scale=scale, layout=layout, spatial=self.preprocess.spatial)

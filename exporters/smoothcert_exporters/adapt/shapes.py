@@ -66,7 +66,8 @@ STEERED = {"Loop": (0, 1), "SplitToSequence": (1,)}  # of which nothing is prove
 class Proved:
     """Tensors proved to have one value, and one shape, for every input of one shape.
 
-    `loose`: known operators at which a shape begins to depend on values. `trusting`: the unknown are taken for good.
+    `loose`: known operators at which a shape begins to depend on values. `trusting`: of other operators the
+    best is assumed.
     """
 
     values: set[str]
@@ -81,7 +82,7 @@ def proved(graph: onnx.GraphProto) -> Proved:
 
 
 def loose(graph: onnx.GraphProto) -> list[str]:
-    """Operators at which a shape is known to depend on values, what is not known given the benefit of the doubt."""
+    """Operators at which a shape is known to depend on values; of operators not known the best is assumed."""
     return _proved(graph, Proved(set(), set(), trusting=True)).loose
 
 
@@ -103,7 +104,7 @@ def _proved(graph: onnx.GraphProto, around: Proved) -> Proved:
 
 
 def _settled(node: onnx.NodeProto, found: Proved) -> bool:
-    """Whether the shapes of all results are proved; where they are not, though those of the operands are: `loose`."""
+    """Whether the shapes of all results are proved; an operator that loses what its operands had goes to `loose`."""
     name = node.op_type if node.domain in DOMAINS else ""
     places = BY_ARGUMENTS.get(name) or STEERED.get(name, ())
     steered = {operand for i in places for operand in node.input[i : i + 1]} - {""} <= found.values
@@ -117,7 +118,7 @@ def _settled(node: onnx.NodeProto, found: Proved) -> bool:
 
 
 def _branches_settled(node: onnx.NodeProto, found: Proved) -> bool:
-    """The same of an If, of which one branch is taken for every input of one shape where its condition is proved."""
+    """The same for an If: where its condition is proved, all inputs of one shape take the same branch."""
     settled = set(node.input[:1]) <= found.values
     found.loose.extend([] if settled else ["If"])
     for branch in subgraphs(node):

@@ -37,7 +37,8 @@ def exact_thresholds(proto: onnx.ModelProto, model: Any) -> None:
     """Give the trees of a LightGBM model, or of a pipeline that ends in one, the thresholds that it compares with.
 
     LightGBM asks x <= t in double precision, the converter rounds t to the nearest float32. For float32 inputs the
-    same question is x <= the largest float32 below t; where the nearest lies above, an x equal to it went astray.
+    same question is x <= the largest float32 below t: where the converter rounds up, an x equal to the result takes the
+    wrong branch.
     """
     last = model.steps[-1][1] if hasattr(model, "steps") else model
     booster = getattr(last, "booster_", last)

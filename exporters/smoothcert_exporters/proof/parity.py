@@ -41,7 +41,7 @@ class Parity:
 
     @property
     def bounds(self) -> dict[str, float | int]:
-        """What a file may hold: differences rounded up to a power of ten, lest another processor's last bit show."""
+        """The differences, rounded up to powers of ten: a file must not change with a processor's last bit."""
         return {
             "inputs": self.inputs,
             "absolute": _power_of_ten(self.absolute),

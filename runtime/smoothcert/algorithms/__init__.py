@@ -1,38 +1,20 @@
-"""The algorithms, each on one screen: draw the evidence for one input, then decide from the evidence alone.
+"""The algorithms, each on one screen: `draw` samples the evidence for one input, `decide` is a pure function of it.
 
-An algorithm is a value. `draw` is the expensive half and asks a `Sampler` for votes; `decide` is a pure function, so
-that a ledger can be decided again by anyone. theory.md section 8; Cohen, Rosenfeld, Kolter 2019, section 3.2 and
-appendix C.
+Source: theory.md section 8; Cohen, Rosenfeld, Kolter 2019, section 3.2 and appendix C.
 """
 
 from collections.abc import Callable
 
-from .base import Algorithm, why_only_abstain
-from .enumerate import Enumerate
-from .fixed import Fixed
-from .predict import Predict
-from .radius import PILOT, Radius
-from .slices import Slices
-from .target import Target
+from .base import Algorithm as Algorithm
+from .base import why_only_abstain as why_only_abstain
+from .enumerate import Enumerate as Enumerate
+from .fixed import Fixed as Fixed
+from .predict import Predict as Predict
+from .radius import PILOT as PILOT
+from .radius import Radius as Radius
+from .slices import Slices as Slices
+from .target import Target as Target
 
 ALGORITHMS: dict[str, Callable[..., Algorithm]] = {
-    "fixed": Fixed,
-    "radius": Radius,
-    "target": Target,
-    "predict": Predict,
-    "slices": Slices,
-    "enumerate": Enumerate,
+    kind.mode: kind for kind in (Fixed, Radius, Target, Predict, Slices, Enumerate)
 }  # every algorithm by the mode that recipes call it
-
-__all__ = [
-    "ALGORITHMS",
-    "PILOT",
-    "Algorithm",
-    "Enumerate",
-    "Fixed",
-    "Predict",
-    "Radius",
-    "Slices",
-    "Target",
-    "why_only_abstain",
-]

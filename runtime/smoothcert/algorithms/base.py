@@ -5,13 +5,13 @@ from __future__ import annotations
 import math
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
-from dataclasses import fields, replace
-from typing import Any, ClassVar
+from dataclasses import fields
+from typing import Any, ClassVar, cast
 
-from ..bounds.confidence import BOUNDS, Bound, margin, require_alpha
+from ..bounds.confidence import BOUNDS, Bound, require_alpha
 from ..certificate import ABSTAIN, Certificate, floor_text
 from ..errors import require, require_number
-from ..evidence import Evidence, runner_up
+from ..evidence import Evidence
 from ..inputs.input import Input
 from ..inputs.levels import Levels
 from ..sampling import Sampler
@@ -24,13 +24,29 @@ class Algorithm(ABC):
     """How votes are drawn, and what is concluded from them. A value: subclasses are frozen dataclasses."""
 
     attack: Attack | None  # the set of attacks asked about; None for the largest radius
+    mode: ClassVar[str]  # what recipes call it
     certifies: ClassVar[bool] = True  # whether certificates speak of attacks, and not of the input alone
     enumerates: ClassVar[bool] = False  # whether every attack of the set is asked about
 
     @property
-    @abstractmethod
     def recipe(self) -> dict[str, Any]:
-        """The algorithm and its numbers as plain values: its mode, alpha, ..."""
+        """Mode, numbers and plugins as plain values; no attack, and no radii, are no keys."""
+        values = {"mode": self.mode} | {field.name: getattr(self, field.name) for field in fields(cast(Any, self))}
+        if self.attack is not None:
+            values["attack"] = self.attack.recipe
+        said = {k: list(v) if isinstance(v, tuple) else v for k, v in values.items() if v not in (None, ())}
+        return said | self.plugins
+
+    @property
+    def named(self) -> Mapping[str, Transform]:
+        """What attackers do, by parameter, where the algorithm itself says it, in the order of application."""
+        return {}
+
+    @property
+    def plugins(self) -> dict[str, Any]:
+        """What the recipe says of users' transformations among those: nothing where there are none."""
+        found = plugins_of(self.named)
+        return {"plugins": found} if found else {}
 
     @abstractmethod
     def draw(self, sampler: Sampler, smoothing: Smoothing) -> Evidence:
@@ -78,11 +94,11 @@ class Algorithm(ABC):
 
     def acts_on_raw(self, smoothing: Smoothing) -> bool:
         """Whether attacks act on the raw image, ahead of the preprocessing, as OpenCV computes them."""
-        return smoothing.acts_on_raw
+        return bool(self.named) or smoothing.acts_on_raw
 
     def transforms(self, smoothing: Smoothing) -> Mapping[str, Transform]:
         """What attackers do, by parameter, in the order of application."""
-        return {part.name: part.transform for part in smoothing.parts}
+        return self.named or {part.name: part.transform for part in smoothing.parts}
 
     def members(self, x: Input | None = None) -> Sequence[tuple[Any, ...]] | None:
         """Every attack of the set on `x`, as values of its parameters, for an algorithm that enumerates; else None."""
@@ -110,20 +126,6 @@ def why_only_abstain(algorithm: Algorithm, smoothing: Smoothing) -> str:
     return f"{why}, or take a smaller attack or another smoothing ({algorithm.attack} needs p_lower > {needed:.6g})"
 
 
-def recipe_of(mode: str, algorithm: Any) -> dict[str, Any]:
-    """The fields of an algorithm as a recipe holds them; no attack, and no radii, are no keys."""
-    values = {"mode": mode} | {field.name: getattr(algorithm, field.name) for field in fields(algorithm)}
-    if algorithm.attack is not None:
-        values["attack"] = algorithm.attack.recipe
-    return {k: list(v) if isinstance(v, tuple) else v for k, v in values.items() if v not in (None, ())}
-
-
-def with_plugins(transforms: Mapping[str, Transform]) -> dict[str, Any]:
-    """What a recipe says of the users' transformations among those of an algorithm: nothing where there are none."""
-    found = plugins_of(transforms)
-    return {"plugins": found} if found else {}
-
-
 def require_sizes(n: int, alpha: float, n0: int = 1, bound: Bound = "one-sided") -> None:
     """Raise `ValueError` for sample sizes, a failure probability or a bound that no algorithm takes."""
     require_alpha(alpha)
@@ -139,24 +141,19 @@ def totals(evidence: Evidence) -> tuple[int, int]:
     return sum(evidence.selection.values()), sum(evidence.estimation.values())
 
 
-def exact_margin(evidence: Evidence, label: int, n: int, alpha: float, bound: Bound) -> tuple[float, float]:
-    """Bounds on the exact law's probabilities: those of the law drawn from, less what the two may differ by."""
-    votes = evidence.estimation.get(label, 0)
-    p_lower, p_upper = margin(votes, runner_up(evidence.estimation, label), n, alpha, bound)
-    return max(0.0, p_lower - evidence.slack), min(1.0, p_upper + evidence.slack)
-
-
 def conclude(
     algorithm: Algorithm,
     smoothing: Smoothing,
     evidence: Evidence,
-    prediction: int,
-    radius: float,
+    prediction: int = ABSTAIN,
+    radius: float = 0.0,
     p_lower: float = 0.0,
     p_upper: float = 1.0,
+    *,
     interval: tuple[float, float] | None = None,
+    reason: str = "",
 ) -> Certificate:
-    """The certificate, echoing what it came from."""
+    """The certificate, echoing what it came from; without a prediction, an abstention for that reason."""
     recipe = algorithm.recipe
     return Certificate(
         prediction=prediction,
@@ -167,18 +164,7 @@ def conclude(
         smoothing=smoothing.recipe,
         algorithm=recipe,
         evidence=evidence,
+        reason=reason,
         interval=interval,
         unit=smoothing.main.unit if radius and smoothing.main else "",
     )
-
-
-def abstain(
-    algorithm: Algorithm,
-    smoothing: Smoothing,
-    evidence: Evidence,
-    reason: str,
-    p_lower: float = 0.0,
-    p_upper: float = 1.0,
-) -> Certificate:
-    """No certificate, and why."""
-    return replace(conclude(algorithm, smoothing, evidence, ABSTAIN, 0.0, p_lower, p_upper), reason=reason)

@@ -25,7 +25,7 @@ from ..smoothing.perturbation import eight_bit
 from ..smoothing.transform import attacked, transform_of
 from ..transforms.checks import require_name
 from ..transforms.warps import WARP_BORDERS
-from .base import Algorithm, abstain, conclude, totals, with_plugins
+from .base import Algorithm, conclude, totals
 
 Sides = tuple[int, int]  # height and width of an image
 _MOST = 1_000_000
@@ -39,11 +39,11 @@ class Enumerate(Algorithm):
     Attacks act on the 8-bit image by the attacker's own pipeline (round, saturate). translation R: every whole-pixel
     shift of l2 norm up to R; brightness LOW:HIGH: every whole level; jpeg, pixelate, defocus-blur, zoom-blur and
     motion-blur LOW:HIGH: every value that gives another image; other parameters, a value or a grid LOW:HIGH:POINTS.
-    Several are applied in the attack's order. `border` fills what warps leave open; other options of attacks are at
-    their defaults, which the recipe names. Nothing is estimated, and alpha is 0. The certificate speaks of the base
-    classifier itself.
+    Several are applied in the attack's order. `border` fills what warps leave open; other options are at their
+    defaults, which the recipe names. Nothing is estimated: alpha is 0, and no smoothing is spoken of.
     """
 
+    mode: ClassVar[str] = "enumerate"
     enumerates: ClassVar[bool] = True
     attack: Attack
     border: str = "black"
@@ -57,17 +57,15 @@ class Enumerate(Algorithm):
 
     @property
     def recipe(self) -> dict[str, Any]:
-        """Mode, alpha = 0, the set, what its attacks leave open, and plugins.
+        """Mode, alpha = 0, the set, its attacks' order, which a table's keys may lose, their options, and plugins."""
+        asked = {"attack": self.attack.recipe, "order": list(self.named), "border": self.border}
+        options = {name: {k: v for k, v in its.options.items() if k != "border"} for name, its in self.named.items()}
+        if any(options.values()):
+            asked["options"] = {name: its for name, its in options.items() if its}
+        return {"mode": self.mode, "alpha": self.alpha, **asked} | self.plugins
 
-        The order of a table's keys is no part of it, that of the attacks is.
-        """
-        order, transforms = [name for name, _ in self.attack], self.transforms(UNSMOOTHED)
-        asked = {"attack": self.attack.recipe, "order": order, "border": self.border}
-        others = {name: {k: v for k, v in its.options.items() if k != "border"} for name, its in transforms.items()}
-        said = {"options": options} if (options := {name: its for name, its in others.items() if its}) else {}
-        return {"mode": "enumerate", "alpha": self.alpha, **asked} | said | with_plugins(transforms)
-
-    def transforms(self, smoothing: Smoothing) -> Mapping[str, Transform]:
+    @functools.cached_property
+    def named(self) -> Mapping[str, Transform]:
         return {name: transform_of(name, {"border": self.border}) for name, _ in self.attack}
 
     def members(self, x: Input | None = None) -> tuple[tuple[Any, ...], ...]:
@@ -86,16 +84,12 @@ class Enumerate(Algorithm):
     @property
     def by_size(self) -> bool:
         """Whether the members of some attack depend on the image's size."""
-        found = (type(transform).members_on for transform in self.transforms(UNSMOOTHED).values())
-        return any(members_on is not Transform.members_on for members_on in found)
+        return any(type(its).members_on is not Transform.members_on for its in self.named.values())
 
     def values(self, sides: Sides | None) -> list[tuple[Any, ...]]:
         """The members of each attack for itself: on images of these sides, or on all."""
-        transforms = self.transforms(UNSMOOTHED)
-        return [
-            transforms[name].members(r) if sides is None else transforms[name].members_on(r, sides)
-            for name, r in self.attack
-        ]
+        named = ((self.named[name], r) for name, r in self.attack)
+        return [its.members(r) if sides is None else its.members_on(r, sides) for its, r in named]
 
     def perturbation(self, smoothing: Smoothing) -> Members:
         return Members(self)
@@ -103,13 +97,9 @@ class Enumerate(Algorithm):
     def attack_models(self, smoothing: Smoothing) -> tuple[str, ...]:
         return ("enumerated",)
 
-    def acts_on_raw(self, smoothing: Smoothing) -> bool:
-        return True
-
     def draw(self, sampler: Sampler, smoothing: Smoothing) -> Evidence:
-        """The image itself, then every member."""
         selection = sampler.counts(SELECTION, 0, 1)
-        return sampler.evidence("enumerate", selection, sampler.counts(ESTIMATION, 0, len(self.members(sampler.x))))
+        return sampler.evidence(self.mode, selection, sampler.counts(ESTIMATION, 0, len(self.members(sampler.x))))
 
     def decide(self, evidence: Evidence, smoothing: Smoothing) -> Certificate:
         """The one answer there is, or abstain where some member changes it."""
@@ -120,7 +110,7 @@ class Enumerate(Algorithm):
         wrong = members - evidence.estimation.get(prediction, 0)
         reason = f"attack found: {wrong} of {members} members are not class {prediction}"
         share = 1 - wrong / members
-        return abstain(self, smoothing, evidence, reason, share, 1 - share)
+        return conclude(self, smoothing, evidence, p_lower=share, p_upper=1 - share, reason=reason)
 
     def consistent(self, evidence: Evidence, smoothing: Smoothing) -> bool:
         """One vote, then one for each member; the image itself is one of them."""
@@ -138,7 +128,6 @@ class Enumerate(Algorithm):
         return f"all attacks: {self.attack}"
 
     def needed(self, smoothing: Smoothing) -> float:
-        """All members."""
         return 1.0
 
     def samples(self, smoothing: Smoothing) -> tuple[int, int]:
@@ -147,7 +136,6 @@ class Enumerate(Algorithm):
         return 1 + least, 1 + most
 
     def largest(self, smoothing: Smoothing) -> float:
-        """Infinite: always within reach."""
         _require_unsmoothed(smoothing)
         return math.inf
 
@@ -174,7 +162,7 @@ def _counts(algorithm: Enumerate) -> tuple[int, int]:
     """How many members there are: at least, and at most, where they depend on the image's size."""
     if not algorithm.by_size:
         return len(algorithm.members()), len(algorithm.members())
-    identity = [transform.identity for transform in algorithm.transforms(UNSMOOTHED).values()]
+    identity = [transform.identity for transform in algorithm.named.values()]
 
     def count(sides: Sides) -> int:
         values = algorithm.values(sides)
@@ -185,9 +173,8 @@ def _counts(algorithm: Enumerate) -> tuple[int, int]:
 
 @functools.lru_cache(maxsize=8)
 def _members(algorithm: Enumerate, sides: Sides | None) -> tuple[tuple[Any, ...], ...]:
-    identity = tuple(transform.identity for transform in algorithm.transforms(UNSMOOTHED).values())
-    rest = itertools.product(*algorithm.values(sides))
-    return (identity, *(values for values in rest if values != identity))
+    identity = tuple(transform.identity for transform in algorithm.named.values())
+    return (identity, *(values for values in itertools.product(*algorithm.values(sides)) if values != identity))
 
 
 @dataclass(frozen=True)
@@ -198,7 +185,7 @@ class Members:
 
     def samples(self, x: Input) -> MemberImages:
         """The attacked images. `DataError` for what is no 8-bit image."""
-        raw, transforms = _raw(x), tuple(self.algorithm.transforms(UNSMOOTHED).values())
+        raw, transforms = _raw(x), tuple(self.algorithm.named.values())
         return MemberImages(self.algorithm.members(x), transforms, raw, x.values.shape, x.pixels.shape, x.levels)
 
 
@@ -221,7 +208,6 @@ class MemberImages:
         return self.levels.wide
 
     def fill(self, stream: Stream, first: int, out: NDArray[Any]) -> None:
-        """Image by image."""
         for place, target in enumerate(out.reshape(len(out), *self.layout), start=first):
             values = self.members[place % len(self.members)]
             self.raw.place(attacked(self.raw.image, zip(self.transforms, values, strict=True)), target)

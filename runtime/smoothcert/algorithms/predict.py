@@ -3,36 +3,31 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Any, ClassVar
+from typing import ClassVar
 
 from ..bounds.confidence import SAFE, binomial_p_value
 from ..certificate import Certificate
 from ..evidence import Evidence, runner_up, top
 from ..sampling import ESTIMATION, Sampler
 from ..smoothing import Smoothing
-from .base import Algorithm, abstain, conclude, recipe_of, require_sizes, totals
+from .base import Algorithm, conclude, require_sizes, totals
 
 
 @dataclass(frozen=True)
 class Predict(Algorithm):
     """PREDICT of Cohen et al.: the favourite of n votes, unless it could be a tie (Hung and Fithian 2019)."""
 
+    mode: ClassVar[str] = "predict"
+    certifies: ClassVar[bool] = False
     n: int = 1000
     alpha: float = 0.001
     attack: None = field(default=None, init=False)
-    certifies: ClassVar[bool] = False
 
     def __post_init__(self) -> None:
         require_sizes(self.n, self.alpha)
 
-    @property
-    def recipe(self) -> dict[str, Any]:
-        """Mode, sample size, failure probability."""
-        return recipe_of("predict", self)
-
     def draw(self, sampler: Sampler, smoothing: Smoothing) -> Evidence:
-        """n votes."""
-        return sampler.evidence("predict", {}, sampler.counts(ESTIMATION, 0, self.n))
+        return sampler.evidence(self.mode, {}, sampler.counts(ESTIMATION, 0, self.n))
 
     def decide(self, evidence: Evidence, smoothing: Smoothing) -> Certificate:
         """The favourite, with probability 1 - alpha the smoothed classifier's own answer; or abstain."""
@@ -40,23 +35,20 @@ class Predict(Algorithm):
         votes, other = evidence.estimation[prediction], runner_up(evidence.estimation, prediction)
         allowed = self.alpha * SAFE - self.n * evidence.slack  # n draws differ from their law by n slack at most
         if binomial_p_value(votes, votes + other) <= allowed:
-            return conclude(self, smoothing, evidence, prediction, radius=0.0)
+            return conclude(self, smoothing, evidence, prediction)
         reason = f"no majority: the top two classes got {votes} and {other} of {self.n} votes"
-        return abstain(self, smoothing, evidence, reason)
+        return conclude(self, smoothing, evidence, reason=reason)
 
     def consistent(self, evidence: Evidence, smoothing: Smoothing) -> bool:
-        """n votes."""
         return totals(evidence) == (0, self.n) and not evidence.looks
 
     def goal(self, smoothing: Smoothing) -> str:
         return "no radius"
 
     def needed(self, smoothing: Smoothing) -> float:
-        """More than one half."""
         return 0.5
 
     def samples(self, smoothing: Smoothing) -> tuple[int, int]:
-        """n, always."""
         return self.n, self.n
 
     def largest(self, smoothing: Smoothing) -> float:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import ClassVar
 
 from ..bounds.confidence import Bound, margin
 from ..certificate import Certificate
@@ -12,7 +12,7 @@ from ..errors import require
 from ..evidence import Counts, Evidence, runner_up, top
 from ..sampling import ESTIMATION, SELECTION, Sampler
 from ..smoothing import Smoothing
-from .base import Algorithm, abstain, recipe_of, require_sizes, totals
+from .base import Algorithm, conclude, require_sizes, totals
 from .fixed import Fixed
 
 EFFICIENCY = 0.95  # of the radius that n samples would give: what the second stage is sized for
@@ -24,11 +24,11 @@ _PILOTS = 1000  # outcomes of the pilot that `samples` looks at
 class Radius(Algorithm):
     """Two stages: n0 pilot votes choose the class and how many of at most n fresh votes are worth drawing.
 
-    The second stage is the smallest sample expected to reach 95 % of the radius that n votes would give; it alone
-    enters the bound, which is looked at once. Abstains after the pilot where n votes would not be expected to certify
-    anything.
+    The second stage, which alone enters the bound, is the smallest sample expected to reach 95 % of the radius that n
+    votes would give. Abstains after the pilot where n votes would not be expected to certify anything.
     """
 
+    mode: ClassVar[str] = "radius"
     n0: int = PILOT
     n: int = 100_000
     alpha: float = 0.001
@@ -39,21 +39,15 @@ class Radius(Algorithm):
         require_sizes(self.n, self.alpha, self.n0, self.bound)
 
     @property
-    def recipe(self) -> dict[str, Any]:
-        """Mode, sample sizes, failure probability, bound."""
-        return recipe_of("radius", self)
-
-    @property
     def estimation(self) -> Fixed:
         """What the second stage is decided by."""
         return Fixed(self.n0, self.n, self.alpha, self.bound)
 
     def draw(self, sampler: Sampler, smoothing: Smoothing) -> Evidence:
-        """n0 pilot votes, then as many as they call for."""
         pilot = sampler.counts(SELECTION, 0, self.n0)
         n = self.second_stage(pilot, smoothing)
         estimation = sampler.counts(ESTIMATION, 0, n) if n else Counter[int]()
-        return sampler.evidence("radius", pilot, estimation)
+        return sampler.evidence(self.mode, pilot, estimation)
 
     def second_stage(self, pilot: Counts, smoothing: Smoothing) -> int:
         """Votes to draw after the pilot: 0 where all n would be expected to end in abstention."""
@@ -79,22 +73,17 @@ class Radius(Algorithm):
             return replace(self.estimation.decide(evidence, smoothing), algorithm=self.recipe)
         prediction = top(evidence.selection)
         reason = f"futile: class {prediction} got {evidence.selection[prediction]} of {self.n0} pilot votes"
-        return abstain(self, smoothing, evidence, reason)
+        return conclude(self, smoothing, evidence, reason=reason)
 
     def consistent(self, evidence: Evidence, smoothing: Smoothing) -> bool:
-        """n0 votes, then what those call for."""
         pilot, n = totals(evidence)
         return pilot == self.n0 and n == self.second_stage(evidence.selection, smoothing) and not evidence.looks
 
     def needed(self, smoothing: Smoothing) -> float:
-        """More than one half."""
         return 0.5
 
     def samples(self, smoothing: Smoothing) -> tuple[int, int]:
-        """The pilot and the least second stage that any pilot calls for, and the pilot and n.
-
-        The least is least of `_PILOTS` pilots, with as many votes as can be and none for the second class; within 1 %.
-        """
+        """The pilot and about the least second stage that one of some pilots calls for; the pilot and n."""
         tops = range(self.n0, 0, -max(1, self.n0 // _PILOTS))
         pilots = ({0: k, 1: other} for k in tops for other in {min(k, self.n0 - k), 0})
         stages = [stage for pilot in pilots if (stage := self.second_stage(pilot, smoothing))]

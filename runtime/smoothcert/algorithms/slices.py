@@ -6,38 +6,36 @@ import math
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from functools import partial
-from itertools import pairwise
-from typing import Any
+from typing import ClassVar
 
 import numpy as np
-from numpy.typing import NDArray
 
 from ..bounds.confidence import SequentialTest, geometric_looks
 from ..certificate import Certificate
-from ..errors import ArgumentError, DataError, require
+from ..errors import DataError, require
 from ..evidence import Evidence, Look, Slice, top
 from ..inputs.input import Input
-from ..inputs.spatial import Raw
 from ..sampling import ESTIMATION, Sampler
-from ..smoothing import TRANSFORMS, Attack, Noise, Smoothing, Transform
-from ..smoothing.cutting import MOST, Cutting, enclosable, farthest
+from ..smoothing import TRANSFORMS, Attack, Range, Smoothing, Transform
+from ..smoothing.slicing import Slicing
 from ..smoothing.transform import attacked, transform_of
-from .base import Algorithm, abstain, conclude, recipe_of, require_sizes, totals, why_only_abstain, with_plugins
+from .base import Algorithm, conclude, require_sizes, totals, why_only_abstain
+from .sequential import claims, drawn, possible
 
 _SHARE = 0.5  # of a standard deviation of the noise: what an image may move within a slice
 
 
 @dataclass(frozen=True)
 class Slices(Algorithm):
-    """Is the class kept under every rotation, or scaling, of the range? Pixel noise alone; no calibration.
+    """Is the class kept under every attack of a range? By noise alone, on pixels or on the codes of a surrogate.
 
-    The range is cut so finely that within a slice what the model sees moves by at most sigma / 2 in l2, by a bound that
-    is proved for the code that runs (`transforms.enclosure`). A slice stands when the noise certifies that distance
-    around the image at its middle: sequentially, with at most n votes, and an equal share of alpha for each slice. The
-    first slice that is futile ends it. Cost: one enclosure and 64 votes or more a slice.
+    Within a slice, what the model sees moves by at most half a deviation of the noise: in l2, by a bound that is proved
+    for the code that runs (`transforms.enclosure`), or as codes, by their `Coverage`. A slice stands when the noise
+    certifies that distance around the image at its middle: sequentially, with at most n votes, and an equal share of
+    alpha for each slice. One that is futile ends it.
     """
 
+    mode: ClassVar[str] = "slices"
     attack: Attack
     n: int = 100_000
     alpha: float = 0.001
@@ -46,16 +44,11 @@ class Slices(Algorithm):
 
     def __post_init__(self) -> None:
         require_sizes(self.n, self.alpha)
-        known = [name for name, kind in TRANSFORMS.items() if kind.enclose is not Transform.enclose]
         ranges = dict(self.attack)
-        one = len(ranges) == 1 and self.name in known and ranges[self.name].points is None
-        require(
-            one, f"slices: expected one interval of {' or '.join(known)}, such as rotation=-10:10, got {self.attack}"
-        )
-        whole = ranges[self.name]
-        TRANSFORMS[self.name].coordinate(whole.low)  # refuses factors that are not above 0
-        # Refuses what it cannot enclose; nothing is computed before its parts are asked for.
-        self.transform.enclose(np.zeros((1, 1), np.uint8), whole.low, whole.high)
+        one = len(ranges) == 1 and self.name in TRANSFORMS and ranges[self.name].points is None
+        one = one and not TRANSFORMS[self.name].is_planar() and TRANSFORMS[self.name].kind != "norm"
+        require(one, f"slices: expected one interval of numbers, such as rotation=-10:10, got {self.attack}")
+        TRANSFORMS[self.name].coordinate(ranges[self.name].low)  # refuses factors that are not above 0
 
     @property
     def name(self) -> str:
@@ -64,96 +57,74 @@ class Slices(Algorithm):
 
     @property
     def transform(self) -> Transform:
-        """What the attacker does."""
         return transform_of(self.name, {"border": self.border, "interpolation": self.interpolation})
 
-    def transforms(self, smoothing: Smoothing) -> Mapping[str, Transform]:
+    @property
+    def named(self) -> Mapping[str, Transform]:
         return {self.name: self.transform}
 
     def attack_models(self, smoothing: Smoothing) -> tuple[str, ...]:
         """Slices are cut of 8-bit images alone."""
         return ("integer",)
 
-    def acts_on_raw(self, smoothing: Smoothing) -> bool:
-        return True
-
     @property
-    def recipe(self) -> dict[str, Any]:
-        """Mode, attack, border, interpolation, sample size, failure probability, plugin."""
-        return recipe_of("slices", self) | with_plugins({self.name: self.transform})
+    def whole(self) -> Range:
+        """The attacks asked about."""
+        return self.attack.ranges[0][1]
+
+    def transforms(self, smoothing: Smoothing) -> Mapping[str, Transform]:
+        """The smoothing's own, where it imitates the attack."""
+        own = {part.name: part.transform for part in smoothing.parts}
+        return {self.name: own.get(self.name, self.transform)}
 
     def needed(self, smoothing: Smoothing) -> float:
-        """The probability that the class must have at the middle of every slice."""
-        alone = len(smoothing.parts) == 1 and smoothing.guarantee == "exact"
-        if not alone or not isinstance(smoothing.parts[0], Noise):
-            raise ArgumentError("slices: expected a smoothing of noise alone; the attack itself is not smoothed")
-        return smoothing.p_star({"noise": _SHARE * smoothing.parts[0].sigma})
+        return smoothing.shifted(_SHARE)
 
     def test(self, smoothing: Smoothing, slices: int, slack: float = 0.0) -> SequentialTest:
         """The test of one slice. Shares of alpha are rounded down to a power of two, so that inputs share tests."""
         share = self.alpha / 2 ** math.ceil(math.log2(max(slices, 1)))
         return SequentialTest((self.needed(smoothing) + slack,), share, geometric_looks(64, self.n))
 
-    def cut(self, raw: Raw, smoothing: Smoothing) -> list[tuple[float, float]]:
-        """The slices, side by side over the whole range; `DataError` where they would be more than `MOST`."""
-        allowed, whole = self._allowed(raw, smoothing), self.attack.ranges[0][1]
-        cutting = Cutting(self.transform, whole, allowed, partial(farthest, raw, self.transform))
-        cuts = cutting.slices
-        if cuts is None:
-            advice = cutting.advice(smoothing.parts[0].scale)
-            raise DataError(f"slices: {self.attack} needs more than {MOST} slices, the most there may be; {advice}")
-        return cuts
-
-    def covers(self, raw: Raw, smoothing: Smoothing, cuts: Sequence[tuple[float, float]]) -> bool:
-        """Whether the distance holds in each slice, whoever cut them: processors round, and so cut, otherwise."""
-        allowed = self._allowed(raw, smoothing)
-        return len(cuts) <= MOST and all(farthest(raw, self.transform, low, high) <= allowed for low, high in cuts)
-
-    def _allowed(self, raw: Raw, smoothing: Smoothing) -> float:
-        enclosable(raw)
+    def slicing(self, x: Input, smoothing: Smoothing) -> Slicing:
+        """The slices of one input."""
         self.needed(smoothing)
-        return _SHARE * smoothing.parts[0].scale
-
-    def _attacked(self, raw: Raw, value: float) -> NDArray[np.uint8]:
-        return attacked(raw.image, [(self.transform, value)])
+        return smoothing.slicing(x, self.transforms(smoothing)[self.name])
 
     def pieces(self, x: Input, smoothing: Smoothing) -> int:
-        """Slices of this input."""
-        slices = len(self.cut(enclosable(x.raw), smoothing))
+        slices = len(self.slicing(x, smoothing).cut(self.whole, _SHARE))
         require(self.claimable(smoothing, slices), f"{slices} slices: {why_only_abstain(self, smoothing)}")
         return slices
 
     def problems(self, x: Input, evidence: Evidence, smoothing: Smoothing) -> list[str]:
         cuts = [(s.low, s.high) for s in evidence.slices]
         try:
-            if self.covers(enclosable(x.raw), smoothing, cuts):
+            if self.slicing(x, smoothing).covers(cuts, self.whole, _SHARE):
                 return []
         except (DataError, ValueError) as error:
             return [str(error)]
-        return ["the slices are not those of this image: it moves farther in one than sigma / 2"]
+        return ["the slices are not those of this image: it moves farther in one than half a deviation of the noise"]
 
     def draw(self, sampler: Sampler, smoothing: Smoothing) -> Evidence:
         """Votes, slice by slice from the identity outwards, until one is futile."""
-        raw = enclosable(sampler.x.raw)
-        cuts = self.cut(raw, smoothing)
+        slicing, raw = self.slicing(sampler.x, smoothing), sampler.x.raw or sampler.x.image()
+        transform, cuts = self.transforms(smoothing)[self.name], slicing.cut(self.whole, _SHARE)
         test = self.test(smoothing, len(cuts), sampler.made.slack)
         slices = [Slice(low, high) for low, high in cuts]
         votes: Counter[int] = Counter()
         label: int | None = None
         for i in self._order(cuts):
             pixels = np.empty_like(sampler.x.pixels)
-            raw.place(self._attacked(raw, sum(cuts[i]) / 2), pixels)
+            raw.place(attacked(raw.image, [(transform, slicing.middle(cuts[i]))]), pixels)
             there = replace(sampler, x=sampler.x.moved(pixels))
-            looks, drawn = _looks(there, ESTIMATION + 8 * (i + 1), test, label)
-            slices[i] = replace(slices[i], looks=tuple(looks))
-            votes.update(drawn)
+            looks, more = drawn(there, ESTIMATION + 8 * (i + 1), test, label)
+            slices[i] = replace(slices[i], looks=looks)
+            votes.update(more)
             label = looks[-1].label
             if not test.claims(looks[-1].n, looks[-1].count):
                 break
-        return replace(sampler.evidence("slices", {}, votes), slices=tuple(slices))
+        return replace(sampler.evidence(self.mode, {}, votes), slices=tuple(slices))
 
     def _order(self, cuts: Sequence[tuple[float, float]]) -> list[int]:
-        """From the slice nearest to the identity outwards."""
         return sorted(range(len(cuts)), key=lambda i: abs(sum(cuts[i]) / 2 - self.transform.identity))
 
     def decide(self, evidence: Evidence, smoothing: Smoothing) -> Certificate:
@@ -162,21 +133,21 @@ class Slices(Algorithm):
         order = self._order([(s.low, s.high) for s in evidence.slices])
         for done, i in enumerate(order):
             s = evidence.slices[i]
-            if not s.looks or not any(test.claims(look.n, look.count) for look in s.looks):
+            if not claims(test, s.looks):
                 last = s.looks[-1] if s.looks else Look(0, 0, 0)
                 where = f"{self.name} {s.low:.4g}:{s.high:.4g} after {done} of {len(order)} slices stood"
                 reason = f"slice lost: {where}, class {last.label} got {last.count} of {last.n} votes"
-                return abstain(self, smoothing, evidence, reason)
+                return conclude(self, smoothing, evidence, reason=reason)
         p_lower = test.p0s[0] - evidence.slack
         label = evidence.slices[order[0]].looks[-1].label
         return conclude(self, smoothing, evidence, label, 0.0, p_lower, 1 - p_lower)
 
     def consistent(self, evidence: Evidence, smoothing: Smoothing) -> bool:
         """Slices side by side over the whole range, looks at the schedule until each stands, one class throughout."""
-        ((_, whole),) = self.attack
         slices = evidence.slices
-        ends = [whole.low, *(s.high for s in slices)]
-        if not slices or ends[-1] != whole.high or [s.low for s in slices] != ends[:-1] or ends != sorted(ends):
+        ends = [end for s in slices for end in (s.low, s.high)]
+        side_by_side = [self.whole.low, *ends[1::2]] == [*ends[::2], self.whole.high]
+        if not slices or ends != sorted(ends) or (smoothing.gapless and not side_by_side):
             return False
         test = self.test(smoothing, len(slices), evidence.slack)
         total, kept, label, lost = 0, 0, None, False
@@ -186,7 +157,7 @@ class Slices(Algorithm):
                 return False
             if lost:
                 continue
-            if not _scheduled(looks, test, label):
+            if not possible(test, looks, label):
                 return False
             total, kept, label = total + looks[-1].n, kept + looks[-1].count, looks[-1].label
             lost = not test.claims(looks[-1].n, looks[-1].count)
@@ -207,27 +178,3 @@ class Slices(Algorithm):
     def claimable(self, smoothing: Smoothing, slices: int) -> bool:
         """Whether unanimous votes claim a slice, of so many that share alpha."""
         return bool(self.test(smoothing, slices).claims(self.n, self.n))
-
-
-def _looks(sampler: Sampler, stage: int, test: SequentialTest, label: int | None) -> tuple[list[Look], Counter[int]]:
-    """Looks at one slice until its test ends; it follows `label`, or the running favourite where there is none yet."""
-    votes: Counter[int] = Counter()
-    looks: list[Look] = []
-    for n in test.looks:
-        votes.update(sampler.counts(stage, sum(votes.values()), n))
-        followed = top(votes) if label is None else label
-        looks.append(Look(n, followed, votes[followed]))
-        if test.claims(n, votes[followed]) or test.futile(n, votes[followed], 0):
-            break
-    return looks, votes
-
-
-def _scheduled(looks: Sequence[Look], test: SequentialTest, label: int | None) -> bool:
-    """Whether `_looks` could have left these."""
-    if tuple(look.n for look in looks) != test.looks[: len(looks)] or not all(0 <= x.count <= x.n for x in looks):
-        return False
-    ended = [bool(test.claims(x.n, x.count)) or test.futile(x.n, x.count, 0) for x in looks]
-    grows = all(a.label != b.label or 0 <= b.count - a.count <= b.n - a.n for a, b in pairwise(looks))
-    whole = ended[-1] or looks[-1].n == test.looks[-1]
-    followed = label is None or all(look.label == label for look in looks)
-    return grows and followed and whole and not any(ended[:-1])

@@ -3,26 +3,27 @@
 from __future__ import annotations
 
 import math
-from collections import Counter
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import ClassVar
 
 from ..bounds.confidence import SequentialTest, geometric_looks
-from ..certificate import ABSTAIN, Certificate
+from ..certificate import Certificate
 from ..errors import require, require_number
-from ..evidence import Evidence, Look, top
+from ..evidence import Evidence, top
 from ..sampling import ESTIMATION, Sampler
 from ..smoothing import Attack, Smoothing
-from .base import Algorithm, abstain, conclude, recipe_of, require_sizes, totals
+from .base import Algorithm, conclude, require_sizes, totals
+from .sequential import claims, drawn, possible
 
 
 @dataclass(frozen=True)
 class Target(Algorithm):
-    """Is the radius at least r_1, r_2, ...? Sequential: stops as soon as the last is claimed or the next is futile.
+    """Is the radius at least r_1, r_2, ...? At most n votes, until the last is claimed or the next is futile.
 
-    At most n votes; all are kept; the targets share one alpha. See `SequentialTest`.
+    The targets share one alpha: see `SequentialTest`.
     """
 
+    mode: ClassVar[str] = "target"
     radii: tuple[float, ...] = ()
     n: int = 100_000
     alpha: float = 0.001
@@ -40,11 +41,6 @@ class Target(Algorithm):
             self.attack is None or not self.radii, "target mode: expected radii or an attack, got both; leave one out"
         )
 
-    @property
-    def recipe(self) -> dict[str, Any]:
-        """Mode, target radii, sample size, failure probability."""
-        return recipe_of("target", self)
-
     def test(self, smoothing: Smoothing, slack: float = 0.0) -> SequentialTest:
         """The sequential test of the targets' p_star, those left out that round to 1.
 
@@ -60,57 +56,30 @@ class Target(Algorithm):
         return [smoothing.ball(r) for r in self.radii] if self.attack is None else [self.attack]
 
     def draw(self, sampler: Sampler, smoothing: Smoothing) -> Evidence:
-        """Votes, look by look, until the test ends."""
-        test = self.test(smoothing, sampler.made.slack)
-        votes: Counter[int] = Counter()
-        looks: list[Look] = []
-        claimed, label = 0, ABSTAIN
-        for n in test.looks:
-            votes.update(sampler.counts(ESTIMATION, sum(votes.values()), n))
-            label = label if claimed else top(votes)
-            looks.append(Look(n, label, votes[label]))
-            claimed = test.claims(n, votes[label], claimed)
-            if claimed == len(test.p0s) or test.futile(n, votes[label], claimed):
-                break
-        return replace(sampler.evidence("target", {}, votes), looks=tuple(looks))
+        looks, votes = drawn(sampler, ESTIMATION, self.test(smoothing, sampler.made.slack))
+        return replace(sampler.evidence(self.mode, {}, votes), looks=looks)
 
     def decide(self, evidence: Evidence, smoothing: Smoothing) -> Certificate:
-        """The largest target claimed; the looks are replayed, each claim at its own boundary."""
-        test = self.test(smoothing, evidence.slack)
-        claimed = 0
-        for look in evidence.looks:
-            claimed = test.claims(look.n, look.count, claimed)
-        last = evidence.looks[-1]
-        if claimed:
+        """The largest target claimed; the looks are replayed."""
+        test, last = self.test(smoothing, evidence.slack), evidence.looks[-1]
+        if claimed := claims(test, evidence.looks):
             p_lower = test.p0s[claimed - 1] - evidence.slack
             radius = self.radii[claimed - 1] if self.radii else 0.0
             interval = smoothing.interval(radius, radius) if radius else None
-            return conclude(self, smoothing, evidence, last.label, radius, p_lower, 1 - p_lower, interval)
+            return conclude(self, smoothing, evidence, last.label, radius, p_lower, 1 - p_lower, interval=interval)
         why = "target missed" if last.n == self.n else "futile"
         goal = f"radius {self.radii[0]:g}" if self.radii else "the attack"
         reason = f"{why}: class {last.label} got {last.count} of {last.n} votes, {goal} not shown"
-        return abstain(self, smoothing, evidence, reason)
+        return conclude(self, smoothing, evidence, reason=reason)
 
     def consistent(self, evidence: Evidence, smoothing: Smoothing) -> bool:
-        """Looks at the schedule's sizes until the test ends, votes that only grow, the favourite until a claim."""
-        test = self.test(smoothing, evidence.slack)
-        looks = evidence.looks
-        if not looks or tuple(look.n for look in looks) != test.looks[: len(looks)]:
+        """The looks are such as the test ends with, follow the favourite until a claim, and agree with the votes."""
+        test, looks = self.test(smoothing, evidence.slack), evidence.looks
+        if not possible(test, looks):
             return False
-        claimed, before, last = 0, 0, Look(0, ABSTAIN, 0)
-        for look in looks:
-            before = claimed
-            if claimed and look.label != last.label:
-                return False
-            if look.count > look.n or (
-                look.label == last.label and not 0 <= look.count - last.count <= look.n - last.n
-            ):
-                return False
-            claimed, last = test.claims(look.n, look.count, claimed), look
-        ended = last.n == self.n or claimed == len(test.p0s) or test.futile(last.n, last.count, claimed)
-        followed = before > 0 or last.label == top(evidence.estimation)
-        agree = totals(evidence) == (0, last.n) and evidence.estimation.get(last.label, 0) == last.count
-        return ended and followed and agree
+        *before, last = looks
+        followed = claims(test, before) > 0 or last.label == top(evidence.estimation)
+        return followed and totals(evidence) == (0, last.n) and evidence.estimation.get(last.label, 0) == last.count
 
     def goal(self, smoothing: Smoothing) -> str:
         largest = self.largest(smoothing)
@@ -119,7 +88,6 @@ class Target(Algorithm):
         return Algorithm.goal(self, smoothing) + (lower if beyond and self.attack is None else "")
 
     def needed(self, smoothing: Smoothing) -> float:
-        """The p_star of the first target."""
         return smoothing.p_star(self.attacks(smoothing)[0])
 
     def samples(self, smoothing: Smoothing) -> tuple[int, int]:

@@ -1,7 +1,6 @@
 """Attacks inside the certified sets of a run, replayed: what does the smoothed classifier answer there?
 
-Every answer is asked for with fresh draws, and confirmed by the test of PREDICT, so that all confirmed answers are
-right together with the stated confidence. Which attacks are made: `members`; how: `replay`.
+Answers come of fresh draws and the test of PREDICT: all that are confirmed are right with the stated confidence.
 """
 
 from __future__ import annotations
@@ -19,12 +18,10 @@ import numpy as np
 
 from ..algorithms import Predict
 from ..certificate import ABSTAIN
-from ..errors import CalibrationError, DataError, RunError, require
+from ..errors import ArgumentError, CalibrationError, DataError, RunError, require
 from ..evidence import Evidence
-from ..inputs.datasets import Dataset
-from ..model.classifier import Classifier
 from ..runs.folder import Entry, RunFolder
-from ..runs.opening import open_run
+from ..runs.opening import OpenRun, open_run
 from ..runs.question import Question
 from ..smoothing import Attack, Noise
 from .members import Member, Others, members, members_of
@@ -37,13 +34,11 @@ _OTHERS = 64  # inputs kept, for noise towards them
 class Audit:
     """At most `attacks` replays, n fresh votes each, on each of the first `limit` of `certified`, a run's certificates.
 
-    `seed` fixes attacks and votes; by default it is fresh. It is never the run's key. See `open_audit`.
+    `seed` fixes attacks and votes; by default it is fresh. It is never the run's key. See `certificates`.
     """
 
-    question: Question
+    run: OpenRun
     certified: tuple[Entry, ...]
-    classifier: Classifier
-    data: Dataset
     limit: int | None = None
     attacks: int = 20
     n: int = 1000
@@ -65,6 +60,10 @@ class Audit:
         return self.certified[: self.limit]
 
     @property
+    def question(self) -> Question:
+        return self.run.question
+
+    @property
     def predictions(self) -> int:
         """Answers that may be asked for: two an attack where a changed one is asked for in real arithmetic too."""
         smoothing = self.question.smoothing
@@ -84,8 +83,8 @@ class Audit:
             yield subject.replay(member, Predict(self.n, self.alpha), keys)
 
     def _members(self, subject: Subject) -> list[Member]:
-        """The attacks on one certificate: of the members that were enumerated, or of the certified set."""
         pool, seed = self.question.algorithm.members(subject.x), (self.seed, subject.example.index)
+        pool = _outcomes(subject) if pool is None else pool
         if pool is not None:
             return members_of([name for name, _ in subject.attack], pool, self.attacks, seed)
         parts = {part.name: part for part in subject.smoothing.parts}
@@ -97,13 +96,13 @@ class Audit:
     def subject(self, entry: Entry) -> Subject:
         """The certified input of an entry; `DataError` where it has changed."""
         index, sha256, certificate = entry["index"], entry.get("input"), entry["certificate"]
-        example = self.data.load(index)
+        example = self.run.data.load(index)
         if example.sha256 != sha256:
             raise DataError(f"input {index}: expected SHA-256 {sha256}, got {example.sha256}; pass the run's own data")
         smoothing = self.question.smoothing.of_evidence(Evidence.from_json(entry["evidence"]))
         attack = self._attack(certificate)
         algorithm, prediction = self.question.algorithm, certificate["prediction"]
-        return Subject(self.classifier, algorithm, smoothing, attack, prediction, example)
+        return Subject(self.run.classifier, algorithm, smoothing, attack, prediction, example)
 
     def _attack(self, certificate: dict[str, Any]) -> Attack:
         """The set certified: the run's, or what the radius means; empty for a prediction alone."""
@@ -115,7 +114,6 @@ class Audit:
 
     @cached_property
     def _pool(self) -> list[Subject]:
-        """Certified inputs, towards which noise is tried."""
         return [self.subject(entry) for entry in self.certified[:_OTHERS]]
 
     def _towards(self, subject: Subject) -> Others:
@@ -133,34 +131,39 @@ class Audit:
         return int.from_bytes(hashlib.sha256(text.encode()).digest()[:8], "big")
 
 
-def open_audit(
+def _outcomes(subject: Subject) -> list[tuple[Any, ...]] | None:
+    """The attacks of a set with finitely many outcomes, one of each, where it is listed; None elsewhere."""
+    (name, r), *others = subject.attack.ranges or (("", None),)
+    if r is None or r.points or others or subject.x.raw is None or subject.transforms[name].kind != "listed":
+        return None
+    try:
+        members = subject.transforms[name].members_on(r, subject.x.raw.image.shape[:2])
+    except ArgumentError:  # an interval of them
+        return None
+    return [(member,) for member in members]
+
+
+def certificates(
     folder: RunFolder,
     *,
     model: Path | None = None,
     data: Path | None = None,
     surrogate: Path | None = None,
-    limit: int | None = None,
-    attacks: int = 20,
-    n: int = 1000,
-    confidence: float = 0.999,
-    seed: int | None = None,
     provider: str = "",
     threads: int | None = None,
-) -> Audit:
-    """The audit of a run's certificates, the first `limit` of them.
+) -> tuple[OpenRun, tuple[Entry, ...]]:
+    """The run of a folder, opened as `open_run` does, and its certificates.
 
-    `model`, `data` and `surrogate` where they are no longer where the recipe says; `provider`: the recipe's by default.
-    Raises `RunError` where there are no certificates, `ModelError`, `DataError` or `CalibrationError` where the model,
-    the data or OpenCV are missing, or others than the run's.
+    `surrogate` where it is no longer where the recipe says. Raises, besides, `RunError` where there are none,
+    `CalibrationError` where OpenCV is another than the run's.
     """
     recipe = folder.recipe()
     done = (entry for entry in folder.entries() if "certificate" in entry)
-    certified = [entry for entry in done if entry["certificate"].get("prediction", ABSTAIN) != ABSTAIN]
+    certified = tuple(entry for entry in done if entry["certificate"].get("prediction", ABSTAIN) != ABSTAIN)
     if not certified:
         raise RunError(f"{folder.path}: expected certificates to audit, got none; run certify first")
     calibration = recipe["smoothing"].get("calibration", {})
     if (measured := calibration.get("opencv", cv2.__version__)) != cv2.__version__:
         raise CalibrationError(f"calibration: made with OpenCV {measured}, got {cv2.__version__}; audit with that one")
     run = open_run(recipe, model=model, data=data, surrogate=surrogate, provider=provider, threads=threads)
-    seed = secrets.randbits(48) if seed is None else seed
-    return Audit(run.question, tuple(certified), run.classifier, run.data, limit, attacks, n, confidence, seed)
+    return run, certified

@@ -23,12 +23,9 @@ _INSIDE = 1 - 1e-12
 
 @dataclass(frozen=True, eq=False)
 class Delta:
-    """A perturbation of the model's pixels, whole levels where they are levels. `label`: how its direction was chosen.
+    """A perturbation of the model's pixels, in their units; `norm` is in [0,1] intensities where they are levels."""
 
-    `norm` is its l2 norm, in [0,1] intensities for levels, else in the pixels' units.
-    """
-
-    label: str
+    label: str  # how the direction was chosen
     shift: NDArray[Any]
     norm: float
 
@@ -84,7 +81,6 @@ def members(
 
 
 def _first(m: int, ends: Sequence[Member], even: Sequence[Member], draws: Iterable[Member]) -> list[Member]:
-    """m distinct members at most."""
     found: dict[tuple[Any, ...], Member] = {}
 
     def take(source: Iterable[Member], most: int) -> None:
@@ -115,7 +111,6 @@ def members_of(names: Sequence[str], pool: Sequence[tuple[Any, ...]], m: int, se
 
 
 def _size(value: Any) -> float:
-    """Of a value of a parameter; None is one that is left out."""
     return math.nan if value is None else math.hypot(*value) if isinstance(value, tuple) else float(value)
 
 
@@ -129,7 +124,6 @@ def _listed(grid: Grid, share: int, rng: np.random.Generator) -> _Axis:
 
 
 def _line(transform: Transform, r: Range, share: int, rng: np.random.Generator) -> _Axis:
-    """A number: even, and drawn evenly, in the coordinate where attacks add up."""
     low, high = transform.coordinate(r.low), transform.coordinate(r.high)
 
     def value(at: float) -> float:
@@ -140,7 +134,6 @@ def _line(transform: Transform, r: Range, share: int, rng: np.random.Generator) 
 
 
 def _length(grid: Grid, rng: np.random.Generator) -> float:
-    """Of a random attack in a ball: all of it, or some of it; on a grid, one of its lengths."""
     r = grid.range
     if r.points:
         return float(rng.choice(grid.points))
@@ -148,8 +141,6 @@ def _length(grid: Grid, rng: np.random.Generator) -> float:
 
 
 def _shifts(r: Range, share: int, rng: np.random.Generator, whole: bool) -> _Axis:
-    """Translations (down, right) within a disc."""
-
     def shift(angle: float, length: float) -> tuple[float, float]:
         down, right = length * math.sin(angle), length * math.cos(angle)
         if not whole:
@@ -208,10 +199,7 @@ def inwards(direction: NDArray[np.float64], pixels: NDArray[Any]) -> NDArray[np.
 
 
 def delta_towards(direction: NDArray[np.float64], norm: float, pixels: NDArray[Any], label: str) -> Delta:
-    """The perturbation of at most that norm that goes farthest in the direction, within 0..255 where pixels are levels.
-
-    Whole levels: cut off towards 0, then one level more where the most was cut off, as long as the norm allows it.
-    """
+    """The perturbation of at most that norm that goes farthest in the direction, within 0..255 for levels."""
     size = float(np.linalg.norm(direction))
     levels = levels_of(pixels)
     if levels is None:
@@ -224,7 +212,7 @@ def delta_towards(direction: NDArray[np.float64], norm: float, pixels: NDArray[A
     length = levels.unit * norm * _INSIDE
     exact = direction.ravel() * (length / size if size else 0.0)
     whole = np.trunc(exact)
-    order = np.argsort(-abs(exact - whole), kind="stable")
+    order = np.argsort(-abs(exact - whole), kind="stable")  # a level more where most was cut off, as the norm allows
     cost = np.cumsum(2 * abs(whole[order]) + 1)
     more = order[: np.searchsorted(cost, length**2 - whole @ whole, side="right")]
     more = more[exact[more] != 0]

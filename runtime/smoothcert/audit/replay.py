@@ -21,7 +21,7 @@ from ..inputs.spatial import Raw
 from ..model.labels import Classifier
 from ..sampling import Sampler
 from ..smoothing import Attack, Smoothing, Transform
-from ..smoothing.transform import attacked
+from ..smoothing.transform import attacked, told
 from .members import Delta, Member
 
 Outcome = Literal["confirmed", "undecided", "beyond", "violation"]
@@ -77,7 +77,6 @@ class Subject:
 
     @cached_property
     def transforms(self) -> Mapping[str, Transform]:
-        """What attackers do, by parameter, in the order of application."""
         return self.algorithm.transforms(self.smoothing)
 
     def steps(self, member: Member, *, raw: bool) -> list[tuple[Transform, Any]]:
@@ -88,10 +87,7 @@ class Subject:
         return [(transform, value) for transform, value in named if value is not None and not isinstance(value, Delta)]
 
     def in_levels(self, member: Member) -> tuple[Input, Pictures]:
-        """The input under the attack as an 8-bit pipeline makes it, and pictures before and after.
-
-        The pictures are of the raw image where the attack is on that, else of the model's pixels.
-        """
+        """The input under the attack as an 8-bit pipeline makes it; pictures of what is attacked, before and after."""
         raw, pixels = self.x.raw, self.pixels.copy()
         before = self._shown(pixels).image
         pictures = before, before
@@ -119,17 +115,15 @@ class Subject:
         batch = self.x.pixels.astype(np.float32)[None]
         for part in self.smoothing.parts:
             value = member.get(part.name)
-            if isinstance(value, Delta):
-                part.act(batch, value.shift.reshape(batch.shape), self.x.unit)
-            elif value is not None:
-                part.fill(part.encode(batch[0].copy()), np.array([value]), batch, self.x.unit)
+            with told(part.transforms):
+                if isinstance(value, Delta):
+                    part.act(batch, value.shift.reshape(batch.shape), self.x.unit)
+                elif value is not None:
+                    part.fill(part.encode(batch[0].copy()), np.array([value]), batch, self.x.unit)
         return self.x.moved(batch[0])
 
     def replay(self, member: Member, algorithm: Predict, keys: tuple[int, int]) -> Replay:
-        """Attack, and ask; a changed answer is asked for again in real arithmetic where the certificate speaks of it.
-
-        `keys`: of the draws of either answer.
-        """
+        """Attack, and ask; a changed answer again in real arithmetic, where the certificate speaks of that."""
         try:
             return self._replay(member, algorithm, keys)
         except (DataError, ModelError) as error:
@@ -160,7 +154,6 @@ class Subject:
         return Replay(self.example.index, member, self.prediction, answer, votes, outcome, arithmetic, pictures=kept)
 
     def _in_levels(self, moved: Input, algorithm: Predict, key: int) -> tuple[int, Counts]:
-        """The answer for attacked levels; of the base classifier itself where members were enumerated."""
         if not self.algorithm.enumerates:
             return self._ask(moved, algorithm, key)
         row = moved.values[None].astype(moved.levels.wide if moved.levels else np.float32)

@@ -20,7 +20,7 @@ Bound = Literal["one-sided", "two-sided"]
 BOUNDS: tuple[Bound, ...] = ("one-sided", "two-sided")
 
 SAFE = 1 - 1e-9  # every alpha is used at alpha * SAFE: the special functions round the unsound way half the time
-_TAIL = 1e-25  # of hopeless counts that the dynamic programme drops at a look, charged as crossed
+_TAIL = 1e-25  # probability of the lowest counts, which are dropped at a look and charged as if they had crossed
 _FUTILE = 0.02
 
 
@@ -74,7 +74,7 @@ def binomial_ppf(level: float, m: int, p: float) -> int:
 
 
 def geometric_looks(first: int, last: int, growth: float = 1.25, multiple: int = 32) -> tuple[int, ...]:
-    """Sample sizes at which a sequential test looks: growing by `growth`, whole multiples, ending at `last`."""
+    """Sample sizes at which a test looks: each `growth` times the one before, up to a multiple; `last` is the last."""
     looks, n = [], float(first)
     while round(n) < last:
         looks.append(min(last, -(-round(n) // multiple) * multiple))
@@ -105,8 +105,8 @@ def _spread(lo: int, mass: NDArray[np.float64], m: int, p: float) -> tuple[int, 
 def boundary(p0: float, alpha: float, looks: tuple[int, ...]) -> tuple[int, ...]:
     """Counts b_1..b_K: under p <= p0, P(count_j >= b_j at any look j) <= alpha. Exact, by binomial dynamic programming.
 
-    alpha / 2 is spent evenly over the looks and all of it by the last; crossing probability grows with p, so p = p0 is
-    the worst case. b_j = n_j + 1 where nothing can cross.
+    Half of alpha is spent evenly over the looks, the other half at the last. The probability of crossing grows with p,
+    so that p = p0 is the worst case. b_j = n_j + 1 where no count may cross.
     """
     lo, mass, crossed, seen = 0, np.ones(1), 0.0, 0
     bounds = []
@@ -211,8 +211,12 @@ class SequentialTest:
             claimed += 1
         return claimed
 
+    def ended(self, n: int, count: int, claimed: int) -> bool:
+        """Whether no later look can, or is likely to, claim more."""
+        return claimed == len(self.p0s) or self.futile(n, count, claimed)
+
     def futile(self, n: int, count: int, claimed: int) -> bool:
-        """Even at the 98 % upper bound on p, the last boundary of the next target is reached with under 2 %."""
+        """Whether the next target is claimed with a probability under 2 %, even with p at its 98 % upper bound."""
         needed, left = self.boundaries[claimed][-1] - count, self.looks[-1] - n
         if needed <= 0 or left < needed:
             return needed > 0

@@ -2,9 +2,9 @@
 
 In every coordinate but one, the worst case grows with the distance from the identity, and the ends decide
 (docs/theory.md has the proof). The exception is the scale of an affine group whose shift is attacked too: there the
-interval is covered by cells. An attack of a cell is a small change of scale followed by an attack at the cell's centre;
-what the small change can cost is known exactly, so that the bound holds for every attack of the cell. The cell with
-the worst bound is halved until the bound is near a value that is reached.
+interval is covered by cells. An attack of a cell is a small change of scale followed by the attack at the cell's
+centre; what the small change can cost is known exactly, so that the bound holds all over the cell. The cell with the
+worst bound is halved until that is near a value that is reached.
 """
 
 from __future__ import annotations
@@ -27,14 +27,14 @@ _NEAR = 0.005  # of what is missing to 1: how near the bound comes
 
 
 def line_threshold(law: Law, shift: float, level: float = 0.5) -> float:
-    """The p_star of one parameter shifted alone: Neyman and Pearson's set is a half-line, its law is log-concave."""
+    """The p_star of one parameter shifted alone: its law is log-concave, and so the worst set is a half-line."""
     if shift >= 0:
         return float(law.cdf(law.ppf(level) + shift))
     return float(law.sf(law.isf(level) + shift))
 
 
 def line_worst(law: Law, shift: float, p: float) -> float:
-    """The least probability after the shift, of a class that had p."""
+    """The least probability, after the shift, of a class that had probability p before it."""
     p = min(max(p, 1e-300), 1 - 1e-16)
     if shift >= 0:
         return float(law.cdf(law.ppf(p) - shift))
@@ -42,7 +42,7 @@ def line_worst(law: Law, shift: float, p: float) -> float:
 
 
 def point_threshold(joint: JointLaws, point: Point, level: float = 0.5) -> float:
-    """The p_star of one attack."""
+    """The p_star of one attack, in coordinates; `level`: the probability that the class must keep."""
     if _is_far(joint, point):
         return 1.0
     moved = [name for name, shift in point.items() if shift]
@@ -52,7 +52,7 @@ def point_threshold(joint: JointLaws, point: Point, level: float = 0.5) -> float
 
 
 def point_worst(joint: JointLaws, point: Point, p: float) -> float:
-    """The least probability under one attack, of a class that has p."""
+    """The least probability, under one attack, of a class that has probability p without it."""
     if _is_far(joint, point):
         return 0.0
     moved = [name for name, shift in point.items() if shift]
@@ -67,7 +67,7 @@ def _is_far(joint: JointLaws, point: Point) -> bool:
 
 
 def box_threshold(joint: JointLaws, box: Mapping[str, Interval], point: Callable[[Point], float]) -> float:
-    """The p_star of a box, from that of its points: `point` may be any bound on it."""
+    """The p_star of a box of attacks; `point` gives that of a single one, or any upper bound on it."""
 
     def cell(centre: Point, change: Point) -> float:
         level = point(centre)

@@ -16,17 +16,17 @@ from scipy.special import ndtr, ndtri
 ErrorBounds = tuple[tuple[float, float], ...]  # (E, e): an error above E has probability e at most
 ErrorRule = Literal["tight", "paper"]
 ERROR_RULES: tuple[ErrorRule, ...] = ("tight", "paper")
-DOWN = 1 - 1e-12
+DOWN = 1 - 1e-12  # a law's ppf is good to about 1e-15: what is certified is rounded towards the identity
 
 
 def needed(distance: float, e: float, rule: ErrorRule) -> float:
-    """The p_lower that survives a distance between the laws, of at most e < 1/2 exceptions."""
+    """The least p_lower that survives laws `distance` deviations apart, with exceptions of probability e < 1/2."""
     distance *= 2 - DOWN
     return float(ndtr(distance + ndtri(0.5 + e)) if rule == "tight" else ndtr(distance) + e)
 
 
 def most(p_lower: float, p_upper: float, e: float, rule: ErrorRule) -> float:
-    """The distance between the laws that the lead survives; 0 where it survives none."""
+    """The farthest apart, in deviations, that the laws may be for the lead to survive; 0 where it survives nothing."""
     if rule == "paper":
         p_lower, p_upper, e = p_lower - e, p_upper + e, 0.0
     if p_lower <= p_upper + 2 * e:

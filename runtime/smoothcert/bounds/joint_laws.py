@@ -88,15 +88,21 @@ class JointLaws:
             return None
         return a.scale
 
-    def pair(self, shift: Shift, resolution: int = 1) -> Pair:
-        """The laws of the smoothed input at the input (P0) and at the attacked input (P1)."""
-        variance, makers = 0.0, list[Builder]()
+    def _alone(self, moved: Shift) -> tuple[float, list[tuple[str, float]]]:
+        """Of what moves outside the group: the variance of all normal laws; the other laws, and how far each moves."""
+        variance, others = 0.0, list[tuple[str, float]]()
         for name, law in self.laws.items():
-            if name not in self.grouped and (a := shift.get(name, 0.0)):
+            if name not in self.grouped and (a := moved.get(name, 0.0)):
                 if isinstance(law, Normal):
                     variance += (a / law.scale) ** 2
                 else:
-                    makers.append(functools.partial(_line, law, a))
+                    others.append((name, a))
+        return variance, others
+
+    def pair(self, shift: Shift, resolution: int = 1) -> Pair:
+        """The laws of the smoothed input at the input, P0, and at the attacked one, P1; more nodes by `resolution`."""
+        variance, others = self._alone(shift)
+        makers: list[Builder] = [functools.partial(_line, self.laws[name], a) for name, a in others]
         if self.affine:
             more, its = _affine_pair(self.laws, self.affine, shift)
             variance, makers = variance + more, makers + its
@@ -106,13 +112,10 @@ class JointLaws:
 
     def tilt(self, shift: Shift, velocity: Shift, resolution: int = 1) -> Tilt:
         """The law, at the attacked input, of the log-density's derivative along the velocity of the attack."""
-        variance, makers = 0.0, list[Callable[[int], Tilt]]()
-        for name, law in self.laws.items():
-            if name not in self.grouped and (speed := velocity.get(name, 0.0)):
-                if isinstance(law, Normal):
-                    variance += (speed / law.scale) ** 2
-                else:
-                    makers.append(functools.partial(_moving_line, law, shift.get(name, 0.0), speed))
+        variance, others = self._alone(velocity)
+        makers: list[Callable[[int], Tilt]] = [
+            functools.partial(_moving_line, self.laws[name], shift.get(name, 0.0), speed) for name, speed in others
+        ]
         if self.affine:
             more, its = _affine_tilt(self.laws, self.affine, shift, velocity)
             variance, makers = variance + more, makers + its
@@ -180,7 +183,6 @@ def _line(law: Law, a: float, panels: int, *, magnified: float = 0.0) -> Pair:
 
 
 def _moving_line(law: Law, a: float, speed: float, panels: int, *, magnified: float = 0.0) -> Tilt:
-    """A law shifted by a that moves on."""
     y, weight = _panels(_ends(law, panels))
     variance = magnified * np.exp(np.minimum(2 * y, _LARGEST)) if magnified else np.zeros_like(y)
     return Tilt(law.pdf(y) * weight, law.score(y) * speed, variance)

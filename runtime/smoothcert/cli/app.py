@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from ..errors import ArgumentError, SmoothcertError
-from . import calibrate, certify, check, export, parts, runs
+from . import calibrate, certify, check, export, parts, report, runs, surrogate
 from .closed_pipe import dropped
 from .messages import as_options
 
@@ -22,11 +22,12 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for _family in (certify, parts, check, runs):
+for _family in (certify, parts, check, runs, report):
     app.registered_commands += _family.app.registered_commands
 app.command(epilog="Example: smoothcert inspect demo:digits.onnx")(export.inspect)
 app.add_typer(calibrate.app, name="calibrate")
 app.add_typer(export.app, name="export")
+app.add_typer(surrogate.app, name="surrogate")
 
 
 def main() -> None:

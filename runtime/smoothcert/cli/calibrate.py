@@ -12,7 +12,6 @@ import typer
 from ..errors import require
 from . import options as opt
 from .groups import grouped
-from .options import part_names
 from .parts import SEE
 
 if TYPE_CHECKING:
@@ -26,7 +25,7 @@ app = typer.Typer(
 )
 
 to_measure = partial(typer.Option, rich_help_panel="What to measure")
-parts_to_measure = partial(to_measure, autocompletion=part_names)
+parts_to_measure = partial(to_measure, autocompletion=opt.part_names)
 
 Strategy = Literal["dataset-sampling", "dataset-worst", "input-sampling", "input-global"]
 Limit = Annotated[int | None, opt.of_run(help="Take this many inputs, no fewer. (default: all)", show_default=False)]
@@ -63,14 +62,13 @@ class Measured:
     evaluations: Annotated[int | None, to_measure(metavar="N", help="Of input-global's search. (default: 2000)")] = None
 
     def asked(self) -> tuple[tuple[Part, ...], Attack]:
-        """The parts, and the attacks on them."""
         from ..smoothing import Attack, parse_part
         from .parse import attack
 
         require(bool(self.smooth), "--smooth: expected at least one NAME=SCALE, such as rotation=5, got none")
         parts = tuple(parse_part(text) for text in self.smooth)
-        such = f"such as {parts[0].name}=LOW:HIGH"
-        require(bool(self.attack), f"--attack: expected a range for every part, {such}, got none")
+        name = parts[0].name
+        require(bool(self.attack), f"--attack: expected a range for every part, such as {name}=LOW:HIGH, got none")
         return parts, attack(self.attack) or Attack(())
 
 
@@ -98,7 +96,6 @@ class Source:
     ] = None
 
     def opened(self, data: Path, threads: int | None) -> tuple[Dataset, Spatial]:
-        """The data set and the pipeline; `ArgumentError` for a number of threads that is none."""
         from ..inputs.datasets import open_dataset
         from ..inputs.recordings import ANY
         from .parse import preprocess, spatial
@@ -223,7 +220,7 @@ def table(
     console().print(fischer.table(asked, worst, thresholds))
 
 
-@app.command(epilog="Example: smoothcert calibrate surrogate OUT demo:digits.npz zoom.cal --limit 20")
+@app.command(epilog="Example: smoothcert calibrate surrogate OUT demo:digits.npz zoom.cal")
 def surrogate(
     bundle: Annotated[Path, typer.Argument(help="Folder of smoothcert export surrogate.")],
     data: opt.Data,

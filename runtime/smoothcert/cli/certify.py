@@ -42,7 +42,7 @@ def predict(
     data: opt.Data,
     *,
     smooth: opt.Smooth,
-    n: opt.Samples = 1000,
+    n: Annotated[int, opt.statistic(help="Samples for each input.")] = 1000,
     alpha: opt.Alpha = opt.Statistics.alpha,
     calibration: opt.Calibration = None,
     output: opt.Output = None,

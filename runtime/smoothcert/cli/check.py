@@ -13,7 +13,6 @@ from . import options as opt
 if TYPE_CHECKING:
     from ..smoothing import Attack, Part
 
-CheckedData = Annotated[Path | None, typer.Option("--data", parser=opt.path, help="Try it on the first images, too.")]
 _IMAGES = 4
 
 
@@ -24,7 +23,7 @@ app = typer.Typer()
 def check(
     part: Annotated[str, typer.Argument(metavar="NAME=SCALE", help="As for --smooth; or as for --attack, a set.")],
     plugin: opt.Plugin = [],  # noqa: B006 - Typer's own lists
-    data: CheckedData = None,
+    data: Annotated[Path | None, typer.Option(parser=opt.path, help="Try it on the first images, too.")] = None,
 ) -> None:
     """Try what certificates take for granted of a transformation: a line for each check, exit code 1 where one fails.
 

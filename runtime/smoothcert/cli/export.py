@@ -125,6 +125,31 @@ def onnx(
     print("\n".join(done.lines))
 
 
+@app.command(epilog="Example: smoothcert export surrogate zoom bundle --model classifier.onnx")
+def surrogate(
+    folder: Annotated[Path, typer.Argument(help="Folder of smoothcert surrogate train.")],
+    out: Annotated[Path, typer.Argument(help="Folder to write; it must not be there.")],
+    model: Annotated[
+        Path | None,
+        to_write(parser=opt.path, metavar="FILE", help="ONNX classifier of images. (default: the fine-tuned one)"),
+    ] = None,
+    sigma: Annotated[float, to_write(help="Noise when none is named, as a multiple of the fitted one.")] = 1.0,
+    step: Annotated[float, to_write(help="Of the grid of codes, a power of two.")] = 2.0**-12,
+    tolerance: Annotated[float, proof(help="Largest difference of a score, as a share of the largest score.")] = 1e-4,
+) -> None:
+    """Write a trained surrogate and a classifier as one bundle: ONNX files, arrays, and a manifest with hashes."""
+    from .surrogate import pytorch
+
+    with pytorch():
+        from smoothcert_exporters.surrogate.bundle import write_bundle
+        from smoothcert_exporters.surrogate.finetune import opened as opened_tuned
+        from smoothcert_exporters.surrogate.training import opened
+
+    trained = opened(folder)
+    classifier = opened_tuned(folder, trained) if model is None else model
+    print("\n".join(write_bundle(trained, classifier, out, step=step, sigma=sigma, tolerance=tolerance).lines))
+
+
 @grouped
 def framework(
     context: typer.Context,

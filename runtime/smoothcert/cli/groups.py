@@ -11,8 +11,7 @@ from typing import Any, get_type_hints
 def grouped(command: Callable[..., None]) -> Callable[..., None]:
     """The command with each parameter whose type is a dataclass replaced by the dataclass's fields.
 
-    Fields are annotated as Typer's parameters are, and may be dataclasses in turn. The command itself is called with
-    the dataclasses, built of what the user gave and, for all else, of the fields' defaults.
+    Fields are annotated as Typer's parameters are, and may be dataclasses in turn; the command gets the dataclasses.
     """
     hints = get_type_hints(command, include_extras=True)
     given = inspect.signature(command).parameters
@@ -50,7 +49,6 @@ def _built(name: str, kind: Any, values: Mapping[str, Any]) -> Any:
 
 
 def _default(field: Field[Any]) -> Any:
-    """As a signature has it."""
     if field.default_factory is not MISSING:
         return field.default_factory()
     return inspect.Parameter.empty if field.default is MISSING else field.default

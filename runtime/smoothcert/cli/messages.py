@@ -7,9 +7,7 @@ from collections.abc import Mapping
 
 
 def as_options(message: str, options: Mapping[str, str], *, named: bool = True) -> str:
-    """A message of the library, which names arguments, with the options of the command line in their place.
-
-    Arguments are the name before the first colon (unless not `named`), and those in backticks.
+    """A message with options in place of arguments: those in backticks, and if `named` the one before the first colon.
 
     >>> as_options("n0: expected 1, got 0; see `batch_size=1`", {"n0": "--n0", "batch_size": "--batch-size"})
     '--n0: expected 1, got 0; see --batch-size 1'

@@ -115,10 +115,8 @@ Calibration = Annotated[
 Output = Annotated[
     str | None, to_certify(metavar="NAME", help="The model's output with scores or labels, where it has several.")
 ]
-Samples = Annotated[int, statistic(help="Samples for each input.")]
 Alpha = Annotated[float, statistic(help="Probability that a certificate may be wrong.")]
 Threads = Annotated[int | None, on_machine(help="Threads on this machine. (default: all cores)")]
-ProviderName = Annotated[Provider, on_machine(metavar="NAME", help="What runs the model: cpu, cuda or tensorrt.")]
 Skip = Annotated[int, of_run(help="Leave out that many inputs at the start.")]
 Quiet = Annotated[bool, of_run("--quiet", "-q", help="Print no line or bar for each input.")]
 
@@ -245,7 +243,9 @@ class Spatial:
 class Machine:
     """What the model runs on."""
 
-    provider: ProviderName = "cpu"
+    provider: Annotated[Provider, on_machine(metavar="NAME", help="What runs the model: cpu, cuda or tensorrt.")] = (
+        "cpu"
+    )
     threads: Threads = None
     batch_size: Annotated[int | None, on_machine(help="Samples in a batch. (default: by the input's size)")] = None
     tf32: Annotated[

@@ -7,13 +7,12 @@ import sys
 import time
 from collections.abc import Sequence
 from dataclasses import fields
-from pathlib import Path
 
 from ..certificate import ABSTAIN
 from ..errors import SmoothcertError
 from ..files.demo_files import demo_file
 from ..model.classifier import Classifier, OrtClassifier
-from ..report import evaluation, floor_text, summarise, table
+from ..report import floor_text, summarise, table
 from ..report.answers import Answers
 from ..report.terminal import console, counted, duration, watched
 from ..runs.complete import complete
@@ -21,9 +20,7 @@ from ..runs.decisions import require_decided
 from ..runs.folder import Entry, RunFolder
 from ..runs.opening import OpenRun
 from ..runs.preflight import Preflight, preflight
-from ..runs.question import Question
 from ..runs.recipe import Recipe
-from ..smoothing import Range
 from . import options as opt
 from .messages import as_options
 
@@ -39,7 +36,6 @@ def print_notes(classifier: Classifier | None) -> None:
 
 
 def print_report(recipe: Recipe, entries: Sequence[Entry], radii: Sequence[float] = ()) -> None:
-    """The table and the lines under it."""
     terminal = console()
     for part in table(recipe, summarise(recipe, entries, radii)):
         terminal.print(part)
@@ -50,36 +46,6 @@ def print_warning(entries: Sequence[Entry]) -> None:
     if line := Answers.of(entries).warning:
         options = {field.name: f"--{field.name}" for field in fields(opt.Normalisation)}
         print(f"warning: {as_options(line, options, named=False)}", file=sys.stderr)
-
-
-def print_evaluation(recipe: Recipe, entries: Sequence[Entry]) -> None:
-    """The table of certified inputs, against the base classifier's own answers."""
-    unit = next((unit for entry in entries if (unit := entry.get("certificate", {}).get("unit"))), "")
-    main = Question.of(recipe).smoothing.main
-    unit = f"log {unit}" if unit and main and main.transforms.kind == "factor" else unit
-    console().print(evaluation(recipe, summarise(recipe, entries), unit))
-
-
-def print_ends(recipe: Recipe, entries: Sequence[Entry], index: int, run: Path, picture: Path | None) -> None:
-    """Where the picture of an input at the ends of its certified set has been drawn."""
-    from ..report.ends import draw, ends
-
-    found, picture = ends(recipe, entries, index), picture or run / f"ends-{index}.png"
-    draw(found.pictures, picture)
-    print(f"{found.text}; picture: {picture}")
-
-
-def print_region(
-    recipe: Recipe, entries: Sequence[Entry], axes: Sequence[tuple[str, Range | None]], run: Path, picture: Path | None
-) -> None:
-    """The table of a region, and its picture, in the run's folder unless another path is given."""
-    from ..report.region import draw, region, region_table
-
-    found = region(recipe, entries, axes)
-    console().print(region_table(found))
-    picture = picture or run / f"region-{'-'.join(found.names)}.png"
-    draw(found, picture)
-    print(f"each point for itself, {found.accuracy.size} points, nothing promised between; picture: {picture}")
 
 
 def preflight_text(run: OpenRun, first: Preflight, done: int = 0) -> str:
@@ -130,10 +96,7 @@ def show_run(run: OpenRun, folder: RunFolder, *, quiet: bool) -> str:
 
 
 def entry_text(entry: Entry, *, attacked: bool = False) -> str:
-    """One input in a line: `12 label 3 predicts 3 radius 0.812 (1.2 s)`, with the reason where it abstained.
-
-    `attacked`: a set of attacks was asked about, so that a prediction means that all of it is certified.
-    """
+    """One input in a line: `12 label 3 predicts 3 radius 0.812 (1.2 s)`; `attacked`: a prediction certifies a set."""
     head = str(entry["index"]) + ("" if entry["label"] is None else f" label {entry['label']}")
     if "error" in entry:
         return f"{head} failed: {entry['error']}"

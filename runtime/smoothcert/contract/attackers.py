@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import itertools
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import Any
 
@@ -18,9 +17,13 @@ from .finding import Check, Trial
 Cases = Sequence[tuple[str, Image, Any]]  # where, image, value
 
 
-def cases_of(images: Mapping[str, Image], values: Sequence[Any]) -> Cases:
-    """Every image with every value."""
-    return [(f"{name}, {shown(v)}", image, v) for (name, image), v in itertools.product(images.items(), values)]
+def cases_of(images: Mapping[str, Image], values: Callable[[Image], Sequence[Any]]) -> Cases:
+    """Every image with every value for it."""
+    return [(f"{name}, {shown(value)}", image, value) for name, image in images.items() for value in values(image)]
+
+
+def trials(measure: Callable[[Image, Any], float], cases: Cases) -> list[Trial]:
+    return [(where, partial(measure, image, value)) for where, image, value in cases]
 
 
 def attackers_form(transform: Transform) -> tuple[str, str]:
@@ -53,13 +56,13 @@ def checks(transform: Transform, cases: Cases) -> list[Check]:
     once = list({id(image): (label, image, value) for label, image, value in cases}.values())
     form, kind = attackers_form(transform)
     found = [
-        Check(f"{form}: gives {kind} of the same shape", [_trial(same_kind, case) for case in cases]),
-        Check(f"{form}: leaves its input as it is", [_trial(modifies, case) for case in cases]),
-        Check(f"{form}: gives the same image again", [_trial(varies, case) for case in cases]),
+        Check(f"{form}: gives {kind} of the same shape", trials(same_kind, cases)),
+        Check(f"{form}: leaves its input as it is", trials(modifies, cases)),
+        Check(f"{form}: gives the same image again", trials(varies, cases)),
     ]
     if transform.identity is not None:
         what = f"{form}: the identity, {shown(transform.identity)}, changes nothing"
-        found.append(Check(what, [_trial(changes, case) for case in once]))
+        found.append(Check(what, trials(changes, once)))
     return found
 
 
@@ -88,13 +91,8 @@ def enclosure_check(transform: Transform, images: Mapping[str, Image], r: Range)
             worst = max(worst, min(max((low - found).max(), (found - high).max()) for low, high in pieces))
         return float(worst)
 
-    trials: list[Trial] = [(f"{name}, {r}", partial(outside, image)) for name, image in images.items()]
-    return [Check("slices: the enclosure holds all that the range makes", trials)]
-
-
-def _trial(measure: Any, case: tuple[str, Image, Any]) -> Trial:
-    label, image, value = case
-    return label, partial(measure, image, value)
+    tried: list[Trial] = [(f"{name}, {r}", partial(outside, image)) for name, image in images.items()]
+    return [Check("slices: the enclosure holds all that the range makes", tried)]
 
 
 def _largest(a: Image, b: Image) -> float:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -32,7 +32,6 @@ class Batch:
 
     @property
     def unit(self) -> float:
-        """Full intensity."""
         return self.levels.unit if self.levels else 1.0
 
     def of(self, n: int) -> NDArray[np.float32]:
@@ -119,15 +118,14 @@ def identity(part: Part, shape: tuple[int, ...]) -> Any:
 
 
 def shown(value: Any) -> str:
-    """A value in words."""
     if isinstance(value, np.ndarray):
         return "an array"
     return f"{value:.4g}" if isinstance(value, float) else str(value)
 
 
-def pairs_of(part: Part, shape: tuple[int, ...]) -> Iterator[tuple[Any, Any]]:
-    """Two values in a row."""
-    yield from itertools.product(values(part, shape), repeat=2)
+def pairs_of(first: Part, second: Part, shape: tuple[int, ...]) -> list[tuple[Any, Any]]:
+    """Values of two parts in a row."""
+    return list(itertools.product(values(first, shape), values(second, shape)))
 
 
 def transformed(part: Part, pixels: NDArray[Any], value: Any, unit: float) -> NDArray[Any]:

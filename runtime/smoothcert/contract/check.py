@@ -15,7 +15,7 @@ from ..inputs.spatial import Raw
 from ..smoothing import Attack, Part, Range, Transform, described
 from ..smoothing.transform import transform_of
 from . import attackers, composed, drawn, exact
-from .cases import Image, batches, inputs, shown, values
+from .cases import Image, batches, inputs, pairs_of, shown, values
 from .finding import Check, Finding
 
 _MOST = 12  # members of a set that are tried
@@ -26,9 +26,8 @@ def check(asked: Part | Attack, images: Sequence[Image] = ()) -> tuple[Finding, 
     """Try what certificates take for granted of a transformation, on images made for it and on the first few given.
 
     `asked`: a part, as it smooths, or a set of attacks on one parameter, as it is enumerated or sliced. `images`: uint8
-    (H, W, C), red, green, blue, or int16 (samples,). A finding that did not pass is a certificate that may be false;
-    that all pass proves nothing, for only cases are tried. `ArgumentError` for a set without end, or of several
-    parameters. Docs: docs/plugins.md.
+    (H, W, C), red, green, blue, or int16 (samples,). That all cases pass proves nothing. `ArgumentError` for a set
+    without end, or of several parameters. Docs: docs/plugins.md.
 
     >>> from smoothcert import Brightness
     >>> all(finding.passed is not False for finding in check(Brightness(0.2)))
@@ -45,7 +44,6 @@ def check(asked: Part | Attack, images: Sequence[Image] = ()) -> tuple[Finding, 
 
 
 def _of_set(transform: Transform, r: Range, images: Mapping[str, Image]) -> list[Check]:
-    """Checks of a transformation whose values are tried one by one, or in slices."""
     enclosed = [] if r.points else attackers.enclosure_check(transform, images, r)
     if enclosed and not r.is_one:
         some: Sequence[Any] = (r.low, r.high)
@@ -54,16 +52,11 @@ def _of_set(transform: Transform, r: Range, images: Mapping[str, Image]) -> list
         pool = transform.members_on(r, Raw(next(iter(images.values()))).sides)
         some = [pool[i] for i in np.linspace(0, len(pool) - 1, min(_MOST, len(pool))).round().astype(int)]
         members = [attackers.members_check(transform, images, r)]
-    return [*attackers.checks(transform, attackers.cases_of(images, some)), *members, *enclosed]
+    return [*attackers.checks(transform, attackers.cases_of(images, lambda image: some)), *members, *enclosed]
 
 
 def _of_part(part: Part, tried: Mapping[str, Image], images: Sequence[Image]) -> list[Check]:
-    """Checks of a part: the attackers' form, the law, and what it composes with."""
-    cases = [
-        (f"{label}, {shown(value)}", image, value)
-        for label, image in tried.items()
-        for value in values(part, image.shape)
-    ]
+    cases = attackers.cases_of(tried, lambda image: values(part, image.shape))
     found = [
         Check("recipe: the description gives the part again", [(part.label, partial(_reread, part))]),
         drawn.coordinate_check(part),
@@ -82,7 +75,6 @@ def _reread(part: Part) -> float:
 
 
 def _error(part: Part, images: Mapping[str, Image]) -> Check:
-    """How far two values in a row are from their combination: what a calibration measures, and certificates pay for."""
     transform = part.transform
 
     def apart(image: Image, first: Any, second: Any) -> float:
@@ -93,8 +85,7 @@ def _error(part: Part, images: Mapping[str, Image]) -> Check:
     trials = [
         (f"{label}, {shown(a)} then {shown(b)}", partial(apart, image, a, b))
         for label, image in images.items()
-        for a in values(part, image.shape)
-        for b in values(part, image.shape)
+        for a, b in pairs_of(part, part, image.shape)
     ]
     form, _ = attackers.attackers_form(transform)
     return Check(f"{form}: two values in a row, from their combination, in l2 and [0,1] intensities", trials, None)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 import math
 from collections.abc import Iterator, Sequence
 from functools import partial
@@ -16,7 +15,7 @@ from ..smoothing import PARTS, Part
 from ..smoothing.pairs import TABLE
 from ..smoothing.part import Relation
 from ..smoothing.table import part_of
-from .cases import Batch, off, transformed, values
+from .cases import Batch, off, pairs_of, transformed, values
 from .finding import Check, Trial
 
 _NEAR = 1e-4
@@ -46,7 +45,6 @@ def checks(part: Part, batches: Sequence[Batch]) -> list[Check]:
 
 
 def _of(form: str) -> Part:
-    """A part of that form, of a plain scale."""
     name, *options = form.split()
     require(name in PARTS, f"expected a part of {', '.join(PARTS)}, got {form}")
     given = dict(option.split("=", 1) for option in options)
@@ -65,12 +63,7 @@ def _trials(first: Part, second: Part, relation: Relation, batches: Sequence[Bat
             yield batch.label, partial(_grouped, scale, shift, batch)
 
 
-def _both(a: Part, b: Part, pixels: NDArray[Any]) -> list[tuple[Any, Any]]:
-    return list(itertools.product(values(a, pixels.shape), values(b, pixels.shape)))
-
-
 def _after(a: Part, at: Any, b: Part, bt: Any, batch: Batch, pixels: NDArray[Any]) -> NDArray[Any]:
-    """b's form behind a's."""
     return transformed(b, transformed(a, pixels, at, batch.unit), bt, batch.unit)
 
 
@@ -79,7 +72,7 @@ def _commuted(a: Part, b: Part, batch: Batch) -> float:
     batch.taken(b)
     return max(
         off(_after(a, v, b, w, batch, pixels), _after(b, w, a, v, batch, pixels), batch.unit)
-        for v, w in _both(a, b, pixels)
+        for v, w in pairs_of(a, b, pixels.shape)
     )
 
 
@@ -94,7 +87,7 @@ def _grouped(scale: Part, shift: Part, batch: Batch) -> float:
             _after(scale, v, shift, shift.value(v * shift.coordinate(w)), batch, pixels),
             batch.unit,
         )
-        for v, w in _both(scale, shift, pixels)
+        for v, w in pairs_of(scale, shift, pixels.shape)
     )
 
 

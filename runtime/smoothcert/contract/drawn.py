@@ -106,7 +106,6 @@ def drawn(part: Part, stream: Stream, first: int, batch: int) -> Array:
 
 
 def _distance(law: Law, draws: Array) -> float:
-    """The farthest that the share of draws up to a value is from the law's; whole numbers are rounded ones."""
     y = np.sort(draws)
     if (y == np.rint(y)).all():
         at, counts = np.unique(y, return_counts=True)
@@ -121,7 +120,6 @@ def _related(law: Law, draws: Array) -> float:
 
 
 def _misplaced(part: Part) -> float:
-    """The share of draws that depend on their batch, or not on their address."""
     whole = drawn(part, _STREAM, 5, 60)
     parts = np.concatenate([drawn(part, _STREAM, first, n) for first, n in ((5, 1), (6, 40), (46, 19))])
     elsewhere = ({"key": 7}, {"index": 4}, {"stage": 3})

@@ -14,7 +14,7 @@ from ..draws import Stream
 from ..inputs.levels import EIGHT_BIT, levels_of
 from ..smoothing import Part, Transform
 from ..smoothing.perturbation import OnPixels
-from .attackers import Cases, attackers_form
+from .attackers import Cases, attackers_form, trials
 from .cases import Batch, identity, input_of, off, pairs_of, shown, transformed, values
 from .finding import Check, Trial
 
@@ -38,7 +38,7 @@ def checks(part: Part, batches: Sequence[Batch]) -> list[Check]:
     rows: list[Trial] = [
         (f"{batch.label}, {shown(a)} then {shown(b)}", partial(in_a_row, batch, a, b))
         for batch in batches
-        for a, b in pairs_of(part, batch.pixels.shape)
+        for a, b in pairs_of(part, part, batch.pixels.shape)
     ]
     found = [
         Check("own form: two values in a row are their combination", rows, _NEAR),
@@ -67,8 +67,8 @@ def agreement_check(part: Part, cases: Cases) -> Check:
         granted = _ROUNDED + 0.05 * np.abs(here - image).max()
         return float(np.abs(there - here)[inside].max(initial=0) / granted)
 
-    trials: list[Trial] = [(where, partial(apart, image, value)) for where, image, value in cases]
-    return Check(f"{attackers_form(transform)[0]}: is the own form, rounded, or within 5 % of the change", trials, 1.0)
+    what = f"{attackers_form(transform)[0]}: is the own form, rounded, or within 5 % of the change"
+    return Check(what, trials(apart, cases), 1.0)
 
 
 def _still(part: Part, batch: Batch) -> float:
@@ -88,8 +88,6 @@ def _acts(part: Part, batch: Batch) -> float:
 
 
 def _layouts(part: Part, batches: Sequence[Batch]) -> list[Trial]:
-    """The two layouts of a colour image, value by value."""
-
     def apart(planar: Batch, inner: Batch) -> float:
         outer, pixels = planar.taken(part), inner.taken(part)
         if part.is_norm and not part.transforms.is_planar():

@@ -12,15 +12,12 @@ Trial = tuple[str, Callable[[], float]]  # where, and how far off it is there; 0
 
 @dataclass(frozen=True)
 class Finding:
-    """`what` must hold, in words; `cases` of it were tried; `note` says how far off the worst of them is.
+    """What came of one check."""
 
-    `passed` None: numbers to read, of which none is too large.
-    """
-
-    what: str
-    cases: int
-    passed: bool | None
-    note: str = ""
+    what: str  # must hold, in words
+    cases: int  # that were tried
+    passed: bool | None  # None: numbers to read, of which none is too large
+    note: str = ""  # how far off the worst of them is
 
     def __str__(self) -> str:
         state = {True: "passed", False: "FAILED", None: "measured"}[self.passed]
@@ -37,10 +34,7 @@ class Check:
     allowed: float | None = 0.0
 
     def finding(self) -> Finding:
-        """Try every case. Those that the transformation refuses, with an error of smoothcert, do not count.
-
-        Whatever else the code under test raises is a case that fails.
-        """
+        """Try every case: smoothcert's own errors are refusals, which do not count; all others are failures."""
         worst, where, tried, refusal = -1.0, "", 0, ""
         for here, measure in self.trials:
             try:

@@ -14,8 +14,8 @@ _NAMES = ("digits.onnx", "digits.npz", "spoken.onnx", "spoken.npz")
 def demo_file(name: str) -> Path:
     """Where a file that comes with the package lies: "digits.onnx", a classifier, or "digits.npz", its test images.
 
-    Or "spoken.onnx" and "spoken.npz": spoken digits. The command line takes them as `demo:digits.onnx`, and so on.
-    `SmoothcertError` for any other name.
+    Or "spoken.onnx" and "spoken.npz": spoken digits. `SmoothcertError` for any other name. On the command line they are
+    `demo:digits.onnx`, and so on.
     """
     if name not in _NAMES:
         names = ", ".join(PREFIX + each for each in _NAMES)

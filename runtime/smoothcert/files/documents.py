@@ -55,7 +55,7 @@ def json_value(text: bytes) -> Any:
 
 
 def toml_value(text: bytes) -> dict[str, Any]:
-    """The table of a TOML text, as `json_value`; dates are refused too."""
+    """The table of a TOML text in UTF-8. Raises what `json_value` does, and refuses dates too."""
     lines = text.decode("utf-8").splitlines()
     deepest = max((line.count(".") for line in lines), default=0)
     require(deepest * (deepest + len(lines)) <= RECIPE_WALK, "keys nested too deeply")  # the parser's time

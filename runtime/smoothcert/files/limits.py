@@ -1,7 +1,4 @@
-"""How much is read of what others made, at most: far more than an honest file holds. Change the limits here.
-
-What each limit guards against: docs/security.md.
-"""
+"""How much is read of what others made, at most: far more than an honest file holds. Why: docs/security.md."""
 
 from __future__ import annotations
 

@@ -32,7 +32,7 @@ def open_regular(
 
 
 def read_regular(path: str | os.PathLike[str], expected: str, error: type[SmoothcertError], most: int) -> bytes:
-    """The bytes of such a file; see `open_regular`."""
+    """The bytes of a regular file of at most that many; see `open_regular`."""
     with open_regular(path, expected, error, most) as file:
         return file.read(most)
 

@@ -52,7 +52,7 @@ def write_atomically(path: Path, content: bytes) -> None:
 
 
 def open_own(path: Path, expected: str, error: type[SmoothcertError]) -> int:
-    """The descriptor of a file that grows, made where there is none; `error` for a link or anything but a file."""
+    """A descriptor to append to a file, made where there is none; `error` for a link, or anything but a file."""
     try:
         descriptor = os.open(path, os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK, 0o644)
     except OSError as failure:
@@ -64,7 +64,7 @@ def open_own(path: Path, expected: str, error: type[SmoothcertError]) -> int:
 
 
 def write_whole(descriptor: int, content: bytes) -> None:
-    """All of the bytes, however many calls the system takes for them."""
+    """Write all bytes to a descriptor, in as many calls as the system needs."""
     rest = memoryview(content)
     while rest:
         rest = rest[os.write(descriptor, rest) :]

@@ -11,6 +11,7 @@ import io
 import os
 import re
 import sys
+from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -102,9 +103,9 @@ class Archive:
 
 @dataclass(frozen=True, eq=False)
 class MediaFiles:
-    """Image and sound files with labels. Images are read as RGB, or as grey where the model has one channel.
+    """Image and sound files below a folder, each with its label; recordings as `sound` says.
 
-    Recordings as `sound` says. Labels are the folders' or the manifest's; the fingerprint: names, labels and sizes.
+    Images are read as RGB, or as grey where the model has one channel.
     """
 
     root: Path
@@ -129,7 +130,6 @@ class MediaFiles:
         return self.files[index][1]
 
     def load(self, index: int) -> Example:
-        """The decoded image, H W (grey) or H W 3 (RGB), uint8, or the recording, (samples,), int16."""
         path = self.root / self.files[index][0]
         if path.suffix.lower() in SUFFIXES:
             wave, made = read_recording(path, self.sound)
@@ -208,14 +208,14 @@ def _archive(path: Path, sound: Sound) -> Archive:
     return Archive(path, x, y)
 
 
-def _images(folder: Path) -> list[Path]:
-    return sorted(path for path in folder.rglob("*") if path.suffix.lower() in _IMAGES | SUFFIXES and path.is_file())
+def _images(paths: Iterable[Path]) -> list[Path]:
+    return sorted(path for path in paths if path.suffix.lower() in _IMAGES | SUFFIXES and path.is_file())
 
 
 def _folder(path: Path, channels: int | None, sound: Sound) -> MediaFiles:
     folders = sorted(child for child in path.iterdir() if child.is_dir() and not child.name.startswith("."))
-    images = {folder.name: found for folder in folders if (found := _images(folder))}  # a class has images
-    loose = sorted(f for f in path.iterdir() if f.suffix.lower() in _IMAGES | SUFFIXES and f.is_file())
+    images = {folder.name: found for folder in folders if (found := _images(folder.rglob("*")))}  # a class has images
+    loose = _images(path.iterdir())
     if not images:
         return MediaFiles(path, tuple((f.name, None) for f in loose), channels, sound)
     if loose:

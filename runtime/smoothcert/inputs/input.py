@@ -17,17 +17,15 @@ from .spatial import Raw
 class Input:
     """One input, arranged for a model.
 
-    `values`: in the model's shape, without a batch axis. `layout`: (outer, height, width, inner) of the same values
-    where they are an image: colours are outer in a planar one, inner in an interleaved one; None where no axis is rows
-    or columns. `given`: the array that the data hold. `raw`: the 8-bit image, or the 16-bit recording, that `values`
-    were made of. `levels`: those that the data are in, None for real numbers; values that an attack in real arithmetic
-    has moved between the levels keep them.
+    `layout`: (outer, height, width, inner) of the values where they are an image: colours are outer in a planar one,
+    inner in an interleaved one; None where no axis is rows or columns. `levels`: those that the data are in, None for
+    real numbers; values that an attack in real arithmetic has moved between the levels keep them.
     """
 
-    values: NDArray[Any]
+    values: NDArray[Any]  # in the model's shape, without a batch axis
     layout: tuple[int, int, int, int] | None
-    given: NDArray[Any]
-    raw: Raw | None
+    given: NDArray[Any]  # the array that the data hold
+    raw: Raw | None  # the image that `values` were made of, where that is an 8-bit image
     levels: Levels | None
 
     @staticmethod

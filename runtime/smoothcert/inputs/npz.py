@@ -32,10 +32,7 @@ class _Steps(io.BufferedReader):
 
 
 def read_archive(path: Path, wanted: tuple[str, ...]) -> tuple[dict[str, NDArray[Any]], str]:
-    """Those of the wanted arrays that the .npz archive holds, and the names of all; `DataError` for anything else.
-
-    Memory is taken for an array once its header, the archive's table and the limits agree on its size.
-    """
+    """Those of the wanted arrays that the .npz archive holds, and the names of all; `DataError` for anything else."""
     expected = "an .npz of plain arrays"
     with _Steps(open_regular(path, expected, DataError, sys.maxsize).detach()) as file:
         with understood(str(path), expected, DataError, "a corrupt or truncated file"):

@@ -31,9 +31,8 @@ class Spatial:
 
     As OpenCV computes it; 8-bit images stay 8-bit, rounded to nearest and saturated. `antialias` averages areas
     (cv2.INTER_AREA) where the image shrinks, and interpolates where it grows. `mask`: `circle` keeps the disc, whose
-    diameter is `share` of the shorter side, `rectangle` the central part of `share` of each side. The same masks stand
-    in calibration, certification and deployment, for they are part of what is certified: with the disc, rotation
-    brings in no corner from outside the image. Sides are in pixels. The unset pipeline changes nothing.
+    diameter is `share` of the shorter side, `rectangle` the central part of `share` of each side; it is part of what is
+    certified. Sides are in pixels. The unset pipeline changes nothing.
     """
 
     resize: int | None = None
@@ -105,7 +104,6 @@ PLAIN = Spatial()
 
 @functools.lru_cache(maxsize=16)
 def _inside(mask: str, share: float, height: int, width: int) -> NDArray[np.uint8]:
-    """1 where the mask keeps the pixel, 0 elsewhere."""
     y, x = np.ogrid[:height, :width]
     dy, dx = np.abs(y - (height - 1) / 2), np.abs(x - (width - 1) / 2)
     if mask == "circle":

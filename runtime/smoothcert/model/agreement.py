@@ -17,10 +17,7 @@ from .sessions import Sessions
 
 
 class AsItCame:
-    """The file of an adapted model before the changes, to hold the model against; a file that runs as it came agrees.
-
-    `batch` and `levels` of its methods are those that `OrtClassifier.labels` gets.
-    """
+    """The file of an adapted model before the changes, to hold the model against; one that was not adapted agrees."""
 
     def __init__(self, file: ModelFile, preprocess: Preprocess) -> None:
         self._file, self._preprocess = file, preprocess

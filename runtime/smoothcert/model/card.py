@@ -18,22 +18,18 @@ PREFIX = "smoothcert."
 
 @dataclass(frozen=True)
 class ModelCard:
-    """Metadata of an exported classifier; what a file does not say is unset. Format: docs/model-metadata.md.
+    """Metadata of an exported classifier, which change no vote; unset where a file says nothing.
 
-    `input_range`: least and largest value of an input without noise, as the graph takes it. `training_noise`: standard
-    deviation of the Gaussian noise of training, in [0,1] intensities. `sample_rate`: in Hz, of the recordings that the
-    graph takes. `source`: framework and version.
-    `weights_sha256`: of the graph's weights alone. `parity`: what the export measured. Nothing here enters what is
-    computed, nor a run's key.
+    Format: docs/model-metadata.md.
     """
 
-    input_range: tuple[float, float] | None = None
+    input_range: tuple[float, float] | None = None  # of an input without noise, as the graph takes it
     class_names: tuple[str, ...] = ()
-    training_noise: float | None = None
-    sample_rate: int | None = None
-    source: str = ""
-    weights_sha256: str = ""
-    parity: Mapping[str, Any] | None = None
+    training_noise: float | None = None  # standard deviation, in [0,1] intensities
+    sample_rate: int | None = None  # in Hz, of the recordings that the graph takes
+    source: str = ""  # framework and version
+    weights_sha256: str = ""  # of the graph's weights alone
+    parity: Mapping[str, Any] | None = None  # what the export measured
 
     def __post_init__(self) -> None:
         span = self.input_range

@@ -37,21 +37,16 @@ class OrtClassifier(Classifier):
     """An ONNX classifier on ONNX Runtime.
 
     `model`: path of an ONNX file, or its bytes, adapted in memory where it is not ready to certify; or one that was
-    opened. `providers`: `cpu`, `cuda` or `tensorrt`; the session is asked what it really runs on. `threads`: host
-    threads (default: all cores), each running the one-threaded session. `batch_size`: default by input size; the last
-    batch is padded, so that every kernel sees one shape. `output`: name of the scores, probabilities or integer labels
-    where the model has several outputs. `preprocess`: resizing, arithmetic and layout that the graph lacks; by default
-    what the model's own metadata say.
+    opened. `providers`: `cpu`, `cuda` or `tensorrt`. `threads`: of the host, all cores by default, each running the
+    one-threaded session. `batch_size`: by default by input size. `output`: name of the scores, probabilities or integer
+    labels where the model has several outputs. `preprocess`: what the graph lacks; by default what its metadata say.
 
-    The first input of each shape is preceded by a search for answers that depend on the other rows of a batch, or on
-    the moment (see `independence`): such a model is no function of its input, and is refused.
+    A model whose answers depend on the other rows of a batch, or on the moment, is refused (see `independence`).
 
-    Raises `ModelError` (file, graph, output), `ProviderError` (what was asked for did not start, or left its first
-    batch unanswered for longer than `providers.PATIENCE`), `ArgumentError`. Attributes: `sha256` of the file and its
+    Raises `ModelError` (file, graph, output, external weights that change later), `ProviderError` (what was asked for
+    did not start, or left its first batch unanswered), `ArgumentError`. Attributes: `sha256` of the file and its
     external weights, `adapted`: what was changed in memory, `warning`: what could not be, `shape` of one input (None:
-    free axis), `classes` (None: the graph does not say), `provider`, `precision`, `threads`, `card`: what an exporter
-    wrote into the metadata (class names, training noise, input range, source, ...). External weights are hashed when
-    the model is opened; a change of their files after that is a `ModelError` with the next batch.
+    free axis), `classes` (None: the graph does not say), `provider`, `precision`, `threads`, `card`.
     """
 
     def __init__(
@@ -158,7 +153,6 @@ class OrtClassifier(Classifier):
         return self._batch_size or int(np.clip(share // max(1, values), 4, most))
 
     def labels(self, batch: NDArray[Any], rows: int, levels: Levels | None) -> Labels:
-        """Labels of the first rows of a batch of perturbed inputs: levels (integers or float32), or float32 values."""
         return to_labels(self._sessions.scores(batch, levels), len(batch), rows)
 
     def answer(self, x: Input) -> int:
@@ -194,11 +188,7 @@ class OrtClassifier(Classifier):
 
 
 def open_model(source: Readable, output: str | None = None) -> ModelFile:
-    """A classifier ready to certify, the one way in from the command line and from Python.
-
-    A file that is not ready is adapted in memory: `adapted` says how, `warning` what could not be changed. Raises
-    `ModelError` as `read_model` does.
-    """
+    """A classifier ready to certify, adapted in memory where the file is not; `ModelError` as from `read_model`."""
     from smoothcert_exporters.adapt.ready import made_ready
 
     read = read_source(source)
@@ -206,7 +196,6 @@ def open_model(source: Readable, output: str | None = None) -> ModelFile:
 
 
 def _misplaced(names: list[str]) -> str:
-    """What to write in place of arguments that `OrtClassifier` does not take."""
     ours = [name for name in names if name in {field.name for field in fields(Preprocess)}]
     if ours:
         how = ", ".join(f"{name}=..." for name in ours)
@@ -217,8 +206,8 @@ def _misplaced(names: list[str]) -> str:
 class CallableClassifier(Classifier):
     """A Python callable as a base classifier: batch -> labels (batch,) or scores (batch, classes).
 
-    Rows must be classified independently. It gets float32 batches of shape (batch, *x.shape), 8-bit inputs divided by
-    255 (unclipped: noise is on them). Called from one thread; the last batch is padded.
+    It gets float32 batches of shape (batch, *x.shape), 8-bit inputs divided by 255 (unclipped: noise is on them), from
+    one thread, and must classify each row by itself.
     """
 
     threads = 1
@@ -233,17 +222,14 @@ class CallableClassifier(Classifier):
         return found
 
     def batch_size(self, values: int) -> int:
-        """The one asked for, or about a million values."""
         return self._batch_size or int(np.clip(1_000_000 // max(1, values), 1, 4096))
 
     def require_one_function(self, samples: NDArray[Any], levels: Levels | None) -> None:
-        """`ModelError` where what the callable makes of these perturbed inputs depends on the batch around them."""
         size = min(self.batch_size(samples[0].size), len(samples))  # rows that mix do so in small batches too
         ask = partial(self._answer, levels=levels)
         require_independent_samples(ask, samples, levels, size, NEIGHBOURS.narrow)
 
     def labels(self, batch: NDArray[Any], rows: int, levels: Levels | None) -> Labels:
-        """Labels of the first rows."""
         return to_labels(self._answer(batch, levels), len(batch), rows)
 
     def _answer(self, batch: NDArray[Any], levels: Levels | None) -> NDArray[Any]:

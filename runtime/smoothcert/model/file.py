@@ -56,10 +56,7 @@ class ModelFile:
 
     @property
     def precision(self) -> str:
-        """Element types of the weights, such as `float32` or `float16+float32`.
-
-        Of a quantised graph the scales, zero points and 32-bit biases do not count, nor does folded preprocessing.
-        """
+        """Element types of the weights, such as `float16+float32`; those of quantisers and preprocessing aside."""
         biases = {tensor.name for tensor in self.proto.graph.initializer if tensor.data_type == TensorProto.INT32}
         aside: set[str] = set()
         for node in self.proto.graph.node:

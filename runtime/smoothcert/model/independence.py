@@ -1,7 +1,4 @@
-"""Whether a base classifier is one function of one input: rows that differ in every way, beside different neighbours.
-
-A search, no proof: what it finds is refused, and what it does not find is not thereby shown to be one function.
-"""
+"""Whether a base classifier is one function of one input: a search, no proof, among rows that differ in every way."""
 
 from __future__ import annotations
 
@@ -28,9 +25,8 @@ def tried(size: int) -> int:
 def contrasts(x: NDArray[Any], dtype: np.dtype[Any], levels: Levels | None) -> tuple[NDArray[Any], NDArray[Any]]:
     """Rows like x of little range, and as many of great range or offset, (`tried`, *x.shape); the same every time.
 
-    Little: nothing, x itself, x at a hundredth of its contrast, noise at a tenth of the range. Great: everything full,
-    one full value, noise over the range, noise over eight times the range. Further rows are mixtures of these; the
-    great ones lie on the other side of 0, so that sums over a batch change their sign.
+    Further rows are mixtures of the first four; the great ones lie on the other side of 0, so that sums over a batch
+    change their sign.
     """
     rng = np.random.default_rng(0)
     more = tried(x.size) - 4
@@ -105,7 +101,6 @@ def _require_same(first: Any, second: Any) -> None:
 
 
 def _agree(a: NDArray[Any], b: NDArray[Any], tolerance: float) -> bool:
-    """Whether two answers for one row are one but for rounding."""
     a, b = a[None], b[None]
     if not difference(a, b) <= tolerance:
         return False

@@ -32,9 +32,9 @@ class Classifier(Protocol):
         return np.zeros(shape, dtype)
 
     def require_one_function(self, samples: NDArray[Any], levels: Levels | None) -> None:
-        """`ModelError` where the answer to one of these inputs depends on the others in its batch, or on the moment.
+        """`ModelError` where the answer to one of these inputs, an even number, depends on others, or on the moment.
 
-        Or where it is not that of the model's file as it came. An even number of samples. `levels`: as of `labels`.
+        Or where it is not that of the model's file as it came. `levels`: as of `labels`.
         """
 
     def labels(self, batch: NDArray[Any], rows: int, levels: Levels | None) -> Labels:

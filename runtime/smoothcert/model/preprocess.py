@@ -27,10 +27,10 @@ Shape = tuple[int | None, ...]  # of one input, without the batch axis; None is 
 class Preprocess:
     """What stands between an image and a graph that lacks it: `spatial`, then (value * scale - mean) / std per channel.
 
-    `scale` None is 1/255 for 8-bit images, 1/32768 for 16-bit recordings, 1 for float inputs. `mean` and `std` are
-    numbers in the model's order of channels; one number alone is that of all channels. `layout` is the one the model
-    wants; `auto` reads it off the model's input shape. Noise is added behind `spatial` and before the arithmetic, which
-    belongs to the base classifier; geometric attacks act before `spatial`.
+    `scale` None is 1/255 for 8-bit images, 1/32768 for 16-bit recordings, 1 for float inputs. `mean` and `std`: one
+    number for each channel of the model, or one for all. `layout`: of the model; `auto` reads it off its input shape. Noise is
+    added behind `spatial`, before the arithmetic, which belongs to the base classifier; geometric attacks act before
+    `spatial`.
     """
 
     scale: float | None = None
@@ -76,7 +76,6 @@ class Preprocess:
 
 
 def _numbers(name: str, given: Any) -> tuple[float, ...]:
-    """One number, or a sequence of them, as a tuple; `ArgumentError` for anything else."""
     values = (given,) if isinstance(given, Real) else given
     good = isinstance(values, Sequence | np.ndarray)
     good = good and all(type(v) is not bool and isinstance(v, Real) for v in values)
@@ -195,10 +194,9 @@ def _order(view: NDArray[Any]) -> tuple[tuple[int, ...], ...]:
 
 
 def arrange(x: NDArray[Any], shape: Shape, layout: Layout, planar: bool | None) -> NDArray[Any]:
-    """One input (H W, H W C, C H W or a vector; uint8 or float) as the model's shape wants it, C-contiguous.
+    """One input, with colours first where `planar`, as the model's shape wants it, C-contiguous.
 
-    `planar`: whether its colours come first. Raises `DataError` where it does not fit, or where the model's free axes
-    leave the layout open.
+    `DataError` where it does not fit, or where the model's free axes leave the layout open.
     """
     if layout == "auto" and x.ndim == 3 and len(shape) == 3 and shape[0] is None and shape[2] is None:
         raise DataError(f"the model's input {show(shape)} leaves its layout open; pass `layout=nchw` or `layout=nhwc`")

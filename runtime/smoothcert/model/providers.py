@@ -66,11 +66,7 @@ def options(provider: str, tf32: bool) -> list[tuple[str, dict[str, Any]]]:
 
 
 def start(model: bytes, folder: str, provider: str, tf32: bool) -> Any:
-    """A session whose first provider is the one asked for, or `ProviderError`. One thread: callers bring their own.
-
-    ONNX Runtime lists providers that cannot start and falls back to the CPU with a line on stderr; so the session
-    itself is asked what it runs on.
-    """
+    """A session whose first provider is the one asked for, or `ProviderError`. One thread: callers bring their own."""
     ort = runtime()
     wanted = options(provider, tf32)
     if wanted[0][0] not in ort.get_available_providers():
@@ -90,7 +86,7 @@ def start(model: bytes, folder: str, provider: str, tf32: bool) -> Any:
     cancel = getattr(settings, "set_load_cancellation_flag", lambda late: None)  # older ONNX Runtimes lack it
     with _ended(patience, partial(cancel, True), "ONNX Runtime to load the model", "simplify it"):
         session = ort.InferenceSession(model, settings, providers=wanted, disabled_optimizers=_CRASHING)
-    got = session.get_providers()
+    got = session.get_providers()  # of what it lists, some cannot start: then it falls back to the CPU
     if got[0] != wanted[0][0]:
         raise ProviderError(
             f"provider {provider}: {wanted[0][0]} did not start and ONNX Runtime fell back to {got[0]}; "
@@ -100,10 +96,7 @@ def start(model: bytes, folder: str, provider: str, tf32: bool) -> Any:
 
 
 def first_run(session: Any, outputs: Sequence[str], feed: Mapping[str, Any]) -> list[Any]:
-    """`session.run`, ended after its provider's PATIENCE: `ProviderError` then, for a model that loops forever.
-
-    For the first runs of a model; the thread that watches would cost later ones time.
-    """
+    """`session.run`, ended with a `ProviderError` after its provider's PATIENCE: for a model's first runs."""
     settings, patience = runtime().RunOptions(), PATIENCE[session.get_providers()[0]]
     expected = f"an answer to a batch of shape {', '.join(str(np.shape(value)) for value in feed.values())}"
     advice = "take a smaller `batch_size`, and look for a loop without end in the model"

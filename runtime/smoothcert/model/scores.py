@@ -47,8 +47,7 @@ def is_narrow(proto: onnx.ModelProto) -> bool:
 def scales(table: NDArray[Any]) -> NDArray[Any]:
     """What differences of a row's scores are a share of, (rows, 1): the largest score, infinite ones aside.
 
-    At most ten times the larger of the two best scores, or 1 where both are 0: -1e9 for a class that is masked would
-    cover any difference.
+    At most ten times the better of the two best, or 1 where both are 0: the -1e9 of a masked class would cover any.
     """
     sizes = np.abs(np.where(np.isfinite(table), table, 0.0))
     two = np.argsort(np.where(np.isfinite(table), table, -np.inf), axis=1)[:, -2:]

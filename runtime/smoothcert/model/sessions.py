@@ -19,8 +19,8 @@ from .preprocess import Preprocess
 class Sessions:
     """A model on a provider: a session for each type of batch, started when the first such batch comes.
 
-    For any number of threads. `levels`, in the methods: those that the batch is in, as for `OrtClassifier.labels`.
-    A change of the model's external weights is a `ModelError` with the next batch.
+    For any number of threads. `levels`, in the methods: those that the batch is in. A change of the model's external
+    weights is a `ModelError` with the next batch.
     """
 
     def __init__(self, file: ModelFile, preprocess: Preprocess, provider: str = "cpu", tf32: bool = False) -> None:
@@ -52,10 +52,7 @@ class Sessions:
         return found
 
     def by(self, rows: NDArray[Any], size: int, levels: Levels | None = None) -> NDArray[Any]:
-        """The output for all rows, run in batches of one size (the last one filled up with the first rows).
-
-        Maps from classes become tables. Every batch is ended where it takes longer than the provider may.
-        """
+        """The output for all rows, one table, run in watched batches of one size; the last is filled up with rows."""
         parts = []
         for start in range(0, len(rows), size):
             part = rows[start : start + size]

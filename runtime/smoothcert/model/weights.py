@@ -40,10 +40,7 @@ class Outside:
 
 
 def fingerprint(proto: onnx.ModelProto, content: bytes, folder: str, where: str) -> tuple[str, tuple[Outside, ...]]:
-    """SHA-256 of a file and of all weights outside it, wherever in the model they are named; and those files.
-
-    `ModelError` where weights are missing or lie outside the folder.
-    """
+    """SHA-256 of a file with all weights outside it, and those files; `ModelError` for weights not in the folder."""
     digest = hashlib.sha256(content)
     locations = {
         entry.value

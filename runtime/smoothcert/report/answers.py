@@ -22,10 +22,7 @@ _STOPPING = ("target", "slices")  # modes that stop once the votes cannot show w
 
 @dataclass(frozen=True)
 class Answers:
-    """Answers and labels, one of each for an input; None where there is none, or where the votes leave it open.
-
-    `base` and `smoothed` are empty where the run has no such answers: an enumerated run smooths nothing.
-    """
+    """Answers and labels, one for each input, None where not known; empty where a run has no answers of that kind."""
 
     labels: tuple[int | None, ...]
     base: tuple[int | None, ...]
@@ -44,7 +41,6 @@ class Answers:
 
     @property
     def labelled(self) -> bool:
-        """Whether any label is known."""
         return any(label is not None for label in self.labels)
 
     def accuracy(self, answers: Sequence[int | None]) -> float:
@@ -96,10 +92,7 @@ class Answers:
         )
 
     def _near_chance(self) -> str:
-        """The base accuracy is no better than always answering the commonest label, though there is room to be.
-
-        A constant answer to labels that vary is told from a useful one without a test.
-        """
+        """The base accuracy is no better than always answering the commonest label, though there is room to be."""
         pairs = [(a, b) for a, b in zip(self.base, self.labels, strict=False) if a is not None and b is not None]
         n, labels = len(pairs), Counter(b for _, b in pairs)
         if n < _FEW or len(labels) < 2:
@@ -120,8 +113,7 @@ class Answers:
 def smoothed_answer(entry: Entry) -> int | None:
     """The smoothed classifier's answer for the input as it is, where the votes show it, certified or not.
 
-    An attack, or a radius, that was too much for a clear lead leaves the answer known; where sampling stopped before a
-    bound was made, a binomial test at 1 % says whether the lead is clear.
+    Where sampling stopped before a bound was made, a binomial test at 1 % says whether the lead is clear.
     """
     if "certificate" not in entry:
         return None

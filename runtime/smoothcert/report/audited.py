@@ -58,15 +58,13 @@ def line(replay: Replay) -> str:
 
 @dataclass(frozen=True)
 class Outcome:
-    """The counts of an audit. `violated`: inputs with a violation; `allowed`: false certificates that alpha allows,
-    None where certificates hold on average over inputs alone, which bounds no number of them.
-    """
+    """The counts of an audit."""
 
     certificates: int
-    counts: Counter[str]
-    violated: int
-    allowed: int | None
-    level: float
+    counts: Counter[str]  # of replays, by outcome
+    violated: int  # inputs with a violation
+    allowed: int | None  # false certificates that alpha allows; None: a claim on average over inputs bounds no number
+    level: float  # probability that there are no more
 
     @property
     def text(self) -> str:
@@ -95,7 +93,9 @@ def outcome(audit: Audit, replays: Sequence[Replay]) -> Outcome:
 def show_audit(audit: Audit, run: Path, *, quiet: bool = False) -> bool:
     """Replay, print, write RUN/audit.json and the pictures in RUN/audit. Returns whether there is a violation."""
     terminal = console()
-    _forget(run / "audit")
+    for suffix, kind in itertools.product(_SUFFIXES, ("png", "npy")):  # pictures of an earlier audit
+        for path in (run / "audit").glob(f"*-{suffix}.{kind}"):
+            path.unlink()
     found: list[Replay] = []
     with watched("auditing", len(audit.entries), quiet=quiet) as progress:
         for done, entry in enumerate(audit.entries, start=1):
@@ -153,13 +153,6 @@ def _replay(replay: Replay) -> dict[str, Any]:
         **({"note": replay.note} if replay.note else {}),
         **({"pictures": file_name(replay)} if replay.pictures is not None else {}),
     }
-
-
-def _forget(folder: Path) -> None:
-    """Take away the pictures of an earlier audit."""
-    for suffix, kind in itertools.product(_SUFFIXES, ("png", "npy")):
-        for path in folder.glob(f"*-{suffix}.{kind}"):
-            path.unlink()
 
 
 def _draw(replay: Replay, pictures: Pictures, folder: Path) -> str:

@@ -21,23 +21,22 @@ from ..runs.question import Question
 from ..runs.recipe import Recipe
 from ..smoothing import Attack, Range, Smoothing
 from ..smoothing.transform import attacked
+from .pictures import Picture, blank, save, write
 from .region import extent
 
-_SIDE, _GAP, _INK = 320, 16, (60, 60, 60)
+_SIDE, _GAP = 320, 16
 
 
 @dataclass(frozen=True, eq=False)
 class Ends:
-    """`text`: what is shown, in a line. `pictures`: (caption, 8-bit image) of lower ends, the input, upper ends."""
-
-    text: str
-    pictures: tuple[tuple[str, NDArray[np.uint8]], ...]
+    text: str  # what is shown, in a line
+    pictures: tuple[tuple[str, NDArray[np.uint8]], ...]  # (caption, 8-bit image) of lower ends, the input, upper ends
 
 
 def ends(recipe: Recipe, entries: Sequence[Entry], index: int) -> Ends:
-    """The input at the lower and upper end of the set certified for it, or asked about where it abstained.
+    """The input at both ends of the set certified for it, or asked about where it abstained.
 
-    A run of several parts without an attack certifies many sets: each parameter is shown alone, as far as it goes.
+    Of a run of several parts without an attack, each parameter is shown alone, as far as it goes.
     """
     entry = next((e for e in entries if e["index"] == index), None)
     if entry is None or "certificate" not in entry:
@@ -103,23 +102,19 @@ def _number(value: float, end: str) -> str:
 
 def draw(pictures: Sequence[tuple[str, NDArray[np.uint8]]], path: Path) -> None:
     """Write the pictures side by side, each with its caption below."""
-    require(cv2.haveImageWriter(str(path)), f"png: expected a name that ends in .png, got {path}")
     columns = [_captioned(caption, image) for caption, image in pictures]
-    gap = np.full((columns[0].shape[0], _GAP, 3), 255, np.uint8)
-    row = [gap, *(piece for column in columns for piece in (column, gap))]
-    require(cv2.imwrite(str(path), np.hstack(row)), f"png: expected a path that can be written, got {path}")
+    gap = blank(columns[0].shape[0], _GAP)
+    save(np.hstack([gap, *(piece for column in columns for piece in (column, gap))]), path)
 
 
-def _captioned(caption: str, image: NDArray[np.uint8]) -> NDArray[np.uint8]:
+def _captioned(caption: str, image: NDArray[np.uint8]) -> Picture:
     height, width, colours = image.shape
     factor = _SIDE / max(height, width)
     size = (max(1, round(width * factor)), max(1, round(height * factor)))
     bgr = cv2.cvtColor(image[..., :3], cv2.COLOR_RGB2BGR if colours >= 3 else cv2.COLOR_GRAY2BGR)
     shown = cv2.resize(bgr, size, interpolation=cv2.INTER_NEAREST if factor > 1 else cv2.INTER_AREA)
-    panel = np.full((size[1] + 2 * _GAP + 24, _SIDE, 3), 255, np.uint8)
+    panel = blank(size[1] + 2 * _GAP + 24, _SIDE)
     left = (_SIDE - size[0]) // 2
     panel[_GAP : _GAP + size[1], left : left + size[0]] = shown
-    (wide, _), _ = cv2.getTextSize(caption, cv2.FONT_HERSHEY_SIMPLEX, 0.5, 1)
-    where = (max(0, (_SIDE - wide) // 2), size[1] + 2 * _GAP + 6)
-    cv2.putText(panel, caption, where, cv2.FONT_HERSHEY_SIMPLEX, 0.5, _INK, 1, cv2.LINE_AA)
+    write(panel, caption, _SIDE // 2, size[1] + 2 * _GAP + 6, 0.5)
     return panel

@@ -19,9 +19,11 @@ from ..runs.question import Question
 from ..runs.recipe import Recipe
 from ..smoothing import Part, Range, Smoothing
 from .answers import smoothed_answer
+from .pictures import blank, save, write
 
 POINTS = 21  # an axis, unless asked otherwise
-_CELL, _MARGIN, _INK = 24, 84, (60, 60, 60)
+_CELL, _MARGIN = 24, 84  # pixels
+_SIZE = 0.42  # of words
 
 
 @dataclass(frozen=True, eq=False)
@@ -51,7 +53,9 @@ def region(recipe: Recipe, entries: Sequence[Entry], axes: Sequence[tuple[str, R
     (first, rows), (second, columns) = (_axis(name, asked, question, max(bounds, default=0.0)) for name, asked in axes)
     require(first.name != second.name, f"region: expected two different parameters, got {first.name} twice")
     needed = np.array([[question.smoothing.p_star({first.name: a, second.name: b}) for b in columns] for a in rows])
-    reached = np.array([p for p, entry in zip(bounds, entries, strict=True) if _right(entry)])
+    # Of inputs whose class is the one that p_lower speaks of, known even where the run's own attack was too strong.
+    answers = zip(bounds, entries, map(smoothed_answer, entries), strict=True)
+    reached = np.array([p for p, entry, answer in answers if answer is not None and entry["label"] in (None, answer)])
     accuracy = (reached[:, None, None] > needed).sum(axis=0) / max(1, len(entries))
     names, units = (first.name, second.name), (first.unit, second.unit)
     return Region(names, units, rows, columns, needed, accuracy, attack_models(recipe, entries))
@@ -75,10 +79,7 @@ def extent(smoothing: Smoothing, part: Part, p_lower: float) -> tuple[float, flo
 
 
 def _reach(smoothing: Smoothing, part: Part, sign: int, p_lower: float) -> float:
-    """A distance, to that side of the identity, at which p_lower certifies the parameter alone: within a tenth of all.
-
-    0 where it certifies next to nothing.
-    """
+    """About the distance, to that side of the identity, up to which p_lower certifies the parameter alone."""
 
     def stands(distance: float) -> bool:
         try:
@@ -94,42 +95,29 @@ def _reach(smoothing: Smoothing, part: Part, sign: int, p_lower: float) -> float
     return distance if stands(distance) else 0.0
 
 
-def _right(entry: Entry) -> bool:
-    """Whether the class that p_lower speaks of is the input's; known even where the run's own attack was too strong."""
-    answer = smoothed_answer(entry)
-    return answer is not None and entry["label"] in (None, answer)
-
-
 def draw(region: Region, path: Path) -> None:
     """Write the region as a picture: one square a point, the accuracy as colour."""
-    require(cv2.haveImageWriter(str(path)), f"png: expected a name that ends in .png, got {path}")
     height, width = region.accuracy.shape
     cell = max(_CELL, 360 // max(height, width))
     colours = cv2.applyColorMap(np.rint(255 * region.accuracy[::-1]).astype(np.uint8), cv2.COLORMAP_VIRIDIS)
     squares = cv2.resize(colours, (width * cell, height * cell), interpolation=cv2.INTER_NEAREST)
-    picture = np.full((squares.shape[0] + 2 * _MARGIN, squares.shape[1] + 3 * _MARGIN, 3), 255, np.uint8)
+    picture = blank(squares.shape[0] + 2 * _MARGIN, squares.shape[1] + 3 * _MARGIN)
     top, left = _MARGIN, _MARGIN + 24
     bottom, right = top + squares.shape[0], left + squares.shape[1]
     picture[top:bottom, left:right] = squares
     title = f"certified accuracy at ({region.names[0]}, {region.names[1]}), {region.attack_model}"
-    _write(picture, title, (left + right) // 2, top - 28, 0.6)
+    write(picture, title, (left + right) // 2, top - 20, 0.6)
     for i in range(height):
-        _write(picture, f"{region.rows[i]:.3g}", left - 30, bottom - int((i + 0.5) * cell))
+        write(picture, f"{region.rows[i]:.3g}", left - 30, bottom - int((i + 0.5) * cell) + 5, _SIZE)
     for j in range(0, width, max(1, math.ceil(56 / cell))):
-        _write(picture, f"{region.columns[j]:.3g}", left + int((j + 0.5) * cell), bottom + 16)
-    _write(picture, f"{region.names[1]} ({region.units[1]})", (left + right) // 2, bottom + 44)
-    _write(picture, f"{region.names[0]} ({region.units[0]})", left + 20, top - 8, anchor=0.0)
+        write(picture, f"{region.columns[j]:.3g}", left + int((j + 0.5) * cell), bottom + 21, _SIZE)
+    write(picture, f"{region.names[1]} ({region.units[1]})", (left + right) // 2, bottom + 49, _SIZE)
+    write(picture, f"{region.names[0]} ({region.units[0]})", left + 20, top - 3, _SIZE, anchor=0.0)
     ramp = np.linspace(255, 0, squares.shape[0]).astype(np.uint8)[:, None].repeat(18, axis=1)
     picture[top:bottom, right + 24 : right + 42] = cv2.applyColorMap(ramp, cv2.COLORMAP_VIRIDIS)
     for share in (0, 0.25, 0.5, 0.75, 1):
-        _write(picture, f"{share:.0%}", right + 50, bottom - int(share * squares.shape[0]), anchor=0.0)
-    require(cv2.imwrite(str(path), picture), f"png: expected a path that can be written, got {path}")
-
-
-def _write(picture: NDArray[np.uint8], text: str, x: int, y: int, size: float = 0.42, anchor: float = 0.5) -> None:
-    (width, height), _ = cv2.getTextSize(text, cv2.FONT_HERSHEY_SIMPLEX, size, 1)
-    where = (int(x - anchor * width), int(y + height / 2))
-    cv2.putText(picture, text, where, cv2.FONT_HERSHEY_SIMPLEX, size, _INK, 1, cv2.LINE_AA)
+        write(picture, f"{share:.0%}", right + 50, bottom - int(share * squares.shape[0]) + 5, _SIZE, anchor=0.0)
+    save(picture, path)
 
 
 def region_table(region: Region) -> Any:

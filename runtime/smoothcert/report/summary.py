@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import statistics
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -13,23 +12,8 @@ from ..runs.decisions import attack_models
 from ..runs.folder import Entry
 from ..runs.question import Question
 from ..runs.recipe import Recipe
+from ..smoothing import smoothing_of
 from .answers import Answers
-
-
-@dataclass(frozen=True)
-class BaseComparison:
-    """Inputs `certified`, those of them with the base classifier's class, and those with the right one.
-
-    `mean` and `deviation` are of the certified parameter over the certified, in its coordinate; 0 where an attack was
-    asked about. Source: Fischer, Baader, Vechev 2020, section 5 (verified, accurately and correctly verified there).
-    """
-
-    abstained: int
-    certified: int
-    as_base: int
-    right: int
-    mean: float
-    deviation: float
 
 
 @dataclass(frozen=True)
@@ -37,13 +21,10 @@ class Summary:
     """A run in numbers. Failed inputs count as neither correct nor certified.
 
     `accuracy[r]` is the share of inputs certified at radius >= r, with the right class where labels are known;
-    `at_least[r]` holds for the share of certificates that are true, with `confidence` over the whole run: 1 - alpha,
-    less what a calibration that all inputs share may be wrong. `base` compares with the base classifier's own answers,
-    None where the ledger has none. `attack_model` is in words, see `attack_models`.
+    `at_least[r]` bounds the share of those that are true, with `confidence` over the whole run.
     """
 
     inputs: int
-    labelled: bool
     failed: int
     abstained: Counter[str]
     accuracy: dict[float, float]
@@ -52,27 +33,21 @@ class Summary:
     seconds: float
     samples: float
     confidence: float
-    base: BaseComparison | None
     answers: Answers
-    attack_model: str
+    attack_model: str  # in words, see `attack_models`
 
 
 def failures(recipe: Recipe) -> tuple[float, float]:
-    """Probabilities that one certificate is wrong, and that what all inputs share is: alpha, and a calibration's rho.
-
-    Where each input has a calibration of its own, its rho belongs to the certificate.
-    """
-    alpha, calibration = recipe["algorithm"]["alpha"], recipe["smoothing"].get("calibration")
-    if calibration is None:
-        return alpha, 0.0
-    rho = 1 - calibration["confidence"]
+    """Probabilities that one certificate is wrong, and that what all inputs share is: alpha, a calibration's rho."""
+    alpha, measured = recipe["algorithm"]["alpha"], smoothing_of(recipe["smoothing"]).measured
+    rho = measured.rho if measured else 0.0
     return (alpha, rho) if averaged(recipe) else (alpha + rho, 0.0)
 
 
 def averaged(recipe: Recipe) -> bool:
     """Whether certificates hold on average over inputs alone: then no number of false ones among them is bounded."""
-    calibration = recipe["smoothing"].get("calibration")
-    return calibration is not None and not calibration["strategy"].startswith("input")
+    measured = smoothing_of(recipe["smoothing"]).measured
+    return measured is not None and not measured.per_input
 
 
 def certified(entry: Entry, radius: float) -> bool:
@@ -84,20 +59,16 @@ def certified(entry: Entry, radius: float) -> bool:
 
 
 def summarise(recipe: Recipe, entries: Sequence[Entry], radii: Sequence[float] = ()) -> Summary:
-    """Summary at the radii given, or at the run's targets, or at a grid up to the largest certified.
-
-    The lower bound takes off as many false ones as m inputs exceed with probability alpha (theory.md section 8).
-    """
+    """Summary at the radii given, or at the run's targets, or at a grid up to the largest certified."""
     m = len(entries)
     radii = radii or recipe["algorithm"].get("radii") or ([] if Question.of(recipe).attack else _grid(entries))
     alpha, shared = failures(recipe)
     counts = {r: sum(certified(entry, r) for entry in entries) for r in (0.0, *radii)}
-    false = binomial_ppf(1 - alpha, m, alpha) if m and alpha else 0
+    false = binomial_ppf(1 - alpha, m, alpha) if m and alpha else 0  # theory.md section 8
     done = [entry for entry in entries if "certificate" in entry]
     votes = (sum(e["evidence"][step].values()) for e in done for step in ("selection", "estimation"))
     return Summary(
         inputs=m,
-        labelled=any(entry["label"] is not None for entry in entries),
         failed=m - len(done),
         abstained=Counter(reason.partition(":")[0] for e in done if (reason := e["certificate"]["reason"])),
         accuracy={r: count / max(m, 1) for r, count in counts.items()},
@@ -106,22 +77,8 @@ def summarise(recipe: Recipe, entries: Sequence[Entry], radii: Sequence[float] =
         seconds=sum(entry["seconds"] for entry in entries) / max(m, 1),
         samples=sum(votes) / max(len(done), 1),
         confidence=1 - alpha - shared,
-        base=_compared(done) if done and all("base" in entry for entry in done) else None,
         answers=Answers.of(entries),
         attack_model=attack_models(recipe, entries),
-    )
-
-
-def _compared(done: Sequence[Entry]) -> BaseComparison:
-    held = [entry for entry in done if entry["certificate"]["prediction"] != ABSTAIN]
-    radii = [entry["certificate"]["radius"] for entry in held]
-    return BaseComparison(
-        abstained=len(done) - len(held),
-        certified=len(held),
-        as_base=sum(entry["certificate"]["prediction"] == entry["base"] for entry in held),
-        right=sum(entry["certificate"]["prediction"] == entry["label"] for entry in held),
-        mean=statistics.fmean(radii) if radii else 0.0,
-        deviation=statistics.pstdev(radii) if radii else 0.0,
     )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import statistics
 from collections.abc import Iterable, Sequence
 from typing import Any
 
@@ -11,7 +12,7 @@ from ..runs.folder import Entry
 from ..runs.question import Question
 from ..runs.recipe import Recipe
 from .answers import Answers
-from .summary import Summary, averaged
+from .summary import Summary, averaged, failures, summarise
 from .terminal import counted
 
 
@@ -44,12 +45,12 @@ def table(recipe: Recipe, summary: Summary) -> Iterable[Any]:
     yield from _answered(summary.answers)
     if summary.mean_radius:
         yield f"mean certified radius (ACR) {floor_text(summary.mean_radius)}"
-    calibration, alpha = recipe["smoothing"].get("calibration"), recipe["algorithm"]["alpha"]
-    if calibration and recipe["algorithm"]["mode"] != "predict":
-        rho = 1 - calibration["confidence"]
-        each = f"each certificate wrong with probability {alpha + rho:.6g} at most"
-        each = f"nothing for any one input; confidence {1 - alpha - rho:.6g}" if averaged(recipe) else each
-        yield f"claim: {calibration['claim']}; {each}"
+    question = Question.of(recipe)
+    if (measured := question.smoothing.measured) and question.algorithm.certifies:
+        alpha, shared = failures(recipe)
+        each = f"each certificate wrong with probability {alpha:.6g} at most"
+        each = f"nothing for any one input; confidence {1 - alpha - shared:.6g}" if averaged(recipe) else each
+        yield f"claim: {measured.claim}; {each}"
     yield f"per input {summary.samples:,.0f} samples, {summary.seconds:.2f} s"
 
 
@@ -62,9 +63,9 @@ def _accuracies(recipe: Recipe, summary: Summary) -> Any:
     rows = Table(title=title(recipe, summary), title_justify="left")
     one = smoothing.main is not None and not smoothing.main.is_norm and len(summary.accuracy) > 1
     heads = ["attack" if attack else "radius", *(["values"] if one else [])]
-    what = "certified accuracy" if summary.labelled else "certified share (no labels)"
+    what = "certified accuracy" if summary.answers.labelled else "certified share (no labels)"
     if recipe["algorithm"]["mode"] == "predict":
-        heads, what = [], "smoothed accuracy" if summary.labelled else "answered (no labels)"
+        heads, what = [], "smoothed accuracy" if summary.answers.labelled else "answered (no labels)"
     bounded = recipe["algorithm"]["alpha"] > 0 and not averaged(recipe)
     for name in [*heads, what, *([f"at least ({summary.confidence:.1%} confidence)"] if bounded else [])]:
         rows.add_column(name, justify="right")
@@ -78,7 +79,6 @@ def _accuracies(recipe: Recipe, summary: Summary) -> Any:
 
 
 def _answered(answers: Answers) -> Iterable[str]:
-    """Accuracy and distinct answers of the base and of the smoothed classifier, a line each."""
     if answers.base:
         base = f"base accuracy {_percent(answers.accuracy(answers.base))}" if answers.labelled else "base classifier"
         labels = f" ({_distinct(answers.labels)} labels)" if answers.labelled else ""
@@ -96,34 +96,37 @@ def _distinct(answers: Sequence[int | None]) -> int:
     return len(set(answers) - {None})
 
 
-def evaluation(recipe: Recipe, summary: Summary, unit: str) -> Any:
-    """The table of Fischer, Baader, Vechev 2020: a rich table of counts and shares."""
+def evaluation(recipe: Recipe, entries: Sequence[Entry], unit: str) -> Any:
+    """The table of Fischer, Baader, Vechev 2020, section 5, a rich table of counts and shares.
+
+    `base class` and `right class` are what is called accurately and correctly verified there; radii, in `unit`, are of
+    the certified alone.
+    """
     from rich.table import Table
 
-    base = summary.base
-    if base is None:
+    done, summary = [entry for entry in entries if "certificate" in entry], summarise(recipe, entries)
+    if not done or not all("base" in entry for entry in done):
         raise RunError("`evaluation`: the ledger has no answers of the base classifier; run again with this version")
-    heads = {
-        "abstained": base.abstained, "certified": base.certified, "base class": base.as_base,
-        **({"right class": base.right} if summary.labelled else {}),
-    }  # fmt: skip
+    held = [entry for entry in done if entry["certificate"]["prediction"] != ABSTAIN]
+    radii = [entry["certificate"]["radius"] for entry in held]
+    heads = {"abstained": len(done) - len(held), "certified": len(held)}
+    for name, of in (("base class", "base"), ("right class", "label")):
+        if of == "base" or summary.answers.labelled:
+            heads[name] = sum(entry["certificate"]["prediction"] == entry[of] for entry in held)
     rows = Table(title=title(recipe, summary), title_justify="left")
-    rows.caption, rows.caption_justify = f"radius: {unit}" if unit and base.mean else None, "left"
+    rows.caption, rows.caption_justify = f"radius: {unit}" if unit and any(radii) else None, "left"
     for name in [*heads, "mean radius", "s each"]:
         rows.add_column(name, justify="right")
     cells = [f"{count} ({_percent(count / max(summary.inputs, 1))})" for count in heads.values()]
     radius = "the attack" if Question.of(recipe).attack else "none"
-    if base.mean:
-        radius = f"{floor_text(base.mean)} ± {base.deviation:.3f}"
+    if any(radii):
+        radius = f"{floor_text(statistics.fmean(radii))} ± {statistics.pstdev(radii):.3f}"
     rows.add_row(*cells, radius, f"{summary.seconds:.2f}")
     return rows
 
 
 def tsv(entries: Sequence[Entry]) -> Iterable[str]:
-    """The field's log: idx, label, predict, radius, correct, time (seconds); then base (its own answer), attack_model.
-
-    What is not known is empty: a label, or what an input that failed has not.
-    """
+    """The field's log, with seconds, the base classifier's own answer and the attack model; empty is not known."""
     yield "idx\tlabel\tpredict\tradius\tcorrect\ttime\tbase\tattack_model"
     for entry in sorted(entries, key=lambda e: int(e["index"])):
         certificate = entry.get("certificate", {"prediction": ABSTAIN, "radius": 0.0})

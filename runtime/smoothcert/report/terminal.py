@@ -25,8 +25,8 @@ def console() -> Console:
 def watched(what: str, total: int, *, quiet: bool, done: int | None = None) -> Iterator[Callable[[int], None]]:
     """How far a run of `total` inputs is: call what it gives with the number done.
 
-    `done` inputs were there before (default: as many as the first call says). A bar with the time left on a terminal,
-    unless `quiet`; else, while a minute or more is left, a line on stderr at every tenth, a minute apart or more.
+    `done`: what was there before; as many as the first call says unless given. A bar with the time left on a terminal,
+    unless `quiet`; else a line on stderr at every tenth, while a minute or more is left, a minute apart or more.
     """
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 

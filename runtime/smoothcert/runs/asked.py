@@ -7,7 +7,6 @@ from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
 
 import cv2
 import numpy as np
@@ -48,10 +47,9 @@ def new_run(
     shard: str = "1/1",
     nonce: str = "",
 ) -> OpenRun:
-    """The run of a model over a data set, both opened from `files`, with the recipe that rebuilds it.
+    """The run of a model over a data set, both opened from `files`; see `selection`. `nonce`: see `run_key`.
 
-    `skip`, `limit`, `shard`: see `selection`. `nonce`: mixed into the run key; the run folder draws one where there is
-    none. Raises `DataError` where no input is left or none can be read.
+    Raises `DataError` where no input is left or none can be read.
     """
     indices = selection(len(data), skip=skip, limit=limit, shard=shard)
     if not indices:
@@ -61,6 +59,7 @@ def new_run(
     opencv = {"opencv": cv2.__version__} if on_images else {}
     channels = {} if classifier.channels is None else {"channels": classifier.channels}
     sound = {name: value for name, value in asdict(classifier.sound).items() if value is not None}
+    plugins = dict.fromkeys(plugins_of(algorithm.transforms(smoothing)).values())
     host = {"python": platform.python_version(), "numpy": np.__version__, "platform": platform.platform()}
     recipe = {
         "smoothcert": __version__,
@@ -72,17 +71,11 @@ def new_run(
         **({"calibration": {"path": str(files.calibration.resolve())}} if files.calibration else {}),
         **({"surrogate": {"path": str(files.surrogate.resolve())}} if files.surrogate else {}),
         "algorithm": algorithm.recipe,
-        **_plugins(smoothing, algorithm),
+        **({"plugins": {"path": [LOADED[sha256].path for sha256 in plugins]}} if plugins else {}),
         "selection": {"skip": skip, "shard": shard} | ({} if limit is None else {"limit": limit}),
         "host": {"threads": classifier.threads, **host},
     }
     return OpenRun(Question(recipe, smoothing, algorithm), classifier, data)
-
-
-def _plugins(smoothing: Smoothing, algorithm: Algorithm) -> dict[str, Any]:
-    """The users' files that the transformations come from, for people: the hashes stand where they count."""
-    used = dict.fromkeys(plugins_of(algorithm.transforms(smoothing)).values())
-    return {"plugins": {"path": [LOADED[sha256].path for sha256 in used]}} if used else {}
 
 
 def readable(data: Dataset, indices: Sequence[int]) -> Iterator[Example]:

@@ -10,10 +10,7 @@ from .opening import OpenRun
 
 
 def complete(folder: RunFolder, run: OpenRun) -> Iterator[Entry]:
-    """Certify what the folder's ledger does not hold yet, yielding each entry once it is on disk.
-
-    The folder is begun where there is none. It keeps its nonce, and with it its key, where the run brings none.
-    """
+    """Certify what the folder's ledger does not hold yet, yielding each entry once it is on disk; see `begin`."""
     with folder.locked(run.question.recipe) as (recipe, ledger):
         there = replace(run, question=replace(run.question, recipe=recipe))
         done = {entry["index"] for entry in folder.entries()}

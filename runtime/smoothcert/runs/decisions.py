@@ -38,8 +38,11 @@ class Decisions:
             return ["the votes were not drawn under this run's key"]
         if evidence.mode != self.algorithm.recipe["mode"]:
             return [f"expected votes of mode {self.algorithm.recipe['mode']}, got {evidence.mode}"]
-        if wrong := self._misattributed(evidence):
-            return [wrong]
+        known = self.algorithm.attack_models(self.smoothing)
+        if evidence.attack_model not in known:
+            return [f"expected attack_model {' or '.join(known)}, got {evidence.attack_model}"]
+        if evidence.slack and evidence.attack_model != "integer":
+            return [f"expected no slack with attack_model {evidence.attack_model}, got {evidence.slack:g}"]
         decided = self._decided(evidence)
         if isinstance(decided, str):
             return [decided]
@@ -49,17 +52,7 @@ class Decisions:
             if not _same(written.get(name), decided.get(name))
         ]
 
-    def _misattributed(self, evidence: Evidence) -> str:
-        """Why the smoothing's draws speak of no such attacker, or have no such slack; empty where they do."""
-        known = self.algorithm.attack_models(self.smoothing)
-        if evidence.attack_model not in known:
-            return f"expected attack_model {' or '.join(known)}, got {evidence.attack_model}"
-        if evidence.slack and evidence.attack_model != "integer":
-            return f"expected no slack with attack_model {evidence.attack_model}, got {evidence.slack:g}"
-        return ""
-
     def _decided(self, evidence: Evidence) -> dict[str, Any] | str:
-        """The certificate as the ledger holds it, or why there is none."""
         votes = frozenset(evidence.selection.items()), frozenset(evidence.estimation.items())
         measured = evidence.slack, evidence.errors, evidence.slices, evidence.distances
         case = (evidence.mode, *votes, evidence.looks, *measured)
@@ -87,10 +80,7 @@ def _same(a: Any, b: Any) -> bool:
 
 
 def problems(question: Question, entries: Sequence[Entry]) -> Iterator[tuple[Entry, list[str]]]:
-    """Each entry with what of it is wrong: see `Decisions.problems`; or that it is no input of the run, or comes twice.
-
-    Neither model nor data are looked at: `verify` does that.
-    """
+    """Each entry with what of it is wrong, without a look at model or data: see `Decisions.problems`."""
     decisions, expected = Decisions(question.algorithm, question.smoothing, question.key), question.indices
     seen: set[int] = set()
     for entry in entries:
@@ -117,7 +107,6 @@ def recipe_problems(question: Question, entries: Sequence[Entry]) -> list[str]:
 
 
 def _attack_models(entries: Sequence[Entry]) -> Counter[str]:
-    """Whose attacks the entries' votes speak of, and how many do."""
     return Counter(e["evidence"]["attack_model"] for e in entries if "attack_model" in e.get("evidence", {}))
 
 

@@ -1,7 +1,4 @@
-"""The run folder: `recipe.toml`, written first, and `ledger.jsonl`, one fsynced line for each input.
-
-Killing a run at any instant loses at most the input in flight. Format: docs/runs.md.
-"""
+"""The run folder: `recipe.toml`, written first, and `ledger.jsonl`, a synced line for each input: docs/runs.md."""
 
 from __future__ import annotations
 
@@ -40,8 +37,7 @@ class RunFolder:
     def begin(self, recipe: Recipe) -> Recipe:
         """Write the recipe, or return the one that is there if it is the same run. `RunError` if it is another.
 
-        A recipe that is there keeps its nonce unless the new one brings its own. Its limit becomes the new one's, but
-        never so small that it leaves out an input of the ledger.
+        What is there keeps its nonce, and takes the new limit, as far as that leaves out no input of the ledger.
         """
         if os.path.lexists(self.path / RECIPE):
             there, selection = self.require_same(recipe), recipe["selection"]
@@ -80,10 +76,7 @@ class RunFolder:
         return recipe
 
     def entries(self) -> list[Entry]:
-        """Every whole line of the ledger, in order; a torn last line, left by a kill, does not count.
-
-        `RunError` for a line that holds no entry: neither an error alone nor a certificate with its evidence.
-        """
+        """Every whole line of the ledger, in order: not one that a kill has torn. `RunError` for what is no entry."""
         path = self.path / LEDGER
         entries: list[Entry] = []
         if not path.exists():
@@ -97,10 +90,7 @@ class RunFolder:
 
     @contextmanager
     def locked(self, recipe: Recipe) -> Iterator[tuple[Recipe, Ledger]]:
-        """The run's recipe, see `begin`, and its ledger, held by this process alone. `RunError` while another does.
-
-        The lock comes first: two processes that begin the same run at once must not write two nonces.
-        """
+        """The run's recipe, see `begin`, and its ledger, held by this process alone. `RunError` while another does."""
         self.path.mkdir(parents=True, exist_ok=True)
         path = self.path / LEDGER
         descriptor = open_own(path, "a ledger", RunError)
@@ -110,7 +100,7 @@ class RunFolder:
             except OSError:
                 why = f"{self.path} is in use by another process; wait for it, or choose another `run`"
                 raise RunError(why) from None
-            recipe = self.begin(recipe)
+            recipe = self.begin(recipe)  # behind the lock: two processes must not write two nonces
             size = os.fstat(descriptor).st_size
             start = max(0, size - LINE_BYTES)
             os.ftruncate(descriptor, start + os.pread(descriptor, size - start, start).rfind(b"\n") + 1)
@@ -161,10 +151,9 @@ def _encoded(recipe: Recipe, where: Path) -> bytes:
 
 
 def merge(out: RunFolder, shards: list[RunFolder]) -> int:
-    """Merge the ledgers of shards of one run, sorted by input. Returns the number of entries.
+    """Merge the ledgers of shards of one run, sorted by input, with the largest limit. Returns the number of entries.
 
-    The recipe comes last: a merge that was killed can be repeated. The largest limit counts. `RunError` where recipes
-    differ in more than shard and limit, or two shards hold the same input.
+    `RunError` where recipes differ in more than shard and limit, or two shards hold the same input.
     """
     if (out.path / RECIPE).exists():
         raise RunError(f"{out.path} already holds a run; choose another folder for the merged one")
@@ -188,5 +177,6 @@ def merge(out: RunFolder, shards: list[RunFolder]) -> int:
     if there.exists() and read_regular(there, "a ledger", RunError, LEDGER_BYTES) != ledger:
         raise RunError(f"{out.path} already holds another ledger; choose another folder for the merged one")
     write_atomically(there, ledger)
+    # The recipe comes last: a merge that was killed can be repeated.
     write_atomically(out.path / RECIPE, _encoded(recipe, out.path))
     return len(entries)

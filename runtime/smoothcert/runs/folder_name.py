@@ -22,9 +22,8 @@ _LONGEST = 200  # bytes of a name; file systems take 255
 def folder_name(question: Question, files: Files, asked: Mapping[str, Any]) -> Path:
     """runs/MODEL-DATA-SMOOTHING-MODE-ATTACK, then NAME=VALUE for other settings that are not the default's.
 
-    `asked`: the settings that are no words of the name, such as preprocessing; where there are any, the name ends in 8
-    hexadecimal digits of their SHA-256. Model, data and calibration enter by their files' stems, and the number of
-    inputs does not: a run goes on with another limit. Threads and batches change no vote.
+    `asked`: settings that the name has no words for, such as preprocessing; where there are any, the name ends in 8
+    hexadecimal digits of their SHA-256. What changes no vote does not enter, nor does the number of inputs.
     """
     recipe, smoothing = question.recipe, question.smoothing
     skip, shard = recipe["selection"]["skip"], recipe["selection"]["shard"]
@@ -50,7 +49,6 @@ def folder_name(question: Question, files: Files, asked: Mapping[str, Any]) -> P
 
 
 def _changed(algorithm: Algorithm) -> Iterator[tuple[str, str]]:
-    """The algorithm's numbers that are not its default's, as text."""
     for field in fields(algorithm):  # type: ignore[arg-type]  # every algorithm is a dataclass
         value = getattr(algorithm, field.name)
         if value != field.default and not isinstance(value, Attack):

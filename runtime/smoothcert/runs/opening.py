@@ -34,9 +34,8 @@ class OpenRun:
     def entry(self, index: int) -> Entry:
         """The ledger's entry of that input, 0 to len(data) - 1: its certificate, or the error that it ended in.
 
-        It follows from the recipe, and not from other entries: on any machine with the run's provider and versions it
-        is the same but for `seconds`. Nothing is written. Raises `CalibrationError` where each input has error bounds
-        of its own and the calibration file, which alone holds them, was not found.
+        It follows from the recipe: with the run's provider and versions it is the same on any machine, but for
+        `seconds`. `CalibrationError` where each input has error bounds of its own and their file was not found.
         """
         require(0 <= index < len(self.data), f"index: expected 0 to {len(self.data) - 1}, got {index}")
         if self.question.algorithm.certifies:
@@ -138,10 +137,7 @@ def _with_codes(question: Question, given: Path | None, calibration: Path | None
 
 
 def _with_bounds(question: Question, given: Path | None) -> Question:
-    """The question with the error bounds of each input, which stand in the calibration file alone, where it is found.
-
-    Only new entries need them: a file that has gone since then is asked for by `OpenRun.entry`.
-    """
+    """The question with each input's error bounds, where their file is found: only new entries need them."""
     smoothing, measured = question.smoothing, question.smoothing.measured
     if measured is None or not measured.per_input:
         return question

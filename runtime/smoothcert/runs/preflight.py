@@ -37,24 +37,21 @@ _TOKENS = (
 
 @dataclass(frozen=True)
 class Preflight:
-    """Batch size, samples a second; with mode slices into how many the first input is cut, and the seconds that takes.
-
-    `notes`: what is easily overlooked, a line each. `warning`: `certification.LEVELS` where that holds, else empty.
-    """
+    """What the first look found."""
 
     batch_size: int
-    rate: float
-    slices: int
-    cutting: float
-    notes: tuple[str, ...]
-    warning: str
+    rate: float  # samples a second
+    slices: int  # that the first input is cut into; 1 but in mode slices
+    cutting: float  # seconds that this takes
+    notes: tuple[str, ...]  # what is easily overlooked, a line each
+    warning: str  # `certification.LEVELS` where that holds, else empty
 
 
 def preflight(run: OpenRun) -> Preflight:
-    """Fit, classify and time the first input that can be read.
+    """Fit, classify and time the first input that can be read, before anything is written.
 
-    Raises, before anything is written, `ArgumentError` for a run that could only abstain, `DataError` or `ModelError`
-    where that input does not fit the model or needs too many slices, or any label has no class in the model.
+    `ArgumentError` for a run that could only abstain, `DataError` or `ModelError` where that input does not fit the
+    model or needs too many slices, or any label has no class in the model.
     """
     smoothing, algorithm = run.question.smoothing, run.question.algorithm
     best = smoothing.favourable
@@ -101,14 +98,12 @@ def _require_labels(run: OpenRun) -> None:
 
 
 def _first_prepared(run: OpenRun) -> Iterator[Input]:
-    """The first few inputs that can be read and fit the model, as it takes them."""
     for example in islice(readable(run.data, run.question.indices), _COMPARED):
         with suppress(DataError):
             yield run.classifier.prepare(example.x)
 
 
 def _rate(sampler: Sampler, step: int) -> float:
-    """Samples a second, `step` of them at a time."""
     sampler.counts(PROBE, 0, step)  # kernels are chosen, engines built
     done, spent, start = 0, 0.0, time.perf_counter()
     while spent < _SECONDS:
@@ -118,7 +113,6 @@ def _rate(sampler: Sampler, step: int) -> float:
 
 
 def _disguised(x: NDArray[Any]) -> bool:
-    """Whether a float image holds whole multiples of 1/255 between 0 and 1."""
     if x.dtype.kind != "f" or x.ndim < 2 or x.min() < 0 or not 0 < x.max() <= 1:
         return False
     return bool(np.all(np.rint(x * EIGHT_BIT.unit) / EIGHT_BIT.unit == x))

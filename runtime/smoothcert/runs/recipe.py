@@ -18,8 +18,7 @@ _FREE = {"host", "attack_model"}  # the second follows from data and smoothing
 def run_key(recipe: Recipe) -> int:
     """64 bits of SHA-256 of all that determines the votes: model, data, smoothing, algorithm and nonce.
 
-    The nonce is written down before sampling: once published, it fixes every draw. Provider, threads, batch size and
-    shard do not enter: the same draws everywhere.
+    Provider, threads, batch size and shard do not enter: the same draws everywhere.
     """
     model = {name: recipe["model"][name] for name in ("sha256", "output", "preprocess")}
     parts = [model, recipe["data"]["sha256"], recipe["smoothing"], recipe["algorithm"], recipe["nonce"]]
@@ -53,7 +52,6 @@ def differences(old: Recipe, new: Recipe, free: frozenset[str] = frozenset()) ->
 
 
 def _difference(name: str, there: Any, here: Any) -> str:
-    """One setting that differs, in words."""
     if name in ("model.sha256", "data.sha256"):
         what, verb = ("model", "is another") if name.startswith("model") else ("data", "changed since")
         return f"the {what} {verb}: SHA-256 {there} there, {here} here"

@@ -21,15 +21,12 @@ from .recipe import Recipe
 
 @dataclass(frozen=True)
 class Redrawn:
-    """How many entries were drawn again, and by which classifier; None where none could be opened.
-
-    `wrong`: what differs, a line each. `unchecked`: why nothing was drawn; empty where it was.
-    """
+    """What sampling entries again has found."""
 
     entries: int = 0
-    wrong: tuple[str, ...] = ()
-    unchecked: tuple[str, ...] = ()
-    classifier: OrtClassifier | None = None
+    wrong: tuple[str, ...] = ()  # what differs, a line each
+    unchecked: tuple[str, ...] = ()  # why nothing was drawn; empty where it was
+    classifier: OrtClassifier | None = None  # None where none could be opened
 
 
 def redraw(
@@ -42,9 +39,9 @@ def redraw(
 ) -> Redrawn:
     """Sample `count` inputs again, evenly over all of the ledger: what is wrong with votes, base classes and errors.
 
-    Draws depend on the recipe alone, so all of an input's evidence must come again, exactly: on the provider and with
-    the versions of ONNX Runtime and OpenCV that the run had. With others the votes are not compared. `model`,
-    `data`, `surrogate` and `calibration`: where they have moved; the first two may be open already.
+    All of an input's evidence must come again, exactly, with the versions of ONNX Runtime and OpenCV that the run had;
+    with others nothing is compared. `model`, `data`, `surrogate`, `calibration`: where they have moved; the first two
+    may be open already.
     """
     require(count > 0, f"redraw: expected at least 1 input, got {count}")
     recipe = folder.recipe()

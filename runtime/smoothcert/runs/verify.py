@@ -32,16 +32,13 @@ _Read = TypeVar("_Read")
 
 @dataclass(frozen=True)
 class Verdict:
-    """`wrong`: what does not hold, a line each. `unchecked`: what could not be looked at, and why.
-
-    `attack_model`: whose attacks the certificates speak of. `redrawn`: what was sampled again; None: nothing was asked.
-    """
+    """What checking a run has found."""
 
     entries: int
-    wrong: tuple[str, ...]
-    unchecked: tuple[str, ...]
-    attack_model: str = ""
-    redrawn: Redrawn | None = None
+    wrong: tuple[str, ...]  # what does not hold, a line each
+    unchecked: tuple[str, ...]  # what could not be looked at, and why
+    attack_model: str = ""  # whose attacks the certificates speak of
+    redrawn: Redrawn | None = None  # what was sampled again; None: nothing was asked
 
 
 def verify(
@@ -53,9 +50,9 @@ def verify(
     *,
     redraws: int | None = None,
 ) -> Verdict:
-    """Check the whole run; `model`, `data`, `calibration`, `surrogate` where they are no longer where the recipe says.
+    """Check the whole run; `model`, `data`, `calibration`, `surrogate`: where they have moved.
 
-    `redraws`: sample so many inputs again too, see `redraw`.
+    `redraws`: for `redraw`, or none.
     """
     recipe, entries = folder.recipe(), folder.entries()
     question = _question(folder, recipe)
@@ -85,7 +82,6 @@ def verify(
 
 
 def _question(folder: RunFolder, recipe: Recipe) -> Question:
-    """What the run asks; `RunError` where this version knows no such thing."""
     try:
         question = Question.of(recipe)
         _ = question.preprocess, question.indices
@@ -116,8 +112,6 @@ class _Looked:
 
 
 def _model(recipe: Recipe, path: Path, looked: _Looked) -> ModelFile | None:
-    """The model's file, where it is the run's and can be opened."""
-
     def read(path: Path) -> tuple[ModelFile, dict[str, Any]]:
         file = open_model_file(recipe, path)
         own = {} if file.preprocess is None else {"preprocess": file.preprocess.recipe}
@@ -183,7 +177,6 @@ def _opened(
 
 
 def _data(recipe: Recipe, path: Path, looked: _Looked) -> Dataset | None:
-    """The data set, where it is the run's."""
     data = looked.at("data", path, partial(open_data, recipe))
     said = recipe["data"]["inputs"]
     if data is not None and len(data) != said:
@@ -193,7 +186,6 @@ def _data(recipe: Recipe, path: Path, looked: _Looked) -> Dataset | None:
 
 
 def _input_problems(entry: Entry, data: Dataset, question: Question, shape: Shape | None) -> list[str]:
-    """What of an entry is not so by its input; `shape`: of the model's input, None where it is not known."""
     if (label := data.label(entry["index"])) != entry["label"]:
         return [f"label is {entry['label']} there, {label} in the data"]
     if "input" not in entry:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -17,9 +17,9 @@ from .transform import TRANSFORMS, transform_type
 
 @dataclass(frozen=True)
 class Attack:
-    """A set of attacks: every combination of values of the ranges. Parameters that it leaves out stay at the identity.
+    """A set of attacks: every combination of values of the ranges, nothing between those of a grid.
 
-    With a grid among the ranges, the set is the finite grid and nothing between: `mesh` names its spacing.
+    Parameters that it leaves out stay at the identity.
     """
 
     ranges: tuple[tuple[str, Range], ...]
@@ -35,6 +35,13 @@ class Attack:
 
     def __iter__(self) -> Iterator[tuple[str, Range]]:
         return iter(self.ranges)
+
+    def require_on(self, names: Collection[str]) -> None:
+        """`ArgumentError` unless the set has ranges, and of these parameters alone."""
+        known = ", ".join(map(repr, names))
+        strange = [name for name, _ in self if name not in names]
+        require(not strange, f"attack: expected parameters that are smoothed ({known}), got {', '.join(strange)}")
+        require(bool(self.ranges), f"attack: expected a value for at least one of {known}, got nothing")
 
     @property
     def is_grid(self) -> bool:
@@ -60,13 +67,11 @@ class Attack:
 
 
 def _mesh(name: str, r: Range) -> str:
-    """How far apart the points of a grid are; of a lattice, that it is one."""
     grid = TRANSFORMS[name].grid(r) if name in TRANSFORMS else Grid(name, r)
     return f"{name} every {grid.spacing:.3g}{' down and right, within the disc' * grid.is_planar}"
 
 
 def _range(name: str, value: Any) -> Range:
-    """The range that a number, a pair, a triple or a recipe's table means."""
     expected = f"attack: expected a number, (low, high) or (low, high, points) for {name}, got {value!r}"
     if isinstance(value, Range):
         return value

@@ -34,13 +34,24 @@ class GaussianBlur(Transform):
 
 
 @dataclass(frozen=True)
+class BorderedBlur(GaussianBlur):
+    """The same, with what lies beyond the edge as a part's `border` says."""
+
+    border: str
+
+    def apply(self, image: Image, value: Any) -> Image:
+        return heat.gaussian_blur(image, value, self.border)
+
+
+@dataclass(frozen=True)
 class Blur(Part):
     """Gaussian blur with a kernel of random VARIANCE v >= 0 in square pixels; variances of blurs in a row add up.
 
     Laws of v, with p_star of an attack: exponential of mean `scale`, 1 - exp(-v / scale) / 2; uniform on [0, scale],
     1/2 + v / scale; folded-normal, |N(0, scale^2)|; rayleigh of scale `scale`. The blur is the exact semigroup (each
     cosine or Fourier mode of frequency w times exp(-v w^2 / 2)); how near an 8-bit attacker's truncated kernels come to
-    it is in docs/theory.md. `border`: reflect101 (OpenCV's default), reflect, or wrap, which cyclic translations need.
+    it is in docs/theory.md. `border`, an attacker's too: reflect101 (OpenCV's default), reflect, or wrap, which cyclic
+    translations need.
     """
 
     transforms: ClassVar[type[Transform]] = GaussianBlur
@@ -61,11 +72,14 @@ class Blur(Part):
     border: str = "reflect101"
 
     @property
+    def transform(self) -> Transform:
+        return BorderedBlur(self.border)
+
+    @property
     def stretch(self) -> float | None:
         return _EDGES if self.border == "reflect101" else 1.0
 
     def encode(self, pixels: NDArray[Any]) -> Any:
-        """The spectrum."""
         return heat.spectrum(pixels, self.border)
 
     def fill(self, encoded: Any, values: NDArray[Any], out: NDArray[Any], unit: float) -> None:

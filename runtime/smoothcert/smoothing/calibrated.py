@@ -76,12 +76,10 @@ class Calibrated(Smoothing):
 
     @property
     def recipe(self) -> dict[str, Any]:
-        """Plain values; bounds included, so that certificates can be decided again without the file."""
+        """Plain values, with the bounds that inputs share: certificates can be decided again without the file."""
         calibration = self.calibration.recipe | {"error_rule": self.error_rule}
-        if self.calibration.per_input:
-            del calibration["bounds"]
         parts = [part.description for part in self.parts]
-        return {"guarantee": self.guarantee, "parts": parts} | {"calibration": calibration}
+        return {"guarantee": self.guarantee, "parts": parts, "calibration": calibration}
 
     @property
     def measured(self) -> Calibration:
@@ -106,7 +104,6 @@ class Calibrated(Smoothing):
         return self.parts[-1].scale
 
     def p_star(self, attack: AnyAttack) -> float:
-        """As for every smoothing; attacks that hold more than was measured are refused."""
         moved = self._moved(Attack.of(attack))
         found = (needed(math.hypot(moved, error / self._sigma), e, self.error_rule) for error, e in self._usable)
         return min((1.0, *found))
@@ -126,7 +123,7 @@ class Calibrated(Smoothing):
         if not self._usable:
             return "the calibration bounds no error, for it has too few inputs or draws; measure more"
         what, moved = ("this attack", self._moved(attack)) if attack else ("any radius", 0.0)
-        found = self.least_sigma(moved, p_lower)
+        found = least_sigma(moved, self.calibration.bounds, p_lower, self.error_rule)
         if found is None:
             farthest = max(most(p_lower, 1 - p_lower, e, self.error_rule) for _, e in self._usable)
             if farthest == 0:
@@ -143,13 +140,6 @@ class Calibrated(Smoothing):
             f"the calibration's smallest error that serves here, E = {error:.4g}, needs noise of at least "
             f"{math.ceil(1000 * sigma) / 1000:g} for {what}; this run has {self._sigma:g}"
         )
-
-    def least_sigma(self, moved: float, p_lower: float) -> tuple[float, float] | None:
-        """The least noise with which p_lower survives an attack so many deviations of the parts away, and by which E.
-
-        None where no noise is enough.
-        """
-        return least_sigma(moved, self.calibration.bounds, p_lower, self.error_rule)
 
     def sides(self, p_lower: float, p_upper: float | None = None) -> tuple[float, float]:
         part, p_upper = self.main, 1 - p_lower if p_upper is None else p_upper
@@ -169,14 +159,11 @@ class Calibrated(Smoothing):
     def _moved(self, attack: Attack) -> float:
         """How far the attack moves the law, in standard deviations of the moved parts; 0 for what it leaves out."""
         by = {part.name: part for part in self.moved}
-        known = ", ".join(repr(name) for name in by)
         require(
             self.parts[-1].name not in dict(attack),
             "attack: no theorem for noise ahead of parts that bend or amplify it; leave noise out of the attack",
         )
-        strange = [name for name, _ in attack if name not in by]
-        require(not strange, f"attack: expected parameters that are smoothed ({known}), got {', '.join(strange)}")
-        require(bool(attack.ranges), f"attack: expected a value for at least one of {known}, got nothing")
+        attack.require_on(by)
         self.calibration.require_measured(self.moved, attack)
         ends = {name: [by[name].coordinate(value) / by[name].scale for value in (r.low, r.high)] for name, r in attack}
         return math.hypot(*(max(map(abs, both)) for both in ends.values()))

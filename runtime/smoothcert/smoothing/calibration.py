@@ -60,10 +60,7 @@ class Calibration:
         return self.strategy in ("dataset-worst", "input-sampling")
 
     def require_points(self) -> Calibration:
-        """The calibration itself; `ArgumentError` unless its attack has points in every range, or in none, as measured.
-
-        An interval of attacks is not certified from errors that were measured at points.
-        """
+        """Itself; `ArgumentError` unless its attack has points in every range, or in none, as the strategy measures."""
         fits = all((r.points is not None) == self.on_grid for _, r in self.attack)
         want = "points in every range" if self.on_grid else "no points, for it measures intervals"
         require(fits, f"calibration: expected an attack with {want} with {self.strategy}, got {self.attack}")
@@ -122,7 +119,7 @@ class Calibration:
             "sha256": self.sha256, "strategy": self.strategy, "claim": self.claim, "confidence": self.confidence,
             "attack": self.attack.recipe, "spatial": self.spatial.recipe, "colours": self.colours,
             "opencv": self.opencv, "sizes": [list(side) for side in self.sizes],
-            "bounds": [list(pair) for pair in self.bounds],
+            **({} if self.per_input else {"bounds": [list(pair) for pair in self.bounds]}),
         }  # fmt: skip
 
     @staticmethod
@@ -132,7 +129,7 @@ class Calibration:
         values["attack"] = Attack.of(values["attack"])
         values["spatial"] = Spatial.of(values["spatial"])
         values["sizes"] = tuple((int(least), int(most)) for least, most in values["sizes"])
-        values["bounds"] = tuple((float(bound), float(e)) for bound, e in values["bounds"])
+        values["bounds"] = tuple((float(bound), float(e)) for bound, e in values.get("bounds", ()))
         return Calibration(**values).require_points()
 
     def require_parts(self, parts: tuple[Part, ...]) -> None:
@@ -145,10 +142,7 @@ class Calibration:
             )
 
     def require_measured(self, parts: tuple[Part, ...], attack: Attack) -> None:
-        """`ValueError` where the attack holds more than was measured.
-
-        A part that the attack leaves out stays at its identity, which must have been measured like any other value.
-        """
+        """`ValueError` where the attack, with the identities of parts it leaves out, holds more than was measured."""
         asked, limits = dict(attack), dict(self.attack)
         for part in parts:
             name, still = part.name, Range(part.value(0.0), part.value(0.0))

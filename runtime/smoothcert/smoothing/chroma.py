@@ -16,7 +16,7 @@ from typing import Any, ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
-from ..bounds.laws import LogNormal, Normal
+from ..bounds.laws import LogNormal
 from ..errors import DataError
 from ..inputs.input import Input
 from ..inputs.levels import EIGHT_BIT
@@ -117,12 +117,11 @@ class RotateHue(Transform):
 class Hue(_Coloured):
     """The chroma plane turned by N(0, scale^2) degrees: p_star(t) = Phi(|t| / scale). Red, green, blue images.
 
-    `luma`: the weights of brightness that stay, bt601, bt709 or mean. The hue shift of HSV is another, non-linear map.
+    `luma`: the weights of brightness that stay, bt601, bt709 or mean. HSV's hue shift is another map.
     """
 
     transforms: ClassVar[type[Transform]] = RotateHue
     help: ClassVar[str] = "standard deviation in degrees"
-    laws: ClassVar[Mapping[str, type[Any]]] = {"normal": Normal}
     composes: ClassVar[bool] = True
     pairs: ClassVar[tuple[Pair, ...]] = _pairs("hue", "saturation")
     scale: float

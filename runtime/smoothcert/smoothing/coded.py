@@ -22,6 +22,7 @@ from .perturbation import eight_bit
 if TYPE_CHECKING:
     from ..model.labels import Classifier
 
+_ROWS = 32  # samples whose noise is computed together
 _WHOLE = 2.0**24  # steps: beyond, not every whole number is a float32
 
 
@@ -96,16 +97,17 @@ class CodeSamples:
     attack_model: ClassVar[str] = "integer"  # what attackers do to 8-bit images, by their own pipeline
 
     def fill(self, stream: Stream, first: int, out: NDArray[Any]) -> None:
-        """Code by code; column by column of the factor, so that no sum depends on the batch."""
-        factor, deviations = self.covariance.factor, self.covariance.deviations
-        k = factor.shape[1]
-        normals = np.empty((len(out), k + len(deviations)))
-        double_normal(stream, first, normals)
-        noise = normals[:, k:] * deviations
-        for column in range(k):
-            noise += normals[:, column, None] * factor[:, column]
-        noise /= self.step
-        np.rint(noise, out=noise)
-        noise += self.code
-        noise *= self.step
-        out[...] = noise
+        """Blocks that begin at multiples of `_ROWS`: products of one shape, so that batches change nothing."""
+        directions, deviations = np.ascontiguousarray(self.covariance.factor.T), self.covariance.deviations
+        normals = np.empty((_ROWS, sum(directions.shape)))
+        for begin in range(first - first % _ROWS, first + len(out), _ROWS):
+            double_normal(stream, begin, normals)
+            noise = normals[:, : len(directions)] @ directions
+            noise += normals[:, len(directions) :] * deviations
+            noise /= self.step
+            np.rint(noise, out=noise)
+            noise += self.code
+            noise *= self.step
+            skipped = max(0, first - begin)
+            rows = out[max(0, begin - first) :][: _ROWS - skipped]
+            rows[...] = noise[skipped : skipped + len(rows)]

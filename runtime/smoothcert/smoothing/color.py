@@ -8,7 +8,7 @@ from typing import Any, ClassVar, Literal
 
 from numpy.typing import NDArray
 
-from ..bounds.laws import LogNormal, LogRayleigh, Normal
+from ..bounds.laws import LogNormal, LogRayleigh
 from ..errors import DataError, require
 from ..inputs.input import Input
 from ..inputs.levels import EIGHT_BIT
@@ -37,7 +37,6 @@ class Brighten(Transform):
         return pixels.brightness(image, value)
 
     def members(self, r: Range) -> tuple[Any, ...]:
-        """Every whole level of an interval."""
         if r.points is not None:
             return Transform.members(self, r)
         require(r.low >= -1 and r.high <= 1, f"attack: expected brightness between -1 and 1 to enumerate, got {r}")
@@ -54,7 +53,6 @@ class Brightness(Part):
 
     transforms: ClassVar[type[Transform]] = Brighten
     help: ClassVar[str] = "standard deviation of the number"
-    laws: ClassVar[Mapping[str, type[Any]]] = {"normal": Normal}
     composes: ClassVar[bool] = True
     pairs: ClassVar[tuple[Pair, ...]] = (("brightness", "noise", "carries"),)
     scale: float

@@ -71,8 +71,7 @@ def smoothing_of(recipe: Mapping[str, Any]) -> Smoothing:
         parts = [described(part) for part in recipe["parts"]]
         if recipe["guarantee"] == "calibrated":
             rule = recipe["calibration"]["error_rule"]
-            measured = Calibration.of({"bounds": (), **recipe["calibration"]})
-            return Calibrated(tuple(parts), rule, calibration=measured)
+            return Calibrated(tuple(parts), rule, calibration=Calibration.of(recipe["calibration"]))
         return compose(*parts, guarantee=recipe["guarantee"])
     except (KeyError, TypeError):
         raise ArgumentError(

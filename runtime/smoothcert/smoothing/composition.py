@@ -10,19 +10,23 @@ from dataclasses import dataclass
 from scipy.optimize import brentq
 
 from ..bounds.cover import Point, box_margin, box_threshold, line_worst, point_threshold
+from ..bounds.error_rule import DOWN
 from ..bounds.joint_laws import JointLaws
 from ..bounds.laws import Law, Normal
 from ..bounds.neyman_pearson import Tilt, path_threshold
-from ..errors import require
+from ..errors import ArgumentError, require
+from ..inputs.input import Input
 from .attack import Attack
+from .noise import Noise
 from .pairs import joint_laws
 from .part import Part
 from .perturbation import OnPixels
 from .ranges import Range
+from .slicing import PixelSlicing
 from .smoothing import AnyAttack, Guarantee, Smoothing
+from .transform import Transform
 
 GUARANTEES: tuple[Guarantee, ...] = ("exact", "path")
-_DOWN = 1 - 1e-12  # a law's ppf is good to about 1e-15: what is certified is rounded towards the identity
 
 
 @dataclass(frozen=True)
@@ -67,13 +71,23 @@ class Composition(Smoothing):
         left = _side(part.line, -1, p_lower, p_upper) if part.signed else 0.0
         return left, _side(part.line, 1, p_lower, p_upper)
 
+    def shifted(self, deviations: float) -> float:
+        return self.p_star({"noise": deviations * self._alone.sigma})
+
+    def slicing(self, x: Input, transform: Transform) -> PixelSlicing:
+        return PixelSlicing.of(x, transform, self._alone.sigma)
+
+    @property
+    def _alone(self) -> Noise:
+        """The noise, where there is nothing else."""
+        if len(self.parts) != 1 or not isinstance(self.parts[0], Noise) or self.guarantee != "exact":
+            raise ArgumentError("slices: expected a smoothing of noise alone; the attack itself is not smoothed")
+        return self.parts[0]
+
     def boxes(self, attack: Attack) -> list[dict[str, tuple[float, float]]]:
         """The attack in coordinates: one box, or one for each combination of the points of grids."""
         by = {part.name: part for part in self.parts}
-        known = ", ".join(repr(name) for name in by)
-        strange = [name for name, _ in attack if name not in by]
-        require(not strange, f"attack: expected parameters that are smoothed ({known}), got {', '.join(strange)}")
-        require(bool(attack.ranges), f"attack: expected a value for at least one of {known}, got nothing")
+        attack.require_on(by)
         require(
             math.prod(r.points or 1 for _, r in attack) <= 20_000,
             f"attack: expected a grid of at most 20,000 points, got {attack}; take fewer, or the whole interval",
@@ -92,8 +106,6 @@ class Composition(Smoothing):
 
 @functools.lru_cache(maxsize=4096)
 def _p_star(smoothing: Composition, attack: Attack) -> float:
-    """The p_star of a set of attacks, computed once for a run."""
-
     @functools.cache
     def bound(items: tuple[tuple[str, float], ...]) -> float:
         shift = dict(items)
@@ -121,14 +133,14 @@ def _leads(smoothing: Composition, attack: Attack, p_lower: float, p_upper: floa
 def _side(law: Law, sign: int, p_lower: float, p_upper: float) -> float:
     """The largest shift to that side that the margin survives, rounded down."""
     if isinstance(law, Normal):
-        return float(law.ppf(p_lower) - law.ppf(p_upper)) / 2 * _DOWN
+        return float(law.ppf(p_lower) - law.ppf(p_upper)) / 2 * DOWN
 
     def one_sided(p: float) -> float:
         p = min(max(p, 1e-15), 1 - 1e-15)
         return float(law.ppf(p) - law.ppf(0.5) if sign > 0 else law.isf(0.5) - law.isf(p))
 
     if p_upper >= 1 - p_lower:
-        return max(0.0, one_sided(p_lower)) * _DOWN
+        return max(0.0, one_sided(p_lower)) * DOWN
 
     def margin(shift: float) -> float:
         return line_worst(law, sign * shift, p_lower) + line_worst(law, sign * shift, 1 - p_upper) - 1
@@ -136,4 +148,4 @@ def _side(law: Law, sign: int, p_lower: float, p_upper: float) -> float:
     most = one_sided(max(p_lower, 1 - p_upper))
     if margin(0.0) <= 0:
         return 0.0
-    return float(brentq(margin, 0.0, most, xtol=1e-14 * most)) * (1 - 1e-9) if margin(most) < 0 else most * _DOWN
+    return float(brentq(margin, 0.0, most, xtol=1e-14 * most)) * (1 - 1e-9) if margin(most) < 0 else most * DOWN

@@ -46,7 +46,7 @@ class Coverage:
     range: Range
 
     @cached_property
-    def _raw(self) -> Raw:
+    def raw(self) -> Raw:
         return self.x.raw or self.x.image()
 
     @cached_property
@@ -55,11 +55,11 @@ class Coverage:
         return np.asarray(origin)
 
     @cached_property
-    def _listed(self) -> list[tuple[float, float]] | None:
+    def listed(self) -> list[tuple[float, float]] | None:
         """The members of the range, in order, as pairs; None for an interval that has no end of them."""
         r = self.range
         try:
-            values = sorted(self.transform.members_on(r, self._raw.sides))
+            values = sorted(self.transform.members_on(r, self.raw.sides))
         except ArgumentError:
             if r.points is not None or self.transform.is_planar():
                 raise
@@ -72,7 +72,7 @@ class Coverage:
         Of a grid, at its points; of a range with finitely many outcomes, at one value of each; of any other interval,
         over cells side by side. `ArgumentError` for an interval of a transformation, or an encoder, without bounds.
         """
-        pieces = self._cells() if self._listed is None else self._listed
+        pieces = self._cells() if self.listed is None else self.listed
         return tuple(Distance(*piece, d) for piece, d in zip(pieces, self._bounds(pieces), strict=True))
 
     def problem(self, found: Sequence[Distance]) -> str:
@@ -80,7 +80,7 @@ class Coverage:
         pieces = [row[:2] for row in found]
         ends = [self.range.low, *(high for _, high in pieces)]
         side_by_side = ends[-1] == self.range.high and [low for low, _ in pieces] == ends[:-1]
-        if not (side_by_side if self._listed is None else pieces == self._listed):
+        if not (side_by_side if self.listed is None else pieces == self.listed):
             return "the distances are not those of all attacks"
         bounds = zip(found, self._bounds(pieces), strict=True)
         more = [row for row, bound in bounds if bound > row.deviations * (1 + _SAME) + _SAME]
@@ -88,26 +88,34 @@ class Coverage:
 
     def _bounds(self, pieces: Sequence[tuple[float, float]]) -> list[float]:
         """A bound on the deviations that the attacks of each piece move the code by."""
-        if self._listed is not None:
+        if self.listed is not None:
             return self._moved([piece if self.transform.is_planar() else piece[0] for piece in pieces])
-        steep, rest = self._slope
+        steep, rest = self.slope
         middles = self._moved([(low + high) / 2 for low, high in pieces])
         return [
-            middle + steep * farthest(self._raw, self.transform, *piece) + rest
+            middle + steep * farthest(self.raw, self.transform, *piece) + rest
             for middle, piece in zip(middles, pieces, strict=True)
         ]
 
-    def _moved(self, values: Sequence[Any]) -> list[float]:
-        """The deviations that single attacks move the code by."""
-        found: list[float] = []
+    def codes_of(self, values: Sequence[Any]) -> NDArray[np.float64]:
+        """The codes of the image under single attacks, in whole steps."""
+        found = []
         for at in range(0, len(values), _AT_ONCE):
             attacks = [(self.transform, value) for value in values[at : at + _AT_ONCE]]
-            images = np.stack([planar(self._raw.processed(attacked(self._raw.image, [one]))) for one in attacks])
-            found += self.covariance.distances((self.codes.of(images) - self._origin) * self.codes.step).tolist()
+            images = [planar(self.raw.processed(attacked(self.raw.image, [one]))) for one in attacks]
+            found.append(self.codes.of(np.stack(images)))
+        return np.concatenate(found)
+
+    def _moved(self, values: Sequence[Any]) -> list[float]:
+        """The deviations that single attacks move the code by."""
+        found: list[float] = self.covariance.distances(
+            (self.codes_of(values) - self._origin) * self.codes.step
+        ).tolist()
         return found
 
     @cached_property
-    def _slope(self) -> tuple[float, float]:
+    def slope(self) -> tuple[float, float]:
+        """Of codes, see `Codes.slope`; `ArgumentError` where it is not known, or images under attack have no bounds."""
         slope, r = self.codes.slope(self.covariance), self.range
         if type(self.transform).enclose is Transform.enclose or slope is None:
             what = "whose effect on an image can be bounded" if slope else "with an encoder whose slope is known"
@@ -119,7 +127,7 @@ class Coverage:
 
     def _cells(self) -> list[tuple[float, float]]:
         """Cells so narrow that the encoder's slope adds little to the distance of their middles."""
-        allowed, bound = _CELL / self._slope[0], partial(farthest, enclosable(self._raw), self.transform)
+        allowed, bound = _CELL / self.slope[0], partial(farthest, enclosable(self.raw), self.transform)
         cuts = Cutting(self.transform, self.range, allowed, bound).slices
         if cuts is None:
             what = f"{self.transform.name} {self.range}"

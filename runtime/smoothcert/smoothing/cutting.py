@@ -49,10 +49,9 @@ def farthest(raw: Raw, transform: Transform, low: float, high: float) -> float:
 
 @dataclass(frozen=True)
 class Cutting:
-    """How one image's range is cut.
+    """How one image's range is cut, along the coordinate where attacks add up.
 
     `distance(low, high)` bounds how far the image moves between two values of the attack; each call costs an enclosure.
-    Factors are cut along their logarithms: the same factor at .02 and at 50 is the same step.
     """
 
     transform: Transform
@@ -63,10 +62,7 @@ class Cutting:
     @property
     def ends(self) -> tuple[float, float]:
         """Of the range, in the coordinate that is cut along."""
-        return self._at(self.whole.low), self._at(self.whole.high)
-
-    def _at(self, value: float) -> float:
-        return self.transform.coordinate(value)
+        return self.transform.coordinate(self.whole.low), self.transform.coordinate(self.whole.high)
 
     def value(self, at: float) -> float:
         """The attack's value at a coordinate; the range's ends are exact."""
@@ -113,10 +109,7 @@ class Cutting:
 
     @cached_property
     def counts(self) -> list[float]:
-        """About how many slices each of `_CELLS` equal parts of the range needs, by the width of one in its middle.
-
-        Infinite where more than `MOST` would not do for one part.
-        """
+        """About how many slices each of `_CELLS` equal parts of the range needs; infinite where `MOST` would not do."""
         return self._counted([math.inf] * _CELLS)
 
     def _counted(self, before: Sequence[float]) -> list[float]:
@@ -140,10 +133,7 @@ class Cutting:
         return narrowest  # where the distance jumps from far too little to too much
 
     def advice(self, sigma: float) -> str:
-        """What to do where `slices` is None: the noise, or the part of the range around the identity, that would do.
-
-        Both by the estimate of `counts`, with a third to spare; noise up to 64 times sigma.
-        """
+        """What to do where `slices` is None: the noise, or the part around the identity, that would do by `counts`."""
         ways = []
         if times := self._more():
             ways.append(f"raise sigma to {times * sigma:g}")
@@ -164,7 +154,7 @@ class Cutting:
         return None
 
     def _less(self, tries: int = 3) -> tuple[float, float] | None:
-        identity, (low, end) = self._at(self.transform.identity), self.ends
+        identity, (low, end) = self.transform.coordinate(self.transform.identity), self.ends
         edges = [low + i * (end - low) / _CELLS for i in range(_CELLS)] + [end]
         away = [max(a - identity, identity - b, 0.0) for a, b in pairwise(edges)]
         order = sorted(range(_CELLS), key=away.__getitem__)

@@ -10,13 +10,14 @@ from typing import Any, ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
-from ..bounds.laws import LogNormal, Normal
+from ..bounds.laws import LogNormal
 from ..draws import MAX_STD, Stream, float_normal, integer_normal
 from ..errors import require
 from ..inputs.input import Input
 from ..transforms import warps
 from ..transforms.checks import INTERPOLATIONS
-from ..transforms.enclosure import ROTATION, SCALING, enclose
+from ..transforms.enclosure import enclose
+from ..transforms.motions import ROTATION, SCALING, Motion
 from .color import CONTRASTS
 from .grid import Grid
 from .part import Limited, Pair, Part
@@ -37,7 +38,17 @@ class Warp(Transform):
 
 
 @dataclass(frozen=True)
-class Rotate(Warp):
+class Enclosed(Warp):
+    """A warp whose positions move in a way that is known, so that a range of it can be sliced."""
+
+    motion: ClassVar[Motion]
+
+    def enclose(self, image: Image, low: float, high: float) -> Iterator[tuple[Image, Image]]:
+        return enclose(self.motion, image, low, high, border=self.border, interpolation=self.interpolation)
+
+
+@dataclass(frozen=True)
+class Rotate(Enclosed):
     """Turned counter-clockwise about its middle by so many degrees."""
 
     name: ClassVar[str] = "rotation"
@@ -46,18 +57,16 @@ class Rotate(Warp):
     identity: ClassVar[Any] = 0.0
     help: ClassVar[str] = "the image is turned around its middle"
     example: ClassVar[str] = "rotation=-10:10"
+    motion: ClassVar[Motion] = ROTATION
     limits: ClassVar[tuple[float, float]] = ROTATION.limits
     widest: ClassVar[float] = 30.0
 
     def apply(self, image: Image, value: Any) -> Image:
         return warps.rotate(image, value, self.border, self.interpolation)
 
-    def enclose(self, image: Image, low: float, high: float) -> Iterator[tuple[Image, Image]]:
-        return enclose(ROTATION, image, low, high, border=self.border, interpolation=self.interpolation)
-
 
 @dataclass(frozen=True)
-class Scale(Warp):
+class Scale(Enclosed):
     """Enlarged about its middle by a factor."""
 
     name: ClassVar[str] = "scaling"
@@ -66,14 +75,12 @@ class Scale(Warp):
     identity: ClassVar[Any] = 1.0
     help: ClassVar[str] = "the image is enlarged around its middle, below 1 shrunk"
     example: ClassVar[str] = "scaling=0.9:1.1"
-    limits: ClassVar[tuple[float, float]] = warps.SCALES
+    motion: ClassVar[Motion] = SCALING
+    limits: ClassVar[tuple[float, float]] = SCALING.limits
     widest: ClassVar[float] = math.log(1.1)
 
     def apply(self, image: Image, value: Any) -> Image:
         return warps.scale(image, value, self.border, self.interpolation)
-
-    def enclose(self, image: Image, low: float, high: float) -> Iterator[tuple[Image, Image]]:
-        return enclose(SCALING, image, low, high, border=self.border, interpolation=self.interpolation)
 
 
 @dataclass(frozen=True)
@@ -91,7 +98,6 @@ class Translate(Warp):
         return warps.translate(image, value[1], value[0], self.border, self.interpolation)
 
     def members(self, r: Range) -> tuple[Any, ...]:
-        """Every shift by whole pixels of l2 norm up to the radius."""
         fits = r.low in (0, r.high) and r.points is None
         require(fits, f"attack: expected translation=RADIUS to enumerate, got {r}")
         require(0 <= r.high <= 500, f"attack: expected a radius of 0 to 500 pixels, got {r.high:g}")
@@ -99,29 +105,17 @@ class Translate(Warp):
         return tuple((dy, dx) for dy in reach for dx in reach if math.hypot(dy, dx) <= r.high)
 
 
+@dataclass(frozen=True)
 class Warped(Limited):
-    """A part that acts on the raw 8-bit image alone, by OpenCV's warps, with a border and an interpolation.
+    """A part that acts on the raw 8-bit image alone, by OpenCV's warps.
 
-    Draws ahead of or behind an attack carry it further: together they stay within the transformation's `limits`.
+    Two warps of pixels are one warp up to an interpolation error, so that a calibration is needed. `border`: black,
+    wrap, reflect101, replicate; `interpolation`: bilinear, nearest, bicubic. Draws ahead of or behind an attack carry
+    it further: together they stay within the transformation's `limits`. Source: Fischer, Baader, Vechev 2020, section
+    4; theory.md section 4.
     """
 
     moves: ClassVar[bool] = True
-    border: str
-    interpolation: str
-
-
-@dataclass(frozen=True)
-class Rotation(Warped):
-    """Rotation of the 8-bit image about its middle by N(0, scale^2) degrees, counter-clockwise.
-
-    Two rotations of pixels are one rotation up to an interpolation error, so that a calibration is needed. `border`:
-    black, wrap, reflect101, replicate; `interpolation`: bilinear, nearest, bicubic. Source: Fischer, Baader, Vechev
-    2020, section 4; theory.md section 4.
-    """
-
-    transforms: ClassVar[type[Transform]] = Rotate
-    help: ClassVar[str] = "standard deviation in degrees"
-    laws: ClassVar[Mapping[str, type[Any]]] = {"normal": Normal}
     scale: float
     law: str = "normal"
     border: str = "black"
@@ -129,19 +123,21 @@ class Rotation(Warped):
 
 
 @dataclass(frozen=True)
-class Scaling(Warped):
-    """Scaling of the 8-bit image about its middle by a factor f, log f ~ N(0, scale^2); with a calibration.
+class Rotation(Warped):
+    """Rotation of the 8-bit image about its middle by N(0, scale^2) degrees, counter-clockwise; see `Warped`."""
 
-    Borders and interpolations as for `Rotation`.
-    """
+    transforms: ClassVar[type[Transform]] = Rotate
+    help: ClassVar[str] = "standard deviation in degrees"
+
+
+@dataclass(frozen=True)
+class Scaling(Warped):
+    """Scaling of the 8-bit image about its middle by a factor f, log f ~ N(0, scale^2); see `Warped`."""
 
     transforms: ClassVar[type[Transform]] = Scale
     help: ClassVar[str] = "standard deviation of the factor's logarithm"
     laws: ClassVar[Mapping[str, type[Any]]] = {"lognormal": LogNormal}
-    scale: float
     law: str = "lognormal"
-    border: str = "black"
-    interpolation: str = "bilinear"
 
 
 @dataclass(frozen=True)
@@ -155,7 +151,6 @@ class Translation(Part):
 
     transforms: ClassVar[type[Transform]] = Translate
     help: ClassVar[str] = "standard deviation on each axis, in pixels"
-    laws: ClassVar[Mapping[str, type[Any]]] = {"normal": Normal}
     moves: ClassVar[bool] = True
     choices: ClassVar[Mapping[str, Sequence[str]]] = {"interpolation": [WHOLE, *INTERPOLATIONS]}
     pairs: ClassVar[tuple[Pair, ...]] = (

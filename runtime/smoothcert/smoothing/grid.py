@@ -24,8 +24,7 @@ class Grid:
     """The grid that a range with `points` means for a parameter.
 
     Numbers: so many, evenly spaced, from low to high; lengths, for noise. Translations: a square lattice with so many
-    points to an axis, from -high to high, as far as it lies within the disc of radius high. A point within rounding of
-    the identity is the identity, so that odd numbers of points hold it wherever it is in the middle.
+    points to an axis, from -high to high, within the disc of radius high. A point near the identity is the identity.
     """
 
     name: str

@@ -38,7 +38,6 @@ class CompressJpeg(Transform):
         return found[..., ::-1].copy() if colours == 3 else found.reshape(image.shape)
 
     def members(self, r: Range) -> tuple[Any, ...]:
-        """Every whole quality of the range."""
         ends = float(r.low), float(r.high)
         whole = r.points is None and all(end.is_integer() and 1 <= end <= 100 for end in ends)
         require(whole, f"attack: expected whole qualities from 1 to 100, such as jpeg=50:95, got jpeg={r}")

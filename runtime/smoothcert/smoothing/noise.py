@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
 
-from ..bounds.laws import Normal
 from ..draws import MAX_STD, Stream, float_normal, integer_normal
 from ..errors import ArgumentError, DataError, require
 from ..inputs.input import Input
@@ -36,7 +34,6 @@ class AddNoise(Transform):
         return (levels_of(image) or EIGHT_BIT).rounded(image + np.asarray(value))
 
     def members(self, r: Range) -> tuple[Any, ...]:
-        """None are named: a ball of noise has an image for every direction."""
         raise ArgumentError(f"attack: expected a parameter to enumerate, got {self.name}; certify it by smoothing")
 
 
@@ -44,18 +41,15 @@ class AddNoise(Transform):
 class Noise(Part):
     """x + eta, eta ~ N(0, sigma^2 I): certifies an l2 ball of radius sigma (Phi^-1(p_lower) - Phi^-1(p_upper)) / 2.
 
-    8-bit inputs get integer noise, round(255 sigma N(0, 1)) intensity levels, and sigma and the radius are in [0,1]
-    intensities; rounding commutes with integer shifts, so that this is Gaussian smoothing of the classifier behind an
-    8-bit quantiser (theory.md section 10). 16-bit recordings get round(32768 sigma N(0, 1)) likewise, in shares of full
-    scale; the table holds deviations of up to 1600 levels, so that sigma is at most 0.0488 there. Float inputs get
-    float32 noise; sigma and the radius are in the input's own units, and the certificate then holds up to
-    floating-point effects, as `attack_model` says. Behind parts that make real numbers of whole levels, the noise is
-    float32 too.
+    8-bit inputs get integer noise, round(255 sigma N(0, 1)) levels, and sigma and the radius are in [0,1] intensities:
+    Gaussian smoothing of the classifier behind an 8-bit quantiser (theory.md section 10). 16-bit recordings get
+    round(32768 sigma N(0, 1)) likewise; the table holds 1600 levels, so that sigma is at most 0.0488 there. Float
+    inputs, and levels that parts ahead have made real, get float32 noise, in their own units; the certificate then
+    holds up to floating-point effects, as `attack_model` says.
     """
 
     transforms: ClassVar[type[Transform]] = AddNoise
     help: ClassVar[str] = "standard deviation of the numbers"
-    laws: ClassVar[Mapping[str, type[Any]]] = {"normal": Normal}
     whole: ClassVar[bool] = True
     composes: ClassVar[bool] = True
     sigma: float
@@ -65,12 +59,10 @@ class Noise(Part):
 
     @property
     def scale(self) -> float:  # type: ignore[override]
-        """The standard deviation."""
         return self.sigma
 
     @property
     def law(self) -> str:  # type: ignore[override]
-        """Always normal."""
         return "normal"
 
     def total_variation(self, x: Input) -> float:
@@ -92,7 +84,6 @@ class Noise(Part):
         )
 
     def address(self, stream: Stream, place: int) -> Stream:
-        """The stage itself, whatever the place."""
         return stream
 
     def begin(self, encoded: NDArray[Any], stream: Stream, first: int, out: NDArray[Any], unit: float) -> None:
@@ -110,5 +101,4 @@ class Noise(Part):
         self.begin(out.copy(), stream, first, out, unit)
 
     def act(self, out: NDArray[Any], values: NDArray[Any], unit: float) -> None:
-        """out[i] + values[i]."""
         out += values

@@ -71,7 +71,6 @@ def _affine(groups: list[tuple[Part, Part, bool]], scales: list[Part], noise: st
 
 
 def _in_the_way(first: str, second: str) -> str:
-    """Why the table lacks the pair, in words."""
     if (second, first) in TABLE:
         return f"{first} comes last, for no other part may depend on it"
     names = [first.split()[0], second.split()[0]]
@@ -82,7 +81,6 @@ def _in_the_way(first: str, second: str) -> str:
 
 
 def _supported(names: Iterable[str]) -> str:
-    """What each of the parts composes with, by names."""
     there = [tuple(form.split()[0] for form in pair) for pair in TABLE]
     said = [
         f"{name} with {', '.join(others)}"

@@ -10,7 +10,7 @@ from typing import Any, ClassVar, Literal, cast
 import numpy as np
 from numpy.typing import NDArray
 
-from ..bounds.laws import Law
+from ..bounds.laws import Law, Normal
 from ..draws import FARTHEST, Stream, uniform
 from ..errors import ArgumentError, DataError, require, require_number
 from ..inputs.input import Input
@@ -47,7 +47,7 @@ class Part(ABC):
 
     transforms: ClassVar[type[Transform]]  # what attackers do
     help: ClassVar[str] = "standard deviation, of the logarithm for factors"  # what the scale is
-    laws: ClassVar[Mapping[str, type[Any]]]  # by name, the default first
+    laws: ClassVar[Mapping[str, type[Any]]] = {"normal": Normal}  # by name, the default first
     choices: ClassVar[Mapping[str, Sequence[str]]] = {}  # what an option may be, where that is not the attackers'
     whole: ClassVar[bool] = False  # 8-bit inputs stay whole numbers
     moves: ClassVar[bool] = False  # moves pixels about, rather than changing each for itself
@@ -101,12 +101,9 @@ class Part(ABC):
 
     @property
     def form(self) -> str:
-        """The part as the table of pairs names it: its name, and every option but scale and law.
-
-        A subclass that names no transformation of its own is another part, whatever it inherits.
-        """
+        """The part as the table of pairs names it: its name, and every option but scale and law."""
         options = {k: v for k, v in self.description.items() if k not in ("part", "scale", "law", "unit", "plugin")}
-        own = vars(type(self)).get("transforms")
+        own = vars(type(self)).get("transforms")  # a subclass that inherits it is another part
         return " ".join([own.name if own else "", *(f"{k}={v}" for k, v in options.items())])
 
     @property
@@ -117,14 +114,11 @@ class Part(ABC):
     @property
     def signed(self) -> bool:
         """Whether attacks go to both sides of the identity."""
-        return self.transforms.is_signed()
+        return self.transforms.kind in ("additive", "factor")
 
     @property
     def stretch(self) -> float | None:
-        """How many times farther apart, in l2, any draw can bring two images, at most; None where there is no bound.
-
-        An attack on noise behind the part grows by as much.
-        """
+        """How many times farther apart, in l2, any draw can bring two images, at most; None where there is no bound."""
         return None
 
     def coordinate(self, value: float) -> float:

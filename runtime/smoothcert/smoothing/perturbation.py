@@ -15,16 +15,16 @@ from ..inputs.levels import PCM16, Levels
 from ..inputs.spatial import Raw
 from .calibration import Calibration
 from .part import Part
-from .transform import Transform, attacked, begun
+from .transform import Transform, attacked, begun, told
 
 
 class Samples(Protocol):
     """The samples of one input: what was computed once for it, and how a batch of them is filled.
 
-    `shape` and `dtype` are those of one sample, as the classifier takes it; the shape need not be the input's.
-    `levels`: those that its values are in, with what a smoothing did to them; None for real numbers. `slack` bounds
-    the total variation between the law that is drawn from and the one that certificates speak of; 0, not bounded, for
-    real numbers. `attack_model` says whose attacks certificates speak of: see `Certificate`.
+    `shape` and `dtype`: of one sample, as the classifier takes it; the shape need not be the input's. `levels`: those
+    that its values are in, with what a smoothing did to them; None for real numbers. `slack`: bound on the total
+    variation between the law drawn from and the one claimed; 0, not bounded, for real numbers. `attack_model`: see
+    `Certificate`.
     """
 
     @property
@@ -65,15 +65,18 @@ class OnPixels:
         """Whole levels, or float32."""
         for part in self.parts:
             part.transforms.require_suited(x)
-            part.require_data(x)
+            with told(part.transforms):
+                part.require_data(x)
         whole = x.levels is not None and all(part.whole for part in self.parts)
         pixels = x.pixels if whole and x.is_whole else x.pixels.astype(np.float32)
         places = tuple(enumerate(self.parts, start=1))
         # Moving pixels about commutes with all the rest, and is cheapest first; what needs an encoding begins.
         order = tuple(sorted(places, key=lambda place: (not place[1].moves, not place[1].encodes)))
+        with told(order[0][1].transforms):
+            encoded = order[0][1].encode(pixels)
         return PixelSamples(
             order=order,
-            encoded=order[0][1].encode(pixels),
+            encoded=encoded,
             shape=x.values.shape,
             layout=pixels.shape,
             dtype=x.levels.wide if x.levels and whole and x.is_whole else np.dtype(np.float32),
@@ -99,12 +102,13 @@ class PixelSamples:
     attack_model: str
 
     def fill(self, stream: Stream, first: int, out: NDArray[Any]) -> None:
-        """Part by part."""
         pixels = out.reshape(len(out), *self.layout)
         (place, part), *rest = self.order
-        part.begin(self.encoded, part.address(stream, place), first, pixels, self.unit)
+        with told(part.transforms):
+            part.begin(self.encoded, part.address(stream, place), first, pixels, self.unit)
         for place, part in rest:
-            part.proceed(part.address(stream, place), first, pixels, self.unit)
+            with told(part.transforms):
+                part.proceed(part.address(stream, place), first, pixels, self.unit)
 
 
 def eight_bit(x: Input, what: str) -> Input:
@@ -158,7 +162,6 @@ class RawSamples:
         return self.levels.wide
 
     def fill(self, stream: Stream, first: int, out: NDArray[Any]) -> None:
-        """Image by image, then the noise."""
         pixels = out.reshape(len(out), *self.layout)
         for values, target in zip(drawn(self.moved, stream, first, len(out)), pixels, strict=True):
             ahead, *others = steps(self.moved, values)

@@ -1,7 +1,6 @@
-"""Users' own transformations: their files, run once, and what these add to the table of parts.
+"""Users' own transformations: their files, and what these add to the table of parts. Docs: docs/plugins.md.
 
-Code runs where a person names it, on the command line or in a program: never because a run folder or a calibration file
-does. Those hold the SHA-256 of what they need, and ask for it. Docs: docs/plugins.md.
+Code runs where a person names it, never because a run folder or a calibration file does: those ask for its SHA-256.
 """
 
 from __future__ import annotations
@@ -24,7 +23,7 @@ from ..errors import ArgumentError, PluginError, SmoothcertError, first_line, re
 from ..files.limits import PLUGIN_BYTES
 from ..files.reading import read_regular
 from .part import Part
-from .table import register
+from .table import kind_of, register
 from .transform import Kind, Transform
 
 GROUP = "smoothcert.plugins"  # of entry points of installed packages
@@ -48,10 +47,9 @@ LOADED: dict[str, Plugin] = {}  # by SHA-256
 def load_plugin(source: str | os.PathLike[str]) -> Plugin:
     """Run a user's file, and add its transformations and parts to those that there are.
 
-    `source`: a file that ends in .py, or the name of an entry point, of the group `smoothcert.plugins`, of an installed
-    package. Every `Part` and `Transform` that the module itself defines is added, abstract ones and those without a
-    name aside. The same file again changes nothing. `PluginError` for a file that cannot be read or run, adds nothing,
-    or adds what cannot be used; then nothing of it is added.
+    `source`: a file that ends in .py, or the name of an installed package's entry point of the group
+    `smoothcert.plugins`. All named `Part`s and `Transform`s that the module itself defines are added. `PluginError`,
+    and nothing is added, for a file that cannot be read or run, adds nothing, or adds what cannot be used.
     """
     text = os.fspath(source)
     path, module = (text, None) if text.endswith(".py") else _installed(text)
@@ -68,7 +66,7 @@ def load_plugin(source: str | os.PathLike[str]) -> Plugin:
         register(*rows)
     except ArgumentError as error:
         raise PluginError(f"plugin {path}: {error}") from None
-    kinds = [_kind(row) for row in rows]
+    kinds = [kind_of(row) for row in rows]
     for kind in kinds:
         kind.plugin = sha256
     LOADED[sha256] = Plugin(str(Path(path).resolve()), sha256, tuple(kind.name for kind in kinds))
@@ -76,7 +74,6 @@ def load_plugin(source: str | os.PathLike[str]) -> Plugin:
 
 
 def _installed(name: str) -> tuple[str, ModuleType]:
-    """The file and the module of an entry point."""
     known = {point.name: point.module for point in entry_points(group=GROUP)}
     if name not in known:
         there = ", ".join(sorted(known)) or "none"
@@ -89,7 +86,6 @@ def _installed(name: str) -> tuple[str, ModuleType]:
 
 
 def _run(path: str, content: bytes) -> ModuleType:
-    """The module that the bytes make: those that are hashed."""
     module = ModuleType(f"_smoothcert_plugin_{hashlib.sha256(content).hexdigest()[:16]}")
     module.__file__ = path
     sys.modules[module.__name__] = module  # dataclasses look their module up
@@ -102,12 +98,7 @@ def _run(path: str, content: bytes) -> ModuleType:
 
 
 def _words(error: BaseException) -> str:
-    """What another's code raised, in a line."""
     return str(error) if isinstance(error, SmoothcertError) else f"{type(error).__name__}: {first_line(error)}"
-
-
-def _kind(row: type[Part] | type[Transform]) -> type[Transform]:
-    return row.transforms if issubclass(row, Part) else row
 
 
 def _rows(module: ModuleType) -> Iterator[type[Part] | type[Transform]]:
@@ -122,7 +113,7 @@ def _rows(module: ModuleType) -> Iterator[type[Part] | type[Transform]]:
 
 def _require_usable(row: Any, module: ModuleType) -> None:
     """`ArgumentError` for a row that the table, recipes or the command line have no place for."""
-    kind: Any = _kind(row)
+    kind: Any = kind_of(row)
     title = f"class {row.__name__}"
     require(kind.__module__ == module.__name__, f"{title}: expected a transformation of the same file, got {kind}")
     lacks = ", ".join(name for name in _SAID if not hasattr(kind, name))

@@ -10,10 +10,7 @@ from ..errors import require
 
 @dataclass(frozen=True)
 class Range:
-    """The values low..high of one parameter: all of them, or a grid with `points`; which these are, `Grid` says.
-
-    For norms (noise, translation) low is 0 and the range is a ball.
-    """
+    """The values low..high of one parameter, or a `Grid` with `points` of them; a ball of radius high for norms."""
 
     low: float
     high: float

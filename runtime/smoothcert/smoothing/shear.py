@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
 import numpy as np
 
-from ..bounds.laws import Normal
 from ..errors import require
-from ..transforms.enclosure import Floats, Motion, Sweep, enclose, straight
+from ..transforms.motions import Floats, Motion, Sweep, straight
 from ..transforms.warps import warped
-from .geometry import Warp, Warped
+from .geometry import Enclosed, Warped
 from .transform import Image, Kind, Transform
 
 LIMITS = (-10.0, 10.0)  # columns a row
@@ -38,7 +36,7 @@ SHEARING = Motion("shear", LIMITS, _path, _sweep)
 
 
 @dataclass(frozen=True)
-class ShearRows(Warp):
+class ShearRows(Enclosed):
     """Rows moved sideways, the more the farther they are from the middle: so many columns for each row."""
 
     name: ClassVar[str] = "shear"
@@ -47,27 +45,17 @@ class ShearRows(Warp):
     identity: ClassVar[Any] = 0.0
     help: ClassVar[str] = "rows are moved sideways, the more the farther from the middle"
     example: ClassVar[str] = "shear=-0.1:0.1"
+    motion: ClassVar[Motion] = SHEARING
     limits: ClassVar[tuple[float, float]] = LIMITS
     widest: ClassVar[float] = 0.5
 
     def apply(self, image: Image, value: Any) -> Image:
         return shear(image, value, self.border, self.interpolation)
 
-    def enclose(self, image: Image, low: float, high: float) -> Iterator[tuple[Image, Image]]:
-        return enclose(SHEARING, image, low, high, border=self.border, interpolation=self.interpolation)
-
 
 @dataclass(frozen=True)
 class Shear(Warped):
-    """Shear of the 8-bit image about its middle row by N(0, scale^2) columns a row; with a calibration.
-
-    Borders and interpolations as for `Rotation`.
-    """
+    """Shear of the 8-bit image about its middle row by N(0, scale^2) columns a row; see `Warped`."""
 
     transforms: ClassVar[type[Transform]] = ShearRows
     help: ClassVar[str] = "standard deviation in columns a row"
-    laws: ClassVar[Mapping[str, type[Any]]] = {"normal": Normal}
-    scale: float
-    law: str = "normal"
-    border: str = "black"
-    interpolation: str = "bilinear"

@@ -13,8 +13,9 @@ from typing import Any, ClassVar
 from ..errors import require
 from ..transforms import warps
 from ..transforms.checks import INTERPOLATIONS, eight_bit
-from ..transforms.enclosure import ROTATION, enclose
+from ..transforms.enclosure import enclose
 from ..transforms.means import mean
+from ..transforms.motions import ROTATION
 from .geometry import Warp
 from .ranges import Range
 from .transform import Image, Kind, Transform

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from ..errors import ArgumentError
 from ..evidence import Evidence
@@ -13,6 +13,8 @@ from .attack import Attack
 from .calibration import Calibration
 from .part import Part
 from .perturbation import Perturbation
+from .slicing import Slicing
+from .transform import Transform
 
 if TYPE_CHECKING:
     from ..model.labels import Classifier
@@ -134,6 +136,19 @@ class Smoothing(ABC):
         """The smoothing as it applied when the evidence was drawn."""
         return self
 
+    gapless: ClassVar[bool] = True  # slices lie side by side, for attacks between two are attacks as well
+
+    def shifted(self, deviations: float) -> float:
+        """The p_star of samples whose mean is so many standard deviations away.
+
+        `ArgumentError` for smoothings that have more than a Gaussian mean: what mode slices cannot take.
+        """
+        raise ArgumentError("slices: expected a smoothing of noise alone; the attack itself is not smoothed")
+
+    def slicing(self, x: Input, transform: Transform) -> Slicing:
+        """How attacks on an input are cut into slices that the noise covers."""
+        raise ArgumentError("slices: expected a smoothing of noise alone; the attack itself is not smoothed")
+
     def require_ready(self) -> None:
         """`CalibrationError` or `ModelError` where the files are not at hand that new certificates need."""
         if self.measured:
@@ -148,10 +163,7 @@ class Smoothing(ABC):
         return ""
 
     def survives(self, attack: AnyAttack | None, p_lower: float, p_upper: float) -> bool:
-        """Whether the top class stays on top under every attack of the set; None: without any attack.
-
-        `p_lower`, `p_upper`: bounds on the probabilities of the top class and of any other.
-        """
+        """Whether a class with p_lower stays ahead of any with p_upper under every attack; None: without any."""
         if p_lower <= p_upper or attack is None:
             return p_lower > p_upper
         attack = Attack.of(attack)

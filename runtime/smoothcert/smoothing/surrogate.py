@@ -22,6 +22,7 @@ from .coverage import Coverage, Distance
 from .part import Part, require_scale
 from .published import Published
 from .ranges import Range
+from .slicing import CodeSlicing
 from .smoothing import AnyAttack, Guarantee, Smoothing
 from .table import random_part
 from .transform import Transform, transform_of
@@ -219,6 +220,16 @@ class Surrogate(Smoothing):
         if self.published is None:
             return self._coverage(x).problem(found)
         return "" if found == self._distances(x) else "the distances are not those of the calibration"
+
+    gapless: ClassVar[bool] = False  # where outcomes are finitely many
+
+    def shifted(self, deviations: float) -> float:
+        if self.published is not None:
+            raise ArgumentError("slices: expected guarantee exact, got paper")
+        return float(ndtr(deviations)) * _UP
+
+    def slicing(self, x: Input, transform: Transform) -> CodeSlicing:
+        return CodeSlicing(self._coverage(x))
 
     def require_ready(self) -> None:
         if self.codes is None:

@@ -30,25 +30,28 @@ PARTS: dict[str, type[Any]] = {}  # every part by the name it has on the command
 def register(*rows: type[Part] | type[Transform]) -> None:
     """Add rows to the table: parts, with their transformations, or transformations alone.
 
-    A transformation alone whose values add up, or multiply, gets a part that a calibration is needed for. Adding the
-    same rows again changes nothing. `ArgumentError`, and nothing is added, where a name stands for another
-    transformation already, or a part states a pair that it is not in.
+    A transformation alone whose values add up, or multiply, gets a part that needs a calibration. `ArgumentError`, and
+    nothing is added, where a name is another's already, or a part states a pair that it is not in.
     """
     taken = dict(TRANSFORMS)
     for row in rows:
-        kind = row.transforms if issubclass(row, Part) else row
+        kind = kind_of(row)
         new = taken.setdefault(kind.name, kind) is kind
         require(new, f"{kind.name}: expected a new name, got one that is taken")
         if issubclass(row, Part):
             _require_pairs(row)
     for row in rows:
-        kind = row.transforms if issubclass(row, Part) else row
+        kind = kind_of(row)
         TRANSFORMS[kind.name] = kind
         if issubclass(row, Part):
             PARTS[kind.name] = row
             pairs.state(row.pairs)
         elif kind.kind in ("additive", "factor"):
             PARTS.setdefault(kind.name, random_part(kind))
+
+
+def kind_of(row: type[Part] | type[Transform]) -> type[Transform]:
+    return row.transforms if issubclass(row, Part) else row
 
 
 def _require_pairs(row: type[Part]) -> None:
@@ -102,10 +105,7 @@ register(
 
 
 def described(description: Mapping[str, Any]) -> Part:
-    """The part of that description in a recipe; `ArgumentError` for one that this version does not know.
-
-    `PluginError` for one of a plugin that is not loaded, or another.
-    """
+    """The part of a recipe's description; `ArgumentError` for one not known, `PluginError` for want of its plugin."""
     options = {k: v for k, v in description.items() if k not in ("part", "scale", "unit", "plugin")}
     name = description["part"]
     require_plugin(name, description.get("plugin", ""))
@@ -124,22 +124,17 @@ def require_plugin(name: str, sha256: str) -> None:
 
 
 def part_of(name: str, scale: float, options: Mapping[str, Any], where: str) -> Part:
-    """The part of that name, scale and options; `ArgumentError`, beginning with `where`, for options it lacks.
-
-    Text becomes a number where the option's default is one.
-    """
+    """The part of that name, scale and options, texts or numbers; `ArgumentError` for those that it has not."""
     defaults = {field.name: field.default for field in fields(PARTS[name])[1:]}
-    known = list(defaults)
     given = {k: v for k, v in options.items() if not (name == "noise" and (k, v) == ("law", "normal"))}
-    strange = sorted(given.keys() - set(known))
-    require(not strange, f"{where}: expected options of {', '.join(known) or 'none'}, got {', '.join(strange)}")
+    strange = sorted(given.keys() - defaults.keys())
+    require(not strange, f"{where}: expected options of {', '.join(defaults) or 'none'}, got {', '.join(strange)}")
     values = {option: _like(defaults[option], value, f"{where}: {option}") for option, value in given.items()}
     part: Part = PARTS[name](scale, **values)
     return part
 
 
 def _like(default: Any, value: Any, where: str) -> Any:
-    """The value, from text a number where the default is one."""
     if not isinstance(value, str) or not isinstance(default, int | float):
         return value
     try:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, fields
 from typing import Any, ClassVar, Literal
 
@@ -79,7 +80,6 @@ class Transform(ABC):
 
     @property
     def options(self) -> dict[str, Any]:
-        """The options by name."""
         return {f.name: getattr(self, f.name) for f in fields(self)}
 
     def members(self, r: Range) -> tuple[Any, ...]:
@@ -97,10 +97,7 @@ class Transform(ABC):
         return self.members(r)
 
     def enclose(self, image: Image, low: float, high: float) -> Iterator[tuple[Image, Image]]:
-        """For pieces of [low, high], two images between which lies all that the attack makes of this one there.
-
-        What `Slices` rests on; `ArgumentError` for transformations that have no such bound.
-        """
+        """For pieces of [low, high], two images between which lies all that the attack makes of this one there."""
         raise ArgumentError(f"slices: expected an attack that can be enclosed, got {self.name}")
 
     @classmethod
@@ -126,11 +123,6 @@ class Transform(ABC):
     def is_planar(cls) -> bool:
         """Whether values are vectors (down, right), and a range of them is a disc."""
         return isinstance(cls.identity, tuple)
-
-    @classmethod
-    def is_signed(cls) -> bool:
-        """Whether values lie on both sides of the identity."""
-        return cls.kind in ("additive", "factor")
 
     @classmethod
     def coordinate(cls, value: float) -> float:
@@ -197,18 +189,27 @@ def _by_plugin(transform: Transform, image: Image, value: Any) -> Image:
     """The image under a user's transformation, which cannot write to its input; `DataError` for what is no image."""
     shown = image.view()
     shown.flags.writeable = False
-    try:
+    with told(type(transform), f" at {value}"):
         found = transform.apply(shown, value)
-    except (SmoothcertError, ArgumentError):
-        raise
-    except Exception as error:
-        what = f"{type(error).__name__}: {first_line(error)}"
-        raise DataError(f"{transform.name}: its plugin failed at {value}: {what}") from error
     if not isinstance(found, np.ndarray) or found.dtype != image.dtype or found.shape != image.shape:
         got = f"{found.dtype} values of shape {found.shape}" if isinstance(found, np.ndarray) else type(found).__name__
         what = "an 8-bit image" if image.dtype == np.uint8 else "a 16-bit recording"
         raise DataError(f"{transform.name}: expected {what} of shape {image.shape} of its plugin, got {got}")
     return found
+
+
+@contextmanager
+def told(kind: type[Transform], where: str = "") -> Iterator[None]:
+    """Make a `DataError`, one line, of what a user's transformation or part raises inside; ours pass as they are."""
+    try:
+        yield
+    except (SmoothcertError, ArgumentError):
+        raise
+    except Exception as error:
+        if not kind.plugin:
+            raise
+        what = f"{type(error).__name__}: {first_line(error)}"
+        raise DataError(f"{kind.name}: its plugin failed{where}: {what}") from error
 
 
 def plugins_of(transforms: Mapping[str, Transform]) -> dict[str, str]:

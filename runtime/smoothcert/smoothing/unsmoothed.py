@@ -23,7 +23,6 @@ class Unsmoothed(Smoothing):
 
     @property
     def recipe(self) -> dict[str, Any]:
-        """Nothing."""
         return {}
 
     @property

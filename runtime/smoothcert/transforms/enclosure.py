@@ -1,9 +1,8 @@
 """What the attacker's 8-bit warps can make of an image, over a whole interval of the parameter.
 
-An exact warp puts into each pixel p the interpolant at the source position R(-a)(p - c) + c for a rotation,
-(p - c) / a + c for a scaling, p - a (y - c_y) e_x for a shear, c the middle. As a runs, the position draws an arc or a
-segment, along which the interpolant changes no faster than the slopes of the cells it crosses allow: that, and its
-values at both ends, bound it. OpenCV misses both a little; how far is read from its sources, and measured by the tests:
+Along the way of a position (`motions`) the interpolant changes no faster than the slopes of the cells it crosses allow:
+that, and its values at both ends, bound it. OpenCV misses both a little; how far is read from its sources, and measured
+by the tests:
 
 - 5.0.0 with 1, 3 or 4 channels rounds the inverse matrix, found in float64, to float32; takes M0 x + (M1 y + M2) and
   the interpolant in float32, fused or not. Four roundings of S >= |M0 x| + |M1 y| + |M2| move the position by at most
@@ -18,9 +17,8 @@ Both take what lies beyond the border pixel by pixel, and round to the nearest l
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from itertools import pairwise
-from typing import NamedTuple
 
 import cv2
 import numpy as np
@@ -29,70 +27,15 @@ from numpy.typing import NDArray
 from ..errors import require
 from ..inputs.levels import EIGHT_BIT
 from .checks import Image, eight_bit, require_name
-from .warps import SCALES, WARP_BORDERS
+from .motions import Bounds, Floats, Motion, Sweep
+from .warps import WARP_BORDERS
 
 FAR = 2.0**14  # pixels; OpenCV's fixed point keeps positions in 16 bits
 _STEP = 0.75  # pixels that a position may move in one step, so that its box meets 2 cells a side at most
 _STEPS = 4096  # at most in each part; beyond, distant pixels get the image's whole range
 _BLOCK = 8192  # pixels worked on at a time, to stay in the processor's cache
 
-Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
-Bounds = tuple[Floats, Floats]
-
-
-class Sweep(NamedTuple):
-    """Where the positions (2, n), (x, y) from the middle, go in one step, and how fast as its parameter runs."""
-
-    start: Floats
-    end: Floats
-    box: Bounds
-    speed: Bounds
-    span: float
-
-
-class Motion(NamedTuple):
-    """How the positions move that a warp takes its pixels from, as its value runs.
-
-    `limits`: of values. `path(low, high)`: the parameter that positions move along, from and to, and how many times
-    longer than the image's diagonal a position's |x| + |y| can become. `sweep(offsets, first, last)`: where the
-    positions of the pixels at these offsets (2, n) from the middle go in one step of that parameter.
-    """
-
-    name: str
-    limits: tuple[float, float]
-    path: Callable[[float, float], tuple[float, float, float]]
-    sweep: Callable[[Floats, float, float], Sweep]
-
-
-def straight(fixed: Floats, rate: Floats, first: float, last: float) -> Sweep:
-    """Positions fixed + rate t, for t from first to last."""
-    start, end = fixed + rate * first, fixed + rate * last
-    return Sweep(start, end, (np.minimum(start, end), np.maximum(start, end)), (rate, rate), last - first)
-
-
-def _arc(offsets: Floats, first: float, last: float) -> Sweep:
-    """Positions turned by an angle in radians."""
-    turned = np.stack([-offsets[1], offsets[0]])
-    start, end = (math.cos(time) * offsets + math.sin(time) * turned for time in (first, last))
-    # Less than a quarter turn: x comes to its greatest or least, the radius, where y passes 0, and y where x does.
-    passes = start[::-1] * end[::-1] <= 0
-    top = np.where(passes, np.copysign(np.hypot(*offsets), start + end), start)
-    lower, upper = np.minimum(np.minimum(start, end), top), np.maximum(np.maximum(start, end), top)
-    speed = np.stack([-upper[1], lower[0]]), np.stack([-lower[1], upper[0]])
-    return Sweep(start, end, (lower, upper), speed, last - first)
-
-
-def _turn(low: float, high: float) -> tuple[float, float, float]:
-    first = math.radians(math.remainder(low, 360))  # `rotate` takes the same remainder
-    return first, first + math.radians(min(high - low, 360.0)), 1.0
-
-
-ROTATION = Motion("rotation", (-1e6, 1e6), _turn, _arc)
-# Positions are linear in the factor's inverse.
-SCALING = Motion(
-    "scaling", SCALES, lambda low, high: (1 / high, 1 / low, 1 / low), lambda x, a, b: straight(0 * x, x, a, b)
-)
 
 
 def enclose(
@@ -178,7 +121,6 @@ def _indices(size: int, border: str, margin: int) -> Ints:
 def _part(
     motion: Motion, image: Image, low: float, high: float, border: str, interpolation: str
 ) -> tuple[Image, Image]:
-    """The lowest and highest images over one part."""
     height, width = image.shape[:2]
     first, last, stretch = motion.path(low, high)
     extent = math.hypot(width, height)

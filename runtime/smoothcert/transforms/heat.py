@@ -19,34 +19,33 @@ from numpy.typing import ArrayLike, NDArray
 from ..errors import require
 from .checks import BORDERS, Image, eight_bit, require_each, require_name
 
-ATTACK_BORDERS = ("reflect101", "reflect", "replicate", "black")  # OpenCV's filters do not wrap
+ATTACK_BORDERS = ("reflect101", "reflect", "replicate", "black", "wrap")
 HEAT_BORDERS = ("reflect101", "reflect", "wrap")  # those that have modes
 CHUNK = 50_000  # values blurred at a time: they stay in cache, and host threads seldom wait for the interpreter
 
 
 def gaussian_blur(image: Image, variance: float, border: str = "reflect101") -> Image:
-    """cv2.GaussianBlur of standard deviation sqrt(variance) pixels, with the kernel size OpenCV picks for 8-bit images.
-
-    Variance 0 is the identity. Borders: `ATTACK_BORDERS`.
-    """
+    """cv2.GaussianBlur of standard deviation sqrt(variance) pixels, of the kernel size that OpenCV picks for 8 bits."""
     require(0 <= variance < np.inf, f"blur: expected a variance >= 0, in pixels squared, got {variance:g}")
     require_name("blur border", border, ATTACK_BORDERS)
     if variance == 0:
         return eight_bit(image).copy()
-    blurred = cv2.GaussianBlur(eight_bit(image), (0, 0), float(np.sqrt(variance)), borderType=BORDERS[border])
-    return np.asarray(blurred, np.uint8).reshape(image.shape)
+    sigma, (height, width), margin = float(np.sqrt(variance)), eight_bit(image).shape[:2], 0
+    if border == "wrap":  # OpenCV's filters do not: they are shown as much as they reach for
+        border, margin = "replicate", int(np.ceil(3 * sigma)) + 1
+        image = np.pad(image, [(margin, margin)] * 2 + [(0, 0)] * (image.ndim - 2), mode="wrap")
+    blurred = cv2.GaussianBlur(eight_bit(image), (0, 0), sigma, borderType=BORDERS[border])
+    inside = blurred[margin : margin + height, margin : margin + width]
+    return np.asarray(inside, np.uint8).reshape(height, width, *image.shape[2:])
 
 
 @dataclass(frozen=True)
 class _Modes:
-    """The cosine or Fourier modes of an axis of n pixels.
+    """The cosine or Fourier modes of an axis of n pixels."""
 
-    synthesis: (n, n) float32, a mode a column. analysis: its inverse, float64. frequencies: (n,), radians a pixel.
-    """
-
-    synthesis: NDArray[np.float32]
-    analysis: NDArray[np.float64]
-    frequencies: NDArray[np.float64]
+    synthesis: NDArray[np.float32]  # (n, n), a mode a column
+    analysis: NDArray[np.float64]  # its inverse
+    frequencies: NDArray[np.float64]  # (n,), radians a pixel
 
 
 @lru_cache(maxsize=32)
@@ -83,9 +82,8 @@ def blur(coefficients: NDArray[np.float32], variances: ArrayLike, border: str, o
     """Fill out[i] (outer, H, W, inner) with the image of these coefficients blurred by variances[i].
 
     T_v multiplies the mode of frequencies (w_y, w_x), in radians a pixel, by exp(-v (w_y^2 + w_x^2) / 2), v in pixels
-    squared: the Gaussian of variance v on the image's band-limited continuation. T_b(T_a(x)) = T_{a+b}(x), and T_0 is
-    the identity, up to float32 rounding. At small variances the kernel has negative weights, as every band-limited one
-    does: values can leave the input's range.
+    squared. T_b(T_a(x)) = T_{a+b}(x), and T_0 is the identity, up to float32 rounding. At small variances kernels have
+    negative weights: values can leave the input's range.
     """
     v = np.asarray(variances, float)
     require_each(v, (v >= 0) & (v < np.inf), "blur: expected variances >= 0, in pixels squared")

@@ -22,20 +22,23 @@ SCALES = (0.01, 100.0)  # beyond, source positions outgrow the integers OpenCV k
 
 def translate(image: Image, dx: float, dy: float, border: str = "black", interpolation: str = "bilinear") -> Image:
     """The image moved dx pixels right and dy down. Whole-pixel shifts are exact whatever the interpolation."""
-    image = eight_bit(image)
-    return warped(image, _translation(dx, dy, image, border), border, interpolation)
+    require(math.isfinite(dx) and math.isfinite(dy), f"translation: expected finite shifts, got ({dx:g}, {dy:g})")
+    height, width = eight_bit(image).shape[:2]
+    matrix = np.array([[1, 0, _shortest(dx, width, border)], [0, 1, _shortest(dy, height, border)]], float)
+    return warped(image, matrix, border, interpolation)
 
 
 def rotate(image: Image, degrees: float, border: str = "black", interpolation: str = "bilinear") -> Image:
     """The image turned counter-clockwise about its middle, by cv2.warpAffine; the shape stays."""
-    image = eight_bit(image)
-    return warped(image, _rotation(degrees, image.shape), border, interpolation)
+    require(math.isfinite(degrees), f"rotation: expected finite degrees, got {degrees:g}")
+    return _about_the_middle(eight_bit(image), math.remainder(degrees, 360), 1, border, interpolation)
 
 
 def scale(image: Image, factor: float, border: str = "black", interpolation: str = "bilinear") -> Image:
     """The image enlarged (factor > 1) or shrunk about its middle, by cv2.warpAffine; the shape stays."""
-    image = eight_bit(image)
-    return warped(image, _scaling(factor, image.shape), border, interpolation)
+    least, most = SCALES
+    require(least <= factor <= most, f"scaling: expected a factor from {least:g} to {most:g}, got {factor:g}")
+    return _about_the_middle(eight_bit(image), 0, factor, border, interpolation)
 
 
 def cyclic_shift(image: NDArray[Any], shifts: NDArray[np.integer[Any]], out: NDArray[Any]) -> None:
@@ -55,42 +58,26 @@ def cyclic_shift(image: NDArray[Any], shifts: NDArray[np.integer[Any]], out: NDA
         sample[...] = tiled[:, y : y + height, x : x + width]
 
 
-def _translation(dx: float, dy: float, image: NDArray[Any], border: str) -> NDArray[np.float64]:
-    """Matrix of the shift, brought to its shortest form: OpenCV's positions overflow far from the image."""
-    require(math.isfinite(dx) and math.isfinite(dy), f"translation: expected finite shifts, got ({dx:g}, {dy:g})")
-
-    def shortest(shift: float, size: int) -> float:
-        if border == "wrap":
-            return math.remainder(shift, size)
-        if border == "reflect101":
-            return math.remainder(shift, max(2 * size - 2, 1))
-        return min(max(shift, -size - 2), size + 2)  # nothing of the image is left in sight, or its edge alone
-
-    height, width = image.shape[:2]
-    return np.array([[1, 0, shortest(dx, width)], [0, 1, shortest(dy, height)]], float)
+def _shortest(shift: float, size: int, border: str) -> float:
+    """The same shift, as near to 0 as can be: OpenCV's positions overflow far from the image."""
+    if border == "wrap":
+        return math.remainder(shift, size)
+    if border == "reflect101":
+        return math.remainder(shift, max(2 * size - 2, 1))
+    return min(max(shift, -size - 2), size + 2)  # nothing of the image is left in sight, or its edge alone
 
 
-def _rotation(degrees: float, shape: tuple[int, ...]) -> NDArray[np.float64]:
-    require(math.isfinite(degrees), f"rotation: expected finite degrees, got {degrees:g}")
-    return _about_the_middle(math.remainder(degrees, 360), 1, shape)
-
-
-def _scaling(factor: float, shape: tuple[int, ...]) -> NDArray[np.float64]:
-    least, most = SCALES
-    require(least <= factor <= most, f"scaling: expected a factor from {least:g} to {most:g}, got {factor:g}")
-    return _about_the_middle(0, factor, shape)
-
-
-def _about_the_middle(degrees: float, factor: float, shape: tuple[int, ...]) -> NDArray[np.float64]:
-    middle = ((shape[1] - 1) / 2, (shape[0] - 1) / 2)
-    return np.asarray(cv2.getRotationMatrix2D(middle, degrees, factor), float)
+def _about_the_middle(image: Image, degrees: float, factor: float, border: str, interpolation: str) -> Image:
+    middle = ((image.shape[1] - 1) / 2, (image.shape[0] - 1) / 2)
+    matrix = np.asarray(cv2.getRotationMatrix2D(middle, degrees, factor), float)
+    return warped(image, matrix, border, interpolation)
 
 
 def warped(image: NDArray[np.uint8], matrix: NDArray[np.float64], border: str, interpolation: str) -> NDArray[np.uint8]:
     """A new 8-bit image of the same shape: positions (x, y) go by the 2x3 matrix, as cv2.warpAffine takes it."""
     require_name("border", border, WARP_BORDERS)
     require_name("interpolation", interpolation, INTERPOLATIONS)
-    height, width = image.shape[:2]
+    height, width = eight_bit(image).shape[:2]
     plane = image.reshape(height, width, -1)
     require(plane.shape[2] <= 4, f"warp: expected at most 4 channels behind the pixels, got {plane.shape[2]}")
     # OpenCV 5.0 interpolates cubically from wrong pixels where a position is more than one reflection outside.

@@ -48,10 +48,8 @@ def random_operators(proto: onnx.ModelProto) -> tuple[str, ...]:
 def require_plausible(proto: onnx.ModelProto, size: int, where: str) -> None:
     """`ModelError` for a graph that would take far more memory or time than its file has bytes.
 
-    `size`: bytes of the file. Functions, written out, come to at most MOST_NODES nodes and MOST_CODE bytes, MOST_DEPTH
-    deep and never recursive; tensors declare about what the file holds; no input and no sparse tensor has more than
-    MOST_VALUES values, and none that constants size more than 2^27. All this is counted before anything is expanded.
-    Nor for one that names two versions of a domain, or two outputs alike, or has a tensor of a negative size.
+    `size`: bytes of the file. All is counted before anything is expanded. Nor for one that names two versions of a
+    domain, or two outputs alike, or has a tensor of a negative size.
     """
     require_one_meaning(proto, where)
     require_bounded_functions(proto, where)
@@ -92,7 +90,6 @@ def require_one_meaning(proto: onnx.ModelProto, where: str) -> None:
 
 
 def _trains(node: onnx.NodeProto, scope: Scope) -> bool:
-    """Whether a node runs in training mode, or may."""
     if any(a.name == "training_mode" and (a.i or a.ref_attr_name) for a in node.attribute):
         return True
     if node.op_type in _DROPOUTS:

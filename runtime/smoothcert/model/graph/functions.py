@@ -19,10 +19,7 @@ Key = tuple[str, str, str]  # domain, name and overload of a function
 
 
 def inlined(proto: onnx.ModelProto, where: str = "the model") -> onnx.ModelProto:
-    """The model with its local functions written out; itself where it has none.
-
-    `ModelError` where a call would be left: an operator's name would no longer say what it computes.
-    """
+    """The model with its local functions written out; `ModelError` where a call of one would be left."""
     if not proto.functions:
         return proto
     found, left = _inlined(proto, where)
@@ -92,7 +89,6 @@ def _calls(body: Body, functions: Mapping[Key, object]) -> tuple[int, list[Key]]
 def _expanded(
     called: tuple[int, list[Key]], sizes: Mapping[Key, tuple[int, int, int]], own: int
 ) -> tuple[int, int, int]:
-    """Nodes, bytes and depth of a body with all calls written out."""
     count, calls = called
     inner = [sizes[key] for key in calls]
     depth = 1 + max((size[2] for size in inner), default=-1)

@@ -18,17 +18,13 @@ _RESERVED = re.compile(f"{INPUT}|({PROBE}|{CONSTANT}|{STEP})_[0-9]+")
 
 
 def require_free_names(proto: onnx.ModelProto, where: str) -> None:
-    """`ModelError` for a graph with a name of the runtime's own anywhere: one of the two values would hide the other.
-
-    ONNX Runtime takes the last of two constants of one name without a word.
-    """
+    """`ModelError` for a graph with a name of the runtime's own anywhere: one of two values would hide the other."""
     taken = next((name for name in _names(proto) if _RESERVED.fullmatch(name)), None)
     if taken is not None:
         raise ModelError(f"{where}: expected no name that smoothcert gives itself, got {taken!r}; rename it")
 
 
 def _names(proto: onnx.ModelProto) -> Iterator[str]:
-    """Every name of a value, in the graph, its subgraphs and functions."""
     yield from (tensor.name for tensor in tensors(proto, everywhere=True))
     for body in (proto.graph, *proto.functions):
         for graph in within(body):

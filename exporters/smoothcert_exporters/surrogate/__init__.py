@@ -1,0 +1,1 @@
+"""Surrogates of transformations: trained, fitted, and exported as one bundle of files."""

@@ -1,0 +1,127 @@
+"""A classifier of images behind a decoder: one graph, a plain classifier whose input is a code."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import onnx
+from numpy.typing import NDArray
+from onnx import TensorProto, compose, helper, numpy_helper
+from onnx.external_data_helper import load_external_data_for_model
+
+from smoothcert.errors import DataError, ModelError
+from smoothcert.inputs.levels import EIGHT_BIT
+from smoothcert.model.file import ModelFile
+from smoothcert.model.graph.names import INPUT
+from smoothcert.model.preprocess import Preprocess, arrange, show
+from smoothcert.model.sessions import Sessions
+
+from ..adapt.conversion import upgraded
+from ..frameworks.naming import canonical
+from ..graph import opset
+
+CODE, IMAGE, SCORES = "code", "image", "scores"
+_TAKEN = "taken"  # the image as the classifier takes it
+
+
+@dataclass(frozen=True, eq=False)
+class Way:
+    """From the decoder's images, (colours, height, width) in [0,1], to what a classifier takes.
+
+    `places`: for each value of the classifier's input, which one of the image it is. `levels`: whether it takes levels.
+    """
+
+    file: ModelFile
+    places: NDArray[np.int64]
+    levels: bool
+
+    @staticmethod
+    def of(file: ModelFile, shape: tuple[int, int, int], where: str) -> Way:
+        """The way to a classifier; `ModelError` where it takes images of another size, or its batch axis is fixed."""
+        if file.batch is not None:
+            raise ModelError(f"{where}: expected a free batch axis, got one of {file.batch}; export the model with one")
+        places = np.arange(math.prod(shape)).reshape(shape)
+        image, preprocess = (np.moveaxis(places, 0, -1) if shape[0] > 1 else places[0]), _preprocess(file)
+        try:
+            found = arrange(image, file.shape, preprocess.layout, planar=False)
+        except DataError:
+            raise ModelError(
+                f"{where}: expected a classifier of images {show(shape)}, as the surrogate makes, got one of "
+                f"{show(file.shape)}; train a surrogate at the classifier's own size"
+            ) from None
+        return Way(file, found, file.takes_integers or preprocess.scale is not None)
+
+    def scores(self, images: NDArray[np.float32]) -> NDArray[np.float32]:
+        """What the classifier itself says of a batch of images."""
+        rows = images.reshape(len(images), -1)[:, self.places]
+        run = Sessions(self.file, _preprocess(self.file))
+        return run.by(
+            rows * np.float32(EIGHT_BIT.unit) if self.levels else rows, len(rows), EIGHT_BIT if self.levels else None
+        )
+
+    def nodes(self) -> tuple[list[onnx.NodeProto], list[onnx.TensorProto]]:
+        """Nodes from IMAGE to _TAKEN, and their constants."""
+        constants = {"row": np.array([0, -1]), "axes": np.array([0, *self.places.shape])}
+        steps: list[tuple[str, str, dict[str, Any]]] = [("Reshape", "row", {})]
+        if not np.array_equal(self.places.ravel(), np.arange(self.places.size)):
+            constants["places"] = self.places.ravel()
+            steps.append(("Gather", "places", {"axis": 1}))
+        steps.append(("Reshape", "axes", {}))
+        tensors = [numpy_helper.from_array(value.astype(np.int64), f"way_{key}") for key, value in constants.items()]
+        if self.levels:
+            steps.append(("Mul", "unit", {}))
+            tensors.append(numpy_helper.from_array(np.array(EIGHT_BIT.unit, np.float32), "way_unit"))
+        names = [IMAGE, *(f"way_{i}" for i in range(1, len(steps))), _TAKEN]
+        nodes = [
+            helper.make_node(kind, [given, f"way_{constant}"], [made], **more)
+            for (kind, constant, more), given, made in zip(steps, names, names[1:], strict=False)
+        ]
+        return nodes, tensors
+
+
+def join(decoder: onnx.ModelProto, way: Way) -> onnx.ModelProto:
+    """The decoder, then the classifier with its own preprocessing, from `code` (batch, d) to `scores`."""
+    file = way.file
+    levels = EIGHT_BIT if way.levels else None
+    behind = onnx.ModelProto.FromString(file.with_input(np.dtype(np.float32), levels, _preprocess(file)))
+    load_external_data_for_model(behind, file.folder)
+    ahead = onnx.ModelProto()
+    ahead.CopyFrom(decoder)
+    nodes, tensors = way.nodes()
+    ahead.graph.node.extend(nodes)
+    ahead.graph.initializer.extend(tensors)
+    del ahead.graph.output[:]
+    axes = ["batch", *way.places.shape]
+    ahead.graph.output.append(helper.make_tensor_value_info(_TAKEN, TensorProto.FLOAT, axes))
+    newest = max(opset(ahead), opset(behind))
+    ahead, behind = (model if opset(model) == newest else upgraded(model, newest) for model in (ahead, behind))
+    ahead.ir_version = behind.ir_version = max(ahead.ir_version, behind.ir_version)
+    ahead, behind = compose.add_prefix(ahead, "decoder/"), compose.add_prefix(behind, "classifier/")
+    for model in (ahead, behind):
+        del model.metadata_props[:]
+    both = compose.merge_models(
+        ahead, behind, io_map=[(f"decoder/{_TAKEN}", f"classifier/{INPUT}")], outputs=[f"classifier/{file.output}"]
+    )
+    versions = {entry.domain: entry.version for entry in both.opset_import}
+    del both.opset_import[:]
+    both.opset_import.extend(helper.make_opsetid(domain, version) for domain, version in sorted(versions.items()))
+    renamed(both.graph, {f"decoder/{CODE}": CODE, f"classifier/{file.output}": SCORES})
+    canonical(both)
+    return both
+
+
+def renamed(graph: onnx.GraphProto, names: Mapping[str, str]) -> None:
+    """Give values of a graph other names."""
+    for value in (*graph.input, *graph.output):
+        value.name = names.get(value.name, value.name)
+    for node in graph.node:
+        node.input[:] = [names.get(name, name) for name in node.input]
+        node.output[:] = [names.get(name, name) for name in node.output]
+
+
+def _preprocess(file: ModelFile) -> Preprocess:
+    return file.preprocess or Preprocess()

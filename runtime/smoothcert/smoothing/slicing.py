@@ -1,0 +1,128 @@
+"""How a range of one attack on one image is cut into slices, each within reach of the image at its middle."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import cached_property, partial
+from typing import Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..errors import DataError, require
+from ..inputs.input import Input
+from ..inputs.spatial import Raw
+from .coverage import Coverage
+from .cutting import MOST, Cutting, enclosable, farthest
+from .ranges import Range
+from .transform import TRANSFORMS, Transform
+
+Cut = tuple[float, float]  # the lowest and the highest attack of a slice
+
+
+class Slicing(Protocol):
+    """The slices of one transformation's attacks on one image. `allowed`: deviations of the noise, middle to ends."""
+
+    def cut(self, whole: Range, allowed: float) -> list[Cut]:
+        """Slices that cover the range; `DataError` where they would be more than `MOST`."""
+        ...
+
+    def covers(self, cuts: Sequence[Cut], whole: Range, allowed: float) -> bool:
+        """Whether these do, whoever cut them: other processors round, and so cut, otherwise."""
+        ...
+
+    def middle(self, cut: Cut) -> float:
+        """The attack around which a slice's samples are drawn."""
+        ...
+
+
+@dataclass(frozen=True, eq=False)
+class PixelSlicing:
+    """By noise on pixels, and an enclosure of what the attack makes of the image. `ArgumentError` where it has none."""
+
+    raw: Raw
+    transform: Transform
+    sigma: float
+
+    @staticmethod
+    def of(x: Input, transform: Transform, sigma: float) -> PixelSlicing:
+        known = [name for name, kind in TRANSFORMS.items() if kind.enclose is not Transform.enclose]
+        bounded = type(transform).enclose is not Transform.enclose
+        require(bounded, f"slices: expected an attack of {' or '.join(known)} by noise, got {transform.name}")
+        return PixelSlicing(enclosable(x.raw), transform, sigma)
+
+    def cut(self, whole: Range, allowed: float) -> list[Cut]:
+        cutting = Cutting(self.transform, whole, allowed * self.sigma, partial(farthest, self.raw, self.transform))
+        return _few(cutting.slices, self.transform, whole, lambda: cutting.advice(self.sigma))
+
+    def covers(self, cuts: Sequence[Cut], whole: Range, allowed: float) -> bool:
+        near = (farthest(self.raw, self.transform, *cut) <= allowed * self.sigma for cut in cuts)
+        return len(cuts) <= MOST and all(near)
+
+    def middle(self, cut: Cut) -> float:
+        return sum(cut) / 2
+
+
+@dataclass(frozen=True, eq=False)
+class CodeSlicing:
+    """By noise on codes: members of a finite range in groups, any other interval by the encoder's slope."""
+
+    coverage: Coverage  # of the whole range
+
+    @cached_property
+    def _members(self) -> list[float] | None:
+        listed = self.coverage.listed
+        return None if listed is None else [value for value, _ in listed]
+
+    def cut(self, whole: Range, allowed: float) -> list[Cut]:
+        transform = self.coverage.transform
+        if self._members is None:
+            cutting = Cutting(transform, whole, allowed, self._within)
+            return _few(cutting.slices, transform, whole, lambda: "raise the noise, or take a part of the range")
+        cuts, left = list[Cut](), self._members
+        while left:
+            size = 1
+            while size < len(left) and self._within(left[0], left[size]) <= allowed:
+                size += 1
+            cuts.append((left[0], left[size - 1]))
+            left = left[size:]
+        return cuts
+
+    def covers(self, cuts: Sequence[Cut], whole: Range, allowed: float) -> bool:
+        if self._members is None:
+            held = [whole.low, *(high for _, high in cuts)] == [*(low for low, _ in cuts), whole.high]
+        else:
+            held = all(any(low <= member <= high for low, high in cuts) for member in self._members)
+        return held and len(cuts) <= MOST and all(self._within(*cut) <= allowed for cut in cuts)
+
+    def middle(self, cut: Cut) -> float:
+        held = self._held(*cut)
+        return held[len(held) // 2] if held else sum(cut) / 2
+
+    def _held(self, low: float, high: float) -> list[float]:
+        """The members of a slice."""
+        return [member for member in self._members or () if low <= member <= high]
+
+    def _within(self, low: float, high: float) -> float:
+        """The deviations of the farthest attack of a slice from its middle."""
+        if self._members is None:
+            steep, rest = self.coverage.slope
+            return steep * farthest(enclosable(self.coverage.raw), self.coverage.transform, low, high) + rest
+        held, centre = self._held(low, high), self.middle((low, high))
+        codes, step = self._codes, self.coverage.codes.step
+        shifts = np.stack([codes[member] - codes[centre] for member in held]) * step
+        return float(self.coverage.covariance.distances(shifts).max())
+
+    @cached_property
+    def _codes(self) -> dict[float, NDArray[Any]]:
+        members = self._members or []
+        return dict(zip(members, self.coverage.codes_of(members), strict=True))
+
+
+def _few(cuts: list[Cut] | None, transform: Transform, whole: Range, advice: Callable[[], str]) -> list[Cut]:
+    """The slices; `DataError`, with the advice, where they were too many."""
+    if cuts is None:
+        asked = f"{transform.name} {whole}"
+        raise DataError(f"slices: {asked} needs more than {MOST} slices, the most there may be; {advice()}")
+    return cuts
