@@ -28,9 +28,9 @@ class Preprocess:
     """What stands between an image and a graph that lacks it: `spatial`, then (value * scale - mean) / std per channel.
 
     `scale` None is 1/255 for 8-bit images, 1/32768 for 16-bit recordings, 1 for float inputs. `mean` and `std`: one
-    number for each channel of the model, or one for all. `layout`: of the model; `auto` reads it off its input shape. Noise is
-    added behind `spatial`, before the arithmetic, which belongs to the base classifier; geometric attacks act before
-    `spatial`.
+    number for each channel of the model, or one for all. `layout`: of the model; `auto` reads it off its input shape.
+    Noise is added behind `spatial`, before the arithmetic, which belongs to the base classifier; geometric attacks act
+    before `spatial`.
     """
 
     scale: float | None = None

@@ -33,6 +33,13 @@ class AddNoise(Transform):
     def apply(self, image: Image, value: Any) -> Image:
         return (levels_of(image) or EIGHT_BIT).rounded(image + np.asarray(value))
 
+    def equivalent(self, image: Image, value: float) -> str:
+        levels = levels_of(image)
+        if levels != PCM16 or not value:
+            return ""
+        decibels = 20 * math.log10(float(np.linalg.norm(image.astype(float))) / (PCM16.unit * value))
+        return f"noise {value:.4g}: signal-to-noise ratio {decibels:.1f} dB"
+
     def members(self, r: Range) -> tuple[Any, ...]:
         raise ArgumentError(f"attack: expected a parameter to enumerate, got {self.name}; certify it by smoothing")
 

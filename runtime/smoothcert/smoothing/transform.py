@@ -82,6 +82,10 @@ class Transform(ABC):
     def options(self) -> dict[str, Any]:
         return {f.name: getattr(self, f.name) for f in fields(self)}
 
+    def equivalent(self, image: Image, value: float) -> str:
+        """What a norm of that size is for this input, in words of its field; empty where there are none."""
+        return ""
+
     def members(self, r: Range) -> tuple[Any, ...]:
         """Every different value of a range that has finitely many; `ArgumentError` for one that has no end of them."""
         if r.points:
