@@ -89,7 +89,7 @@ class Subject:
     def in_levels(self, member: Member) -> tuple[Input, Pictures]:
         """The input under the attack as an 8-bit pipeline makes it; pictures of what is attacked, before and after."""
         raw, pixels = self.x.raw, self.pixels.copy()
-        before = self._shown(pixels).image
+        before = self._shown(self.pixels).image
         pictures = before, before
         if steps := self.steps(member, raw=True):
             if raw is None:
