@@ -464,7 +464,7 @@ BAD: dict[str, tuple[bytes | None, dict[str, Any] | None, tuple[Any, ...], str]]
     "enumerate with a border": (
         DIGIT, DIGITS, (*ENUMERATE, *attack("rotation=1"), "--border", "mirror"), "Invalid value for '--border'"),
     "enumerate negative blur": (DIGIT, DIGITS, (*ENUMERATE, *attack("blur=-1")), "expected a variance >= 0"),
-    "enumerate floats": (GOOD, VECTORS, (*ENUMERATE, *attack("blur=1")), "expected 8-bit images or 16-bit recordings, got float32"),
+    "enumerate floats": (GOOD, VECTORS, (*ENUMERATE, *attack("blur=1")), "16-bit recordings, got float32"),
 }  # fmt: skip
 
 

@@ -26,9 +26,7 @@ def test_a_name_is_the_packages_file(name: str) -> None:
 
 @pytest.mark.parametrize("name", ["digits", "", "README.md", "../data/digits.npz", "/etc/passwd", "demo:digits.npz"])
 def test_no_other_name_is_taken(name: str) -> None:
-    with pytest.raises(
-        SmoothcertError, match=r"expected demo:digits\.onnx, demo:digits\.npz, demo:spoken\.onnx, demo:spoken\.npz"
-    ):
+    with pytest.raises(SmoothcertError, match=r"expected demo:digits\.onnx, .*, demo:spoken\.npz, the files"):
         demo_file(name)
 
 

@@ -179,7 +179,7 @@ def numeric(x: NDArray[Any]) -> NDArray[Any]:
         return x
     if not np.issubdtype(x.dtype, np.floating):
         raise DataError(
-            f"expected inputs of type uint8, int16 (recordings) or float, got {x.dtype}; convert them first"
+            f"expected int16 recordings, or inputs of type uint8 or float, got {x.dtype}; convert them first"
         )
     with np.errstate(over="ignore"):
         x = x.astype(np.float32)
