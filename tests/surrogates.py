@@ -51,21 +51,24 @@ def write_bundle(
     factor: NDArray[Any] | None = None,
     deviations: NDArray[Any] | None = None,
     noise: Mapping[str, float] | None = None,
-    encoder: bytes = b"",
-    changes: Mapping[str, Any] | None = None,
+    graphs: Mapping[str, bytes] | None = None,
 ) -> Path:
     """The code is matrix @ x, class 1 where normal . code > threshold; `model.onnx` is the same on images.
 
-    `changes`: of the manifest, for what is refused.
+    `graphs`: other graphs than these, by the file's name.
     """
-    d = len(matrix)
+    d = len(normal)
     transform = transform_of(name, options or {})
     m = 2 if transform.is_planar() else 1
     folder.mkdir(parents=True, exist_ok=True)
-    (folder / "encoder.onnx").write_bytes(encoder or affine("image", "code", image, matrix, (d,)))
-    (folder / "decoder.onnx").write_bytes(affine("code", "image", (d,), np.linalg.pinv(matrix), image))
-    (folder / "classifier.onnx").write_bytes(halfspace((d,), normal, threshold))
-    (folder / "model.onnx").write_bytes(halfspace(image, normal @ matrix, threshold))
+    made = graphs or {
+        "encoder.onnx": affine("image", "code", image, matrix, (d,)),
+        "decoder.onnx": affine("code", "image", (d,), np.linalg.pinv(matrix), image),
+        "classifier.onnx": halfspace((d,), normal, threshold),
+        "model.onnx": halfspace(image, normal @ matrix, threshold),
+    }
+    for file, content in made.items():
+        (folder / file).write_bytes(content)
     arrays = {
         "A1": np.zeros((d, m)) if a1 is None else a1,
         "b1": np.zeros(d) if b1 is None else b1,
@@ -86,5 +89,5 @@ def write_bundle(
         "files": {file: hashlib.sha256((folder / file).read_bytes()).hexdigest() for file in files},
         "training": {},
     }
-    (folder / "surrogate.json").write_text(json.dumps({**manifest, **(changes or {})}))
+    (folder / "surrogate.json").write_text(json.dumps(manifest))
     return folder

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import math
 from dataclasses import replace
@@ -22,10 +23,10 @@ from smoothcert.bounds.covariance import Covariance
 from smoothcert.draws import FARTHEST, Stream, double_normal
 from smoothcert.model.preprocess import prepared
 from smoothcert.smoothing import smoothing_of
+from smoothcert.smoothing.bundle import CodeNoise
 from smoothcert.smoothing.coded import OnCodes, image_of
 from smoothcert.smoothing.published import Published
 from smoothcert.smoothing.ranges import Range
-from smoothcert.smoothing.surrogate import CodeNoise
 from smoothcert.smoothing.transform import attacked
 from smoothcert.surrogate_file import OpenBundle, open_surrogate
 
@@ -342,14 +343,13 @@ def test_a_grid_is_certified_at_its_points_alone(tmp_path: Path) -> None:
 
 def test_translations_are_covered_in_both_directions(tmp_path: Path) -> None:
     opened = random_bundle(tmp_path, 9, "translation", (0.0, 2.0))
-    smoothing = opened.smoothing(CodeNoise(sigma1=0.3, sigma2=0.3))
+    asked = {"translation": (0, 2, 5)}
+    smoothing = opened.smoothing(CodeNoise(sigma1=0.3, sigma2=0.3), asked)
     held = smoothing.of_input(prepared(picture(1)))
     assert {row[:2] for row in held.found} == {
         (down, right) for down in range(-2, 3) for right in range(-2, 3) if math.hypot(down, right) <= 2
     }
-    certificate = certify(
-        OrtClassifier(tmp_path / "model.onnx"), smoothing, picture(1), attack={"translation": 2}, n=2000, key=1
-    )
+    certificate = certify(OrtClassifier(tmp_path / "model.onnx"), smoothing, picture(1), attack=asked, n=2000, key=1)
     assert len(certificate.evidence.distances) == 13
 
 
@@ -493,10 +493,14 @@ def test_an_encoder_that_mixes_its_batch_is_asked_image_by_image(tmp_path: Path)
         [models.value("code", TensorProto.FLOAT, ("N", 1))],
     )
     encoder = models.model(nodes, *ends, {"w": weights}, opset=13)
+    mean = np.full((1, SIZE), 1 / SIZE)
     folder = write_bundle(
-        tmp_path, name="brightness", trained=(-0.1, 0.1), matrix=np.full((1, SIZE), 1 / SIZE),
-        normal=np.ones(1), image=IMAGE, encoder=encoder,
+        tmp_path, name="brightness", trained=(-0.1, 0.1), matrix=mean, normal=np.ones(1), image=IMAGE,
     )  # fmt: skip
+    (folder / "encoder.onnx").write_bytes(encoder)
+    manifest = json.loads((folder / "surrogate.json").read_text())
+    manifest["files"]["encoder.onnx"] = hashlib.sha256(encoder).hexdigest()
+    (folder / "surrogate.json").write_text(json.dumps(manifest))
     opened, images = open_surrogate(folder), np.stack([picture(1), picture(2)])[:, None]
     assert (opened.of(images) == np.concatenate([opened.of(images[:1]), opened.of(images[1:])])).all()
 

@@ -266,6 +266,7 @@ LINES = {
         ["--guarantee", "paper"],
         "--calibration: of a surrogate, with --guarantee paper",
     ),
+    "preprocessing": ({}, ["--mean", "0.5"], "expected the preprocessing that the surrogate was joined with"),
     "a border": ({}, ["--border", "wrap"], "--border: a surrogate's transformation has its own"),
     "no folder": ({"smooth": "surrogate=nowhere"}, [], "nowhere/surrogate.json: expected surrogate.json"),
 }

@@ -475,6 +475,7 @@ BAD = {
         ("surrogate", "finetune", "untuned", "--model", "bars_modules:narrow", "--data", "bars.npz"),
         "bars_modules:narrow: expected scores of 2 classes or more",
     ),
+    "no noise": ((*TUNE, "--data", "bars.npz", "--sigma", "0"), "--sigma: expected a number above 0, got 0"),
     "there": (("export", "surrogate", "made", "made", "--model", "m.onnx"), "made: expected a new folder"),
     "step": (("export", "surrogate", "made", "b", "--model", "m.onnx", "--step", "0.3"), "--step: expected a power of"),
     "other model": (

@@ -40,6 +40,6 @@ from .smoothing import Transform as Transform
 from .smoothing import Translation as Translation
 from .smoothing import Volume as Volume
 from .smoothing import compose as compose
+from .smoothing.bundle import CodeNoise as CodeNoise
 from .smoothing.plugins import load_plugin as load_plugin
-from .smoothing.surrogate import CodeNoise as CodeNoise
 from .surrogate_file import open_surrogate as open_surrogate

@@ -27,14 +27,17 @@ from .files.limits import METADATA_BYTES, SURROGATE_BYTES
 from .files.reading import read_regular
 from .files.schema import Manifest
 from .inputs.npz import read_archive
+from .inputs.spatial import PLAIN
 from .model import providers
 from .model.classifier import OrtClassifier, open_model
 from .model.file import ModelFile, only_input, read_model
 from .model.labels import Classifier
 from .model.lipschitz import EncoderBound, encoder_bound
+from .model.preprocess import Preprocess
 from .smoothing import AnyAttack, Attack, Range, Smoothing
+from .smoothing.bundle import Bundle, CodeNoise
 from .smoothing.published import Published
-from .smoothing.surrogate import Bundle, CodeNoise, Surrogate
+from .smoothing.surrogate import Surrogate
 from .smoothing.transform import transform_of
 
 MANIFEST = "surrogate.json"
@@ -42,6 +45,7 @@ FORMAT, VERSION = "smoothcert surrogate", 1
 FILES = ("encoder.onnx", "decoder.onnx", "classifier.onnx", "model.onnx", "arrays.npz")
 ARRAYS = ("A1", "b1", "factor", "deviations")
 _AT_ONCE = 32  # images that an encoder gets, always as many, where its graph shows that they do not see each other
+_LEAST, _LARGEST = 1e-30, 1e30  # of numbers in arrays: their squares, times any sigma, are floats
 _STEPS = (2.0**-24, 2.0**-4)  # what the spacing of codes may be
 
 
@@ -59,6 +63,7 @@ class OpenBundle:
     encoder: onnx.ModelProto
     decoder: onnx.ModelProto
     classifier: ModelFile
+    preprocess: Preprocess
     arrays: Mapping[str, NDArray[np.float64]]
     _voters: weakref.WeakKeyDictionary[Classifier, Classifier] = field(default_factory=weakref.WeakKeyDictionary)
 
@@ -135,9 +140,16 @@ class OpenBundle:
                 f"surrogate: expected the classifier that it was joined with, SHA-256 {self.bundle.model}, got "
                 f"{classifier.sha256}; take {self.path / 'model.onnx'}, or join the surrogate with this one"
             )
+        asked, own = (replace(how, spatial=PLAIN, layout="auto") for how in (classifier.preprocess, self.preprocess))
+        same = f"expected the preprocessing that the surrogate was joined with, {own.recipe}"
+        require(asked == own, f"surrogate: {same}, got {asked.recipe}; leave the options for it out")
         if classifier not in self._voters:
             self._voters[classifier] = OrtClassifier(
-                self.classifier, providers=classifier.provider, threads=classifier.threads, tf32=classifier.tf32
+                self.classifier,
+                providers=classifier.provider,
+                threads=classifier.threads,
+                batch_size=self.classifier.batch or classifier.batch,
+                tf32=classifier.tf32,
             )
         return self._voters[classifier]
 
@@ -186,8 +198,9 @@ def open_surrogate(path: str | os.PathLike[str]) -> OpenBundle:
     classifier = open_model(held["classifier.onnx"])
     if classifier.shape != (bundle.code,):
         raise ModelError(f"{folder / 'classifier.onnx'}: expected codes ({bundle.code},), got {classifier.shape}")
+    preprocess = open_model(held["model.onnx"]).preprocess or Preprocess()
     arrays = _arrays(folder / "arrays.npz", bundle)
-    return OpenBundle(folder, bundle, step, noise, encoder, decoder, classifier, arrays)
+    return OpenBundle(folder, bundle, step, noise, encoder, decoder, classifier, preprocess, arrays)
 
 
 def with_codes(smoothing: Smoothing, path: Path) -> Smoothing:
@@ -245,6 +258,10 @@ def _arrays(path: Path, bundle: Bundle) -> dict[str, NDArray[np.float64]]:
             raise ModelError(
                 f"{path}: expected {name} of shape {want}, the same for every input, got {got} among {names}"
             )
-    if not (arrays["deviations"] > 0).all():
-        raise ModelError(f"{path}: expected deviations above 0, got {arrays['deviations'].min():g}")
+        if np.abs(arrays[name]).max(initial=0.0) > _LARGEST:
+            raise ModelError(f"{path}: expected {name} up to {_LARGEST:g}, got {np.abs(arrays[name]).max():g}")
+    if not (least := arrays["deviations"].min()) >= _LEAST:
+        raise ModelError(f"{path}: expected deviations above 0, {_LEAST:g} at least, got {least:g}")
+    if (k := arrays["factor"].shape[1]) > d:
+        raise ModelError(f"{path}: expected factor with at most {d} columns, as many as codes have values, got {k}")
     return arrays

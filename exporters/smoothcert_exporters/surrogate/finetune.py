@@ -14,7 +14,7 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
-from smoothcert.errors import ModelError, RunError, first_line
+from smoothcert.errors import ModelError, RunError, first_line, require, require_number
 from smoothcert.files.documents import understood
 from smoothcert.model.preprocess import Preprocess
 
@@ -43,6 +43,10 @@ class Tuning:
     descent: Descent
     joint: bool = True
     sigma: float = 1.0
+
+    def __post_init__(self) -> None:
+        require_number("sigma", self.sigma)
+        require(0 < self.sigma < 1e6, f"sigma: expected a number above 0, got {self.sigma:g}")
 
     @property
     def recipe(self) -> dict[str, Any]:
@@ -102,7 +106,7 @@ def finetune(
     asked = {**tuning.recipe, "surrogate": trained.sha256, "weights": weights and checkpoint.sha256(weights)}
     there = checkpoint.load(file) if file.exists() else None
     if there is not None:
-        require_same(there["plan"], asked, str(file))
+        require_same(there.get("plan", {}), asked, str(file))
     model, decoder = _classifier(tuning, trained, weights, classes), deepcopy(trained.surrogate.decoder)
     parameters = [*model.parameters(), *(decoder.parameters() if tuning.joint else ())]
     optimizer, history = torch.optim.Adam(parameters, lr=tuning.descent.rate), list[dict[str, float]]()
@@ -149,10 +153,8 @@ def opened(folder: Path, trained: Trained) -> Tuned:
             f"{file}: expected {tuning.descent.epochs} epochs, got {len(history)}; go on with `surrogate finetune`"
         )
     with understood(str(file), "a fine-tuned classifier", RunError, "fine-tune again"):
-        model, decoder = (
-            Normalised(load_module(tuning.model, None), _preprocess(tuning)),
-            deepcopy(trained.surrogate.decoder),
-        )
+        model = Normalised(load_module(tuning.model, None), _preprocess(tuning))
+        decoder = deepcopy(trained.surrogate.decoder)
         model.load_state_dict(there["classifier"])
         decoder.load_state_dict(there["decoder"])
     return Tuned(tuning.model, _preprocess(tuning), model.module.eval(), decoder.eval(), history, recipe)

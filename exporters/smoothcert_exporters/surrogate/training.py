@@ -66,7 +66,7 @@ def train(plan: Plan, images: Images, folder: Path, progress: Callable[[int], No
     file = folder / checkpoint.TRAINED
     there = checkpoint.load(file) if file.exists() else None
     if there is not None:
-        require_same(there["plan"], plan.recipe, str(folder))
+        require_same(there.get("plan", {}), plan.recipe, str(folder))
     surrogate, history = build(plan), list[dict[str, float]]()
     optimizer = torch.optim.Adam(surrogate.parameters(), lr=plan.descent.rate)
     if there is not None:

@@ -105,7 +105,7 @@ class Slices(Algorithm):
         return ["the slices are not those of this image: it moves farther in one than half a deviation of the noise"]
 
     def draw(self, sampler: Sampler, smoothing: Smoothing) -> Evidence:
-        """Votes, slice by slice from the identity outwards, until one is futile."""
+        """Votes, slice by slice from the identity outwards, or else from the upper end, until one is futile."""
         slicing, raw = self.slicing(sampler.x, smoothing), sampler.x.raw or sampler.x.image()
         transform, cuts = self.transforms(smoothing)[self.name], slicing.cut(self.whole, _SHARE)
         test = self.test(smoothing, len(cuts), sampler.made.slack)
@@ -125,7 +125,9 @@ class Slices(Algorithm):
         return replace(sampler.evidence(self.mode, {}, votes), slices=tuple(slices))
 
     def _order(self, cuts: Sequence[tuple[float, float]]) -> list[int]:
-        return sorted(range(len(cuts)), key=lambda i: abs(sum(cuts[i]) / 2 - self.transform.identity))
+        identity = self.transform.identity
+        start = self.whole.high if identity is None else identity
+        return sorted(range(len(cuts)), key=lambda i: abs(sum(cuts[i]) / 2 - start))
 
     def decide(self, evidence: Evidence, smoothing: Smoothing) -> Certificate:
         """The class that every slice claims; the last look of each is replayed."""

@@ -25,6 +25,8 @@ app = typer.Typer(
 for _family in (certify, parts, check, runs, report):
     app.registered_commands += _family.app.registered_commands
 app.command(epilog="Example: smoothcert inspect demo:digits.onnx")(export.inspect)
+_CONSTANTS = "Example: smoothcert calibrate surrogate OUT demo:digits.npz zoom.cal"
+calibrate.app.command("surrogate", epilog=_CONSTANTS)(surrogate.constants)
 app.add_typer(calibrate.app, name="calibrate")
 app.add_typer(export.app, name="export")
 app.add_typer(surrogate.app, name="surrogate")

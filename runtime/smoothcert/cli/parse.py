@@ -14,7 +14,7 @@ from ..inputs.spatial import Spatial
 from ..model.preprocess import Preprocess
 from ..published_file import read_published
 from ..smoothing import TRANSFORMS, UNSMOOTHED, Attack, Range, Smoothing, Transform, compose, parse_part
-from ..smoothing.surrogate import CodeNoise
+from ..smoothing.bundle import CodeNoise
 from ..surrogate_file import open_surrogate
 from . import options as opt
 

@@ -13,7 +13,7 @@ import typer
 
 from ..errors import ModelError, first_line, require
 from . import options as opt
-from .calibrate import Source
+from .calibrate import Limit, Source, to_measure
 from .groups import grouped
 
 if TYPE_CHECKING:
@@ -219,3 +219,31 @@ def finetune(
     with watched("fine-tuning", len(images) * steps.epochs, quiet=quiet) as progress:
         found = tuned(trained, tuning, images, folder, weights, progress)
     print("\n".join(found.lines))
+
+
+def constants(
+    bundle: Annotated[Path, typer.Argument(help="Folder of smoothcert export surrogate.")],
+    data: opt.Data,
+    out: Annotated[Path, typer.Argument(help="Calibration file to write.")],
+    points: Annotated[int, to_measure(help="Values of the trained range that are looked at.")] = 41,
+    limit: Limit = None,
+    skip: opt.Skip = 0,
+    quiet: opt.Quiet = False,
+) -> None:
+    """Measure the slope and error of a surrogate over DATA: what certify --guarantee paper takes as known of it."""
+    from smoothcert_calibration.surrogates import measure
+
+    from ..inputs.datasets import loaded, open_dataset, selection
+    from ..model.classifier import OrtClassifier
+    from ..report.terminal import watched
+    from ..surrogate_file import open_surrogate
+
+    opened = open_surrogate(bundle)
+    classifier = OrtClassifier(bundle / "model.onnx", threads=1)
+    images = open_dataset(data, classifier.channels)
+    indices = selection(len(images), skip=skip, limit=limit, shard="1/1")
+    inputs = (classifier.prepare(loaded(images, index).x) for index in indices)
+    with watched("calibrating", len(indices), quiet=quiet) as progress:
+        rows = measure(opened, inputs, out, points=points, progress=progress)
+    slope, error = (max(column) for column in zip(*rows.values(), strict=True))
+    print(f"{out}: {len(rows)} inputs, largest slope {slope:.4g}, largest error {error:.4g}")

@@ -46,7 +46,8 @@ class OrtClassifier(Classifier):
     Raises `ModelError` (file, graph, output, external weights that change later), `ProviderError` (what was asked for
     did not start, or left its first batch unanswered), `ArgumentError`. Attributes: `sha256` of the file and its
     external weights, `adapted`: what was changed in memory, `warning`: what could not be, `shape` of one input (None:
-    free axis), `classes` (None: the graph does not say), `provider`, `precision`, `threads`, `card`.
+    free axis), `classes` (None: the graph does not say), `batch`, its size (None: by the input's), `provider`,
+    `precision`, `threads`, `card`.
     """
 
     def __init__(
@@ -71,7 +72,7 @@ class OrtClassifier(Classifier):
         fixed = self._file.batch
         if batch_size and fixed and batch_size != fixed:
             raise ModelError(f"batch_size: the model's batch axis is fixed to {fixed}, got {batch_size}; leave it out")
-        self._batch_size = fixed or batch_size
+        self.batch = fixed or batch_size
         self.provider, self.tf32 = providers, tf32
         self.threads = threads or cores()
         self.preprocess = self._file.agreed(preprocess)
@@ -115,7 +116,7 @@ class OrtClassifier(Classifier):
             "runtime": ort.installed(),
             "provider": self.provider,
             "tf32": self.tf32,
-            **({} if self.provider == "cpu" else {"batch_size": self._batch_size or "by input size"}),
+            **({} if self.provider == "cpu" else {"batch_size": self.batch or "by input size"}),
             "preprocess": self.preprocess.recipe,
             **({"adapted": list(self._file.adapted)} if self._file.adapted else {}),
         }
@@ -150,7 +151,7 @@ class OrtClassifier(Classifier):
     def batch_size(self, values: int) -> int:
         """The model's fixed batch size, the one asked for, or about 200 KB (CPU) or 32 MB (GPU) of 16-bit samples."""
         most, share = (64, 100_000) if self.provider == "cpu" else (2048, 16_000_000)
-        return self._batch_size or int(np.clip(share // max(1, values), 4, most))
+        return self.batch or int(np.clip(share // max(1, values), 4, most))
 
     def labels(self, batch: NDArray[Any], rows: int, levels: Levels | None) -> Labels:
         return to_labels(self._sessions.scores(batch, levels), len(batch), rows)

@@ -207,6 +207,9 @@ def _input_problems(entry: Entry, data: Dataset, question: Question, shape: Shap
     if (evidence.slack, evidence.attack_model) != (made.slack, made.attack_model):
         drawn = {"slack": made.slack, "attack_model": made.attack_model}
         return [f"expected evidence with {drawn} for this input, got others"]
-    if algorithm.certifies and (wrong := smoothing.problem(x, evidence)):
-        return [wrong]
+    try:
+        if algorithm.certifies and (wrong := smoothing.problem(x, evidence)):
+            return [wrong]
+    except (SmoothcertError, ArgumentError) as error:  # attacks that no run is about
+        return [str(error)]
     return algorithm.problems(x, evidence, smoothing)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property, partial
@@ -22,6 +23,7 @@ from .transform import Transform, attacked
 _AT_ONCE = 512  # images encoded together
 _SAME = 1e-6  # deviations by which another machine's rounding may differ
 _CELL = 0.1  # deviations that a code may move between the middle of a cell and its ends
+_FLAT = 1e-9  # a slope below which cells are as wide as those of this one
 
 
 class Distance(NamedTuple):
@@ -58,13 +60,25 @@ class Coverage:
     def listed(self) -> list[tuple[float, float]] | None:
         """The members of the range, in order, as pairs; None for an interval that has no end of them."""
         r = self.range
+        if self.transform.is_planar():
+            return sorted(self._planar)
         try:
             values = sorted(self.transform.members_on(r, self.raw.sides))
         except ArgumentError:
-            if r.points is not None or self.transform.is_planar():
+            if r.points is not None:
                 raise
             return None
-        return [value if isinstance(value, tuple) else (value, value) for value in values]
+        return [(value, value) for value in values]
+
+    @property
+    def _planar(self) -> Sequence[tuple[float, float]]:
+        """The points of a lattice; `ArgumentError` for a disc: fractions of a pixel are attacks, and have no end."""
+        r, name = self.range, self.transform.name
+        values = type(self.transform).listed(r)
+        if values is None:
+            way = f"{name}=0:{r.high:g}:{2 * math.ceil(r.high) + 1}"
+            raise ArgumentError(f"surrogate: expected a grid of translations, got {name} {r}; name points, {way}")
+        return values
 
     def distances(self) -> tuple[Distance, ...]:
         """Those of all attacks, in their order.
@@ -90,10 +104,10 @@ class Coverage:
         """A bound on the deviations that the attacks of each piece move the code by."""
         if self.listed is not None:
             return self._moved([piece if self.transform.is_planar() else piece[0] for piece in pieces])
-        steep, rest = self.slope
+        (steep, rest), raw = self.slope, enclosable(self.raw)
         middles = self._moved([(low + high) / 2 for low, high in pieces])
         return [
-            middle + steep * farthest(self.raw, self.transform, *piece) + rest
+            middle + steep * farthest(raw, self.transform, *piece) + rest
             for middle, piece in zip(middles, pieces, strict=True)
         ]
 
@@ -127,7 +141,7 @@ class Coverage:
 
     def _cells(self) -> list[tuple[float, float]]:
         """Cells so narrow that the encoder's slope adds little to the distance of their middles."""
-        allowed, bound = _CELL / self.slope[0], partial(farthest, enclosable(self.raw), self.transform)
+        allowed, bound = _CELL / max(self.slope[0], _FLAT), partial(farthest, enclosable(self.raw), self.transform)
         cuts = Cutting(self.transform, self.range, allowed, bound).slices
         if cuts is None:
             what = f"{self.transform.name} {self.range}"

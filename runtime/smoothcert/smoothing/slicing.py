@@ -70,6 +70,12 @@ class CodeSlicing:
 
     coverage: Coverage  # of the whole range
 
+    def _require_covered(self, whole: Range) -> None:
+        """`ArgumentError` for other attacks than those whose members are known."""
+        covered = f"{self.coverage.transform.name} {self.coverage.range}"
+        known = whole == self.coverage.range
+        require(known, f"slices: expected the attacks that the surrogate covers, {covered}, got {whole}")
+
     @cached_property
     def _members(self) -> list[float] | None:
         listed = self.coverage.listed
@@ -77,6 +83,7 @@ class CodeSlicing:
 
     def cut(self, whole: Range, allowed: float) -> list[Cut]:
         transform = self.coverage.transform
+        self._require_covered(whole)
         if self._members is None:
             cutting = Cutting(transform, whole, allowed, self._within)
             return _few(cutting.slices, transform, whole, lambda: "raise the noise, or take a part of the range")
@@ -90,6 +97,7 @@ class CodeSlicing:
         return cuts
 
     def covers(self, cuts: Sequence[Cut], whole: Range, allowed: float) -> bool:
+        self._require_covered(whole)
         if self._members is None:
             held = [whole.low, *(high for _, high in cuts)] == [*(low for low, _ in cuts), whole.high]
         else:

@@ -7,95 +7,32 @@ the surrogate imitates the transformation; the paper's own is offered beside it.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field, fields, replace
+from dataclasses import dataclass, field, replace
 from itertools import pairwise, takewhile
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from scipy.special import ndtr, ndtri
 
-from ..errors import ArgumentError, CalibrationError, ModelError, require, require_number
+from ..errors import ArgumentError, CalibrationError, ModelError, require
 from ..evidence import Evidence
 from ..inputs.input import Input
 from .attack import Attack
+from .bundle import Bundle, CodeNoise
 from .coded import Codes, OnCodes
 from .coverage import Coverage, Distance
-from .part import Part, require_scale
+from .part import Part
 from .published import Published
 from .ranges import Range
 from .slicing import CodeSlicing
 from .smoothing import AnyAttack, Guarantee, Smoothing
 from .table import random_part
-from .transform import Transform, transform_of
+from .transform import Transform
 
 if TYPE_CHECKING:
     from ..model.labels import Classifier
 
 _DOWN = 1 - 1e-12
 _UP = 1 + 1e-12
-
-
-@dataclass(frozen=True)
-class CodeNoise:
-    """The covariance of the noise on codes: sigma1^2 A1 A1' + sigma2^2 I as published, or sigma^2 times the fitted one.
-
-    A1 and the fitted covariance are the bundle's, the same for every input: a covariance that followed the input would
-    be another at the attacked input, and nothing would be certified.
-    """
-
-    sigma: float | None = None
-    sigma1: float | None = None
-    sigma2: float | None = None
-
-    def __post_init__(self) -> None:
-        fitted, published = self.sigma is not None, self.sigma1 is not None and self.sigma2 is not None
-        one = fitted != published and not (fitted and (self.sigma1 or self.sigma2))
-        require(one, "surrogate: expected sigma alone, or both sigma1 and sigma2, got " + (str(self) or "neither"))
-        for name, value in self.recipe.items():
-            require_number(f"surrogate: {name}", value)
-            require_scale("surrogate", name, value)
-
-    @property
-    def recipe(self) -> dict[str, float]:
-        """Those that are given."""
-        return {f.name: getattr(self, f.name) for f in fields(self) if getattr(self, f.name) is not None}
-
-    def __str__(self) -> str:
-        return ", ".join(f"{name} = {value:g}" for name, value in self.recipe.items())
-
-
-@dataclass(frozen=True)
-class Bundle:
-    """What a surrogate is, in plain values: see docs/surrogates.md for its files.
-
-    `sha256` is that of the manifest, which holds the hashes of all files; `model`: of the plain classifier that the
-    surrogate was joined with. `trained`: the attacks that it was trained on.
-    """
-
-    sha256: str
-    model: str
-    transform: Transform
-    trained: Range
-    image: tuple[int, int, int]
-    code: int
-
-    @property
-    def recipe(self) -> dict[str, Any]:
-        """Plain values."""
-        return {
-            "sha256": self.sha256,
-            "model": self.model,
-            "options": self.transform.options,
-            "trained": Attack(((self.transform.name, self.trained),)).recipe,
-            "image": list(self.image),
-            "code": self.code,
-        }
-
-    @staticmethod
-    def of(recipe: Mapping[str, Any]) -> Bundle:
-        """The bundle that `recipe` wrote; `KeyError`, `TypeError` or `ValueError` for anything else."""
-        (((name, trained),), (colours, height, width)) = Attack.of(recipe["trained"]).ranges, recipe["image"]
-        transform = transform_of(name, recipe["options"])
-        return Bundle(recipe["sha256"], recipe["model"], transform, trained, (colours, height, width), recipe["code"])
 
 
 @dataclass(frozen=True)
@@ -131,9 +68,8 @@ class Surrogate(Smoothing):
         lined = not self.transform.is_planar() and self.transform.identity is not None and self.range.points is None
         require(lined, f"guarantee paper: expected an interval of a number, got {self.attack}; take exact")
         require(self.noise.sigma is None, "guarantee paper: expected sigma1 and sigma2, got sigma; take exact")
-        require(
-            published.surrogate == self.bundle.sha256, "calibration: made for another surrogate; calibrate this one"
-        )
+        same = published.surrogate == self.bundle.sha256
+        require(same, "calibration: made for another surrogate; calibrate this one")
         inside = published.range.low <= self.range.low and self.range.high <= published.range.high
         known = f"expected {self.transform.name} within {published.range}, on which the surrogate was trained"
         require(inside, f"guarantee paper: {known}, got {self.range}; take exact, or a smaller attack")
@@ -191,9 +127,10 @@ class Surrogate(Smoothing):
 
     @property
     def opened(self) -> Codes:
-        """The open bundle."""
-        self.require_ready()
-        assert self.codes is not None
+        """The open bundle; `ModelError` where it is not at hand."""
+        if self.codes is None:
+            sha256 = self.bundle.sha256
+            raise ModelError(f"surrogate: expected the bundle whose surrogate.json has SHA-256 {sha256}, got none")
         return self.codes
 
     @property
@@ -232,22 +169,17 @@ class Surrogate(Smoothing):
         return CodeSlicing(self._coverage(x))
 
     def require_ready(self) -> None:
-        if self.codes is None:
-            sha256 = self.bundle.sha256
-            raise ModelError(f"surrogate: expected the bundle whose surrogate.json has SHA-256 {sha256}, got none")
+        _ = self.opened
         if self.published is not None and not self.published.slopes:
-            sha256 = self.published.sha256
-            raise CalibrationError(
-                f"calibration: expected the file with SHA-256 {sha256}, got none; pass `calibration`"
-            )
+            known = f"expected the file with SHA-256 {self.published.sha256}"
+            raise CalibrationError(f"calibration: {known}, got none; pass `calibration`")
 
     def of_evidence(self, evidence: Evidence) -> Surrogate:
         """`ValueError` for distances that are none of the attacks covered."""
         found = tuple(Distance(*row) for row in evidence.distances)
         rising = all(before[:2] <= after[:2] for before, after in pairwise(found))
-        require(
-            rising and all(row.deviations >= 0 for row in found), f"expected distances of {self.attack}, got others"
-        )
+        fits = rising and all(row.deviations >= 0 for row in found)
+        require(fits, f"expected distances of {self.attack}, got others")
         return replace(self, found=found)
 
     @property
