@@ -86,8 +86,8 @@ class Noise(Part):
         few = 0.01 if most < 0.5 else 0.5
         require(
             x.levels is None or self.sigma <= most,
-            f"noise: expected sigma <= {math.floor(1e4 * most) / 1e4:g} for {name}, got {self.sigma:g}; it is in [0,1] "
-            f"intensities: {few:g}, not {few * x.unit:.0f}",
+            f"noise: expected sigma <= {math.floor(1e4 * most) / 1e4:.3g} for {name}, got {self.sigma:g}; it is in "
+            f"[0,1] intensities: {few:g}, not {few * x.unit:.0f}",
         )
 
     def address(self, stream: Stream, place: int) -> Stream:

@@ -11,7 +11,6 @@ from functools import cache
 
 import numpy as np
 import scipy.fft
-import scipy.signal
 from numpy.typing import NDArray
 
 Wave = NDArray[np.float64]  # (samples,)
@@ -53,7 +52,7 @@ def frequency_shifted(bins: NDArray[np.complex128], by: float, samples: int) -> 
 
 @cache
 def _window() -> NDArray[np.float64]:
-    return np.asarray(scipy.signal.get_window("hann", N_FFT))
+    return np.asarray(0.5 - 0.5 * np.cos(_TURN * np.arange(N_FFT) / N_FFT))
 
 
 @dataclass(frozen=True, eq=False)
@@ -94,9 +93,11 @@ class Vocoder:
 
     def pitched(self, semitones: float) -> Wave:
         """The recording so many semitones higher, of its own length: stretched, then resampled by its Fourier bins."""
+        from scipy.signal import resample  # which is slow to import
+
         rate = 2.0 ** (-semitones / 12)
         wave = self.stretched(rate)
-        return _fixed(scipy.signal.resample(wave, int(np.ceil(len(wave) * rate))), self.samples)
+        return _fixed(resample(wave, int(np.ceil(len(wave) * rate))), self.samples)
 
 
 def vocoder(wave: NDArray[np.generic]) -> Vocoder:
