@@ -18,6 +18,7 @@ QUICK = {
     "surrogate": ["--seconds", "0.5", "--rounds", "3"],
     "transforms": ["--seconds", "0.5", "--rounds", "3"],
     "calibration": ["--seconds", "0.5", "--rounds", "2"],
+    "audio": ["--seconds", "0.5", "--rounds", "3"],
     "memory": ["--network", "digits", "--n", "10000", "100000"],
     "gpu": ["--seconds", "0.5", "--rounds", "3"],
 }

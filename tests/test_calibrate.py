@@ -25,6 +25,7 @@ from smoothcert.draws import Stream
 from smoothcert.errors import CalibrationError, DataError
 from smoothcert.inputs.datasets import Example, open_dataset
 from smoothcert.inputs.input import Input
+from smoothcert.inputs.levels import EIGHT_BIT
 from smoothcert.inputs.spatial import PLAIN, Raw, Spatial
 from smoothcert.smoothing import (
     Attack,
@@ -148,7 +149,7 @@ def test_parts_are_applied_in_order_and_factors_multiply() -> None:
 def test_norms_are_rounded_up() -> None:
     """In exact fractions."""
     squares = [0, 1, 2, 255**2, 7 * 255**2, *np.random.default_rng(0).integers(1, 10**13, 500).tolist()]
-    for square, norm in zip(squares, intensities(np.array(squares, float)), strict=True):
+    for square, norm in zip(squares, intensities(np.array(squares, float), EIGHT_BIT.unit), strict=True):
         assert (Fraction(float(norm)) * 255) ** 2 >= square
         assert (Fraction(float(norm)) * 255) ** 2 <= square * (1 + Fraction(1, 2**21))
 

@@ -645,8 +645,16 @@ def test_data_that_do_not_suit() -> None:
     smoothing = smoothed(ROTATION, attack=WIDE)
     model = models.half_space((1, 8, 8), np.ones(64), -32.0)
     for data, kind, message in [
-        (np.zeros((8, 8), np.float32), DataError, "calibrated: expected 8-bit images, got float32"),
-        (np.zeros(64, np.uint8), DataError, "calibrated: expected 8-bit images, got uint8 values of shape"),
+        (
+            np.zeros((8, 8), np.float32),
+            DataError,
+            "calibrated: expected 8-bit images or 16-bit recordings, got float32",
+        ),
+        (
+            np.zeros(64, np.uint8),
+            DataError,
+            "calibrated: expected 8-bit images or 16-bit recordings, got uint8 values of shape",
+        ),
         (np.zeros((8, 8, 3), np.uint8), DataError, "expected an input that fits"),
         (np.zeros((9, 8), np.uint8), DataError, "expected an input that fits"),
     ]:

@@ -16,6 +16,7 @@ from onnx import TensorProto, helper, numpy_helper
 
 import smoothcert
 from smoothcert.cli.show import entry_text
+from smoothcert.inputs.levels import EIGHT_BIT
 from smoothcert.runs.folder import RunFolder
 from smoothcert.smoothing import PARTS
 
@@ -44,7 +45,7 @@ def test_the_embedded_model_keeps_its_promises(cli: Cli) -> None:
     assert len(x) >= 200
     assert MODEL.stat().st_size < 500_000
     classifier = smoothcert.OrtClassifier(MODEL)
-    clean = classifier.labels(x.astype(np.int16)[:, None], len(x), True)
+    clean = classifier.labels(x.astype(np.int16)[:, None], len(x), EIGHT_BIT)
     assert (clean == y).mean() > 0.95
     run = (
         "certify",
@@ -463,7 +464,7 @@ BAD: dict[str, tuple[bytes | None, dict[str, Any] | None, tuple[Any, ...], str]]
     "enumerate with a border": (
         DIGIT, DIGITS, (*ENUMERATE, *attack("rotation=1"), "--border", "mirror"), "Invalid value for '--border'"),
     "enumerate negative blur": (DIGIT, DIGITS, (*ENUMERATE, *attack("blur=-1")), "expected a variance >= 0"),
-    "enumerate floats": (GOOD, VECTORS, (*ENUMERATE, *attack("blur=1")), "expected 8-bit images, got float32"),
+    "enumerate floats": (GOOD, VECTORS, (*ENUMERATE, *attack("blur=1")), "16-bit recordings, got float32"),
 }  # fmt: skip
 
 

@@ -49,7 +49,9 @@ PRODUCT = [
     "rotation=-10:10", "scaling=0.9:1.1", "shear=-0.2:0.2", "rotation=-10:10:5", "brightness=-0.1:0.1",
     "pixelate=0.5:1", "pixelate=0.5:1:6", "pixelate=0.7:0.7", "defocus-blur=0:5", "zoom-blur=1:1.5",
     "rotational-blur=-10:10", "rotational-blur=-10:10:5", "motion-blur=1:5",
-    "contrast=0.5:2:4", "gamma=0.5:2:4", "hue=-20:20:5", "saturation=0.5:2:4", "blur=0:3:4", "translation=0:2",
+    "volume=3dB", "time-shift=20", "time-shift=-5:5", "frequency-shift=3", "pitch=0.5st", "pitch=-1:1:3",
+    "time-stretch=0.02", "contrast=0.5:2:4", "gamma=0.5:2:4",
+    "hue=-20:20:5", "saturation=0.5:2:4", "blur=0:3:4", "translation=0:2",
 ]  # fmt: skip
 # The attackers' blur has OpenCV's default border, whatever the smoothing's is: docs/theory.md says what that costs.
 OTHER_BORDERS = ("blur=2,border=wrap", "blur=2,border=reflect")

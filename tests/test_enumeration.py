@@ -258,13 +258,13 @@ def test_members_that_no_pipeline_makes(digits: OrtClassifier, attack: dict[str,
     ids=["float", "vector", "vector for an image"],
 )
 def test_what_is_no_8_bit_image(x: NDArray[Any], model: bytes) -> None:
-    with pytest.raises(DataError, match="enumerate: expected 8-bit images, got") as error:
+    with pytest.raises(DataError, match="enumerate: expected 8-bit images or 16-bit recordings, got") as error:
         certify_enumerated(OrtClassifier(model), x, {"brightness": 0.1})
     assert "\n" not in str(error.value)
 
 
 def test_four_axes_are_no_image() -> None:
-    with pytest.raises(DataError, match="enumerate: expected 8-bit images, got"):
+    with pytest.raises(DataError, match="enumerate: expected 8-bit images or 16-bit recordings, got"):
         certify_enumerated(lambda b: np.zeros(len(b), int), np.zeros((2, 3, 4, 5), np.uint8), {"translation": 1})
 
 

@@ -12,6 +12,7 @@ from onnx import TensorProto, helper
 
 from smoothcert import Blur, Noise, OrtClassifier, certify, compose
 from smoothcert.errors import ModelError
+from smoothcert.inputs.levels import EIGHT_BIT
 from smoothcert.model.classifier import to_labels
 from smoothcert.model.file import read_model
 from smoothcert.model.independence import contrasts, require_independent, tried
@@ -44,7 +45,7 @@ def refused(classifier: OrtClassifier, x: NDArray[Any]) -> bool:
 def changed_labels(content: bytes, x: NDArray[Any], size: int) -> float:
     """The oracle: share of 512 noisy x whose label changes when the batches are made up in another way."""
     classifier, rng = opened(content, size), np.random.default_rng(5)
-    levels = x.dtype == np.uint8
+    levels = EIGHT_BIT if x.dtype == np.uint8 else None
     noise = 0.5 * rng.standard_normal((512, mixing.SIZE))
     rows = np.rint(x + 255 * noise).astype(np.int16) if levels else (x + noise).astype(np.float32)
     found = []
@@ -203,7 +204,7 @@ def test_rounding_is_no_dependence() -> None:
 @pytest.mark.parametrize("x", [LEVELS, REALS, np.zeros((3, 5, 5), np.uint8), np.zeros(100_000, np.float32)], ids=str)
 def test_rows_that_are_tried_differ_in_range_offset_and_sparsity(x: NDArray[Any]) -> None:
     dtype = np.dtype(np.int16 if x.dtype == np.uint8 else np.float32)
-    quiet, loud = contrasts(x, dtype, x.dtype == np.uint8)
+    quiet, loud = contrasts(x, dtype, EIGHT_BIT if x.dtype == np.uint8 else None)
     assert quiet.shape == loud.shape == (tried(x.size), *x.shape)
     assert quiet.dtype == loud.dtype == dtype
     assert not quiet[0].any()

@@ -16,6 +16,7 @@ from onnx import AttributeProto, TensorProto, helper, numpy_helper
 
 from smoothcert import Noise, OrtClassifier, Preprocess, certify
 from smoothcert.errors import ArgumentError, ModelError, ProviderError
+from smoothcert.inputs.levels import EIGHT_BIT
 from smoothcert.model import providers, weights
 from smoothcert.model.file import read_model
 from smoothcert.model.graph import checks as graph_checks
@@ -228,7 +229,7 @@ def test_every_name_of_the_runtime_is_reserved() -> None:
         model = onnx.load_from_string(graph([node("Cast", ["x"], ["y"], to=TensorProto.FLOAT)]))
         model.graph.input[0].type.tensor_type.elem_type = kind
         file = read_model(model.SerializeToString())
-        behind = onnx.load_from_string(file.with_input(np.dtype(np.int16), True, pipeline)).graph
+        behind = onnx.load_from_string(file.with_input(np.dtype(np.int16), EIGHT_BIT, pipeline)).graph
         made = {name for one in behind.node for name in (*one.input, *one.output)} - {"x", "y"}
         assert len(made) >= 8
         for name in made:

@@ -6,9 +6,12 @@ imports pytest and the package alone, and starts a process for each command, who
 
 from __future__ import annotations
 
+import math
 import re
+import struct
 import subprocess
 import sys
+import wave
 from pathlib import Path
 
 import pytest
@@ -116,3 +119,19 @@ def test_errors_are_one_line() -> None:
         f"certify {MODEL}",
     ):
         assert len(run(words, code=2).splitlines()) == 1
+
+
+def test_sound_from_a_wav_of_another_rate_to_audit() -> None:
+    """Resampled by librosa, certified, and calibrated: the libraries of sound start on every Python."""
+    with wave.open("clip.wav", "wb") as file:
+        file.setparams((1, 2, 16000, 0, "NONE", ""))
+        file.writeframes(b"".join(struct.pack("<h", round(6000 * math.sin(i / 7))) for i in range(9000)))
+    spoken = "demo:spoken.onnx demo:spoken.npz"
+    said = run("certify demo:spoken.onnx . --smooth volume=3dB --n 500 --run w -q")
+    assert "16000 Hz resampled to 8000 Hz, 3,500 samples of silence added at the end" in said
+    shift = "--smooth time-shift=800 --attack time-shift=-800:800 --mode target"
+    assert share(run(f"certify {spoken} {shift} --limit 5 --run t -q"), "time-shift -800:800") >= 60
+    assert "0 violations" in run("audit t --attacks 2 -q")
+    higher = "--smooth frequency-shift=20 --attack frequency-shift=-20:20"
+    run(f"calibrate measure {higher} demo:spoken.npz f.cal --limit 20 -q")
+    assert "grid" in run(f"certify {spoken} --mode enumerate --attack pitch=-0.5st:0.5st:5 --limit 2 --run p -q")

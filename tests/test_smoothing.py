@@ -114,5 +114,5 @@ def test_attack_model_slack_and_limits() -> None:
     assert floats.slack == 0
     wide = made(gaussian(50.0), real)
     assert (wide.dtype, wide.slack) == (np.float32, 0)
-    with pytest.raises(ValueError, match=r"sigma <= 6\.27 for 8-bit inputs"):
+    with pytest.raises(ValueError, match=r"sigma <= 6\.27 for 8-bit images"):
         made(gaussian(6.5), eight)

@@ -36,12 +36,12 @@ def _works(plan: Plan, threads: int) -> list[Work[Answer]]:
         index, raw = example.index, plan.raw(example)
         found = errors_of(raw, plan.parts, plan.attacks(index)[part], plan.drawn(index))
         about = example.sha256 if plan.calibration.per_input and part.start == 0 else ""
-        return (about, [], list(raw.image.shape[:2])), found
+        return (about, [], list(raw.sides)), found
 
     def searched(example: Example) -> Answer:
         raw = plan.raw(example)
         error, place = search(raw, plan.parts, plan.attack, plan.evaluations)
-        return (example.sha256, place, list(raw.image.shape[:2])), np.full((1, 1), error, np.float32)
+        return (example.sha256, place, list(raw.sides)), np.full((1, 1), error, np.float32)
 
     if plan.strategy == "input-global":
         return [searched]

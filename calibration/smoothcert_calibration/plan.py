@@ -17,6 +17,7 @@ from smoothcert.calibration_file import FORMAT, SEARCHED, VERSION
 from smoothcert.draws import Stream
 from smoothcert.errors import DataError, require
 from smoothcert.inputs.datasets import Dataset, Example, selection
+from smoothcert.inputs.levels import EIGHT_BIT, PCM16, Levels, levels_of
 from smoothcert.inputs.spatial import PLAIN, Raw, Spatial
 from smoothcert.model.preprocess import raw_image
 from smoothcert.runs.recipe import differences
@@ -42,7 +43,10 @@ _MEANINGS = {
     "input-global": f"the largest that a search found over g in the range and b within {SEARCHED:g} standard "
     "deviations on each axis; `found`: where, as [g, b]",
 }
-_VALUES = "8 bits: each transformation and each step of P rounds to nearest and saturates at 0 and 255; then /255"
+_VALUES = {
+    EIGHT_BIT: "8 bits: each transformation and each step of P rounds to nearest and saturates at 0 and 255; then /255",
+    PCM16: "16 bits: each transformation rounds to nearest and saturates at -32768 and 32767; then /32768",
+}
 
 
 _MEASURED = frozenset({"inputs", "found", "sizes", "shape", "sha256"})  # of a head, known when all is measured
@@ -60,6 +64,7 @@ class Plan:
     parts: tuple[Part, ...]
     attack: Attack
     colours: int
+    levels: Levels = EIGHT_BIT
     data: Mapping[str, Any]
     strategy: str = "dataset-sampling"
     draws: int = 1
@@ -78,6 +83,8 @@ class Plan:
         noise = any(isinstance(part, Noise) for part in self.parts)
         require(not noise, "calibration: expected parts without noise, which follows what is measured; leave it out")
         Calibrated((*self.parts, Noise(1.0)), calibration=self.calibration)
+        for part in self.parts:
+            part.transforms.require_levels(self.levels, self.levels.name)
         require(0 <= self.seed < 2**63, f"seed: expected 0 to 2**63, got {self.seed}")
         require(1 <= self.draws <= 10_000_000, f"draws: expected at least 1, got {self.draws}")
         alone = self.strategy != "input-global" or self.draws == 1
@@ -111,7 +118,7 @@ class Plan:
             "spatial": self.spatial.recipe,
             "colours": self.colours,
             "opencv": cv2.__version__,
-            "values": _VALUES,
+            "values": _VALUES[self.levels],
         }
 
     @property
@@ -155,8 +162,12 @@ class Plan:
         return self.grid or (drawn_attack(self.parts, self.attack, Stream(self.key, index, _ATTACK)),)
 
     def raw(self, example: Example) -> Raw:
-        """The input as an attacker finds it; `DataError` for one that is no 8-bit image of the plan's colours."""
-        return _eight_bit(example, self.spatial, self.colours)
+        """The input as an attacker finds it; `DataError` for one of other levels or colours than the plan's."""
+        found = _eight_bit(example, self.spatial, self.colours)
+        if not self.levels.hold(found.image):
+            got = f"{found.image.dtype} values of shape {found.image.shape}"
+            raise DataError(f"{example.name}: expected {self.levels.name} as the first input, got {got}")
+        return found
 
 
 def plan_of(
@@ -183,7 +194,8 @@ def plan_of(
     return Plan(
         parts=parts,
         attack=attack,
-        colours=first.image.shape[2],
+        colours=first.colours,
+        levels=levels_of(first.image) or EIGHT_BIT,
         data={"name": name, "sha256": data.sha256, "inputs": len(data)},
         strategy=strategy,
         draws=DRAWS[strategy] if draws is None else draws,
@@ -202,12 +214,12 @@ def _eight_bit(example: Example, spatial: Spatial, colours: int | None = None) -
     if raw is None:
         x = example.x
         raise DataError(
-            f"{example.name}: expected an 8-bit image of 1, 3 or 4 colours, got {x.dtype} values of shape {x.shape}; "
-            "convert the data"
+            f"{example.name}: expected an 8-bit image of 1, 3 or 4 colours, or a 16-bit recording, got {x.dtype} "
+            f"values of shape {x.shape}; convert the data"
         )
-    if colours not in (None, raw.image.shape[2]):
+    if colours not in (None, raw.colours):
         raise DataError(
-            f"{example.name}: expected {colours} colours as in the first image, got {raw.image.shape[2]}; "
+            f"{example.name}: expected {colours} colours as in the first image, got {raw.colours}; "
             "read all as grey, or as colour"
         )
     return raw

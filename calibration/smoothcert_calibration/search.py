@@ -14,7 +14,7 @@ from smoothcert.smoothing.perturbation import steps
 from smoothcert.smoothing.transform import attacked
 
 from .attacks import axes, value_at
-from .errors import Value, intensities, squares
+from .errors import Value, intensities, squares, unit_of
 
 
 def search(raw: Raw, parts: tuple[Part, ...], attack: Attack, evaluations: int) -> tuple[np.float32, list[float]]:
@@ -39,7 +39,7 @@ def search(raw: Raw, parts: tuple[Part, ...], attack: Attack, evaluations: int) 
         return -float(square)
 
     direct(gain, [(0.0, 1.0)] * sides, maxfun=evaluations, maxiter=evaluations, vol_tol=0.0, len_tol=0.0)
-    return intensities(np.array([most]))[0], np.hstack([*place[0], *place[1]]).tolist()
+    return intensities(np.array([most]), unit_of(raw))[0], np.hstack([*place[0], *place[1]]).tolist()
 
 
 def _values(parts: tuple[Part, ...], attack: Attack, unit: NDArray[np.float64]) -> tuple[Value, Value]:

@@ -14,6 +14,7 @@ from onnx.external_data_helper import load_external_data_for_model
 
 from smoothcert.errors import require
 from smoothcert.files.writing import scratch_folder
+from smoothcert.inputs.levels import levels_of
 from smoothcert.model.card import ModelCard
 from smoothcert.model.file import read_model
 from smoothcert.model.preprocess import Preprocess, show
@@ -123,7 +124,9 @@ def _proved(
         record["float32"] = agreement.bounds
     record |= {"tolerance": tolerance, "batches": list(BATCHES if adapted.batch is None else (adapted.batch,))}
     names, noise = tuple(options.class_names), options.training_noise
-    return final, ModelCard(span, class_names=names, training_noise=noise, parity=record), (parity, agreement)
+    rate = options.sample_rate
+    card = ModelCard(span, class_names=names, training_noise=noise, sample_rate=rate, parity=record)
+    return final, card, (parity, agreement)
 
 
 def _resolution(proto: onnx.ModelProto) -> float:
@@ -168,5 +171,6 @@ def _inputs(
         return inputs
     real = np.asarray(examples)
     require(real.shape[1:] == shape, f"examples: expected inputs of shape (n, {show(shape)[1:]}, got {real.shape}")
-    divisor = 255 if divided and real.dtype == np.uint8 else 1
+    own = levels_of(real)
+    divisor = own.unit if divided and own else 1
     return np.concatenate([inputs, real.astype(np.float32) / divisor], dtype=np.float32)

@@ -21,6 +21,12 @@ from .graph import inputs, static_shape
 _COLOURS = (1, 3, 4)
 _WIDE = ("int16", "int32", "int64")
 _TOKENS = "the model takes integers: of 8-bit data it gets the levels 0 to 255 themselves, rounded"
+_LOUDEST = (
+    "the graph divides by what it finds largest in its input: a normalisation, which amplifies noise and attacks alike"
+)
+_EXTREMES = {"ReduceMax", "ReduceMin", "ReduceL1", "ReduceL2", "ReduceLogSumExp", "ReduceSumSquare", "MaxPool"}
+_PASSES = {"Abs", "Add", "Sub", "Mul", "Max", "Min", "Clip", "Neg", "Sqrt", "Pow", "Cast", "Reshape", "Unsqueeze",
+           "Squeeze", "Identity", "Expand", "Transpose", "Flatten", "Div", "Where", "Reciprocal"}  # fmt: skip
 _LONG = 100  # characters of a metadata value that are shown
 _MANY = 12  # operators that are named
 
@@ -55,6 +61,7 @@ class Inspection:
     metadata: dict[str, str]
     without_cuda: tuple[str, ...]
     unknown_on_cuda: tuple[str, ...]
+    normalises: bool
     changes: tuple[str, ...]
     warning: str
     refusal: str
@@ -73,6 +80,7 @@ class Inspection:
             f"format: IR {self.ir_version}, opset {opsets}, written by {self.producer or 'nobody named'}",
             *(f"input: {tensor}, {self.layout}" for tensor in self.inputs),
             *(f"remark: {_TOKENS}" for tensor in self.inputs[:1] if tensor.kind in _WIDE),
+            *([f"remark: {_LOUDEST}"] if self.normalises else []),
             *(f"output: {tensor}" for tensor in self.outputs),
             f"operators: {named}{more}",
             *(f"metadata: {key} = {_short(value)}" for key, value in self.metadata.items()),
@@ -109,6 +117,7 @@ def inspect_model(path: str | os.PathLike[str], output: str | None = None) -> In
         metadata={entry.key: entry.value for entry in proto.metadata_props},
         without_cuda=without,
         unknown_on_cuda=unknown,
+        normalises=normalises(proto.graph),
         changes=changes,
         warning=warning,
         refusal=refusal,
@@ -123,6 +132,29 @@ def guess_layout(shape: tuple[int | None, ...] | None) -> str:
     if rest and None not in rest and sum(n != 1 for n in rest) <= 1:
         return "flat"
     return "layout unknown"
+
+
+def normalises(graph: onnx.GraphProto) -> bool:
+    """Whether the input, ahead of any layer, is divided by its own largest value, or its own norm."""
+    plain = {value.name for value in inputs(graph)}  # arithmetic on the input
+    extreme: set[str] = set()  # what follows from its largest value
+    for node in graph.node:
+        read = set(node.input)
+        if node.op_type == "Div" and len(node.input) == 2 and node.input[1] in extreme and node.input[0] in plain:
+            return True
+        if node.op_type == "LpNormalization" and read & plain:
+            return True
+        if read & extreme and node.op_type == "Mul" and read & plain and "Reciprocal" in _kinds(graph):
+            return True
+        if (node.op_type in _EXTREMES and read & plain) or (node.op_type in _PASSES and read & extreme):
+            extreme |= set(node.output)
+        elif node.op_type in _PASSES and read & plain:
+            plain |= set(node.output)
+    return False
+
+
+def _kinds(graph: onnx.GraphProto) -> set[str]:
+    return {node.op_type for node in graph.node}
 
 
 def _adaptation(proto: onnx.ModelProto, folder: str, output: str | None) -> tuple[tuple[str, ...], str, str]:

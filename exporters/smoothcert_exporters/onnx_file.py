@@ -13,6 +13,7 @@ from smoothcert.model.preprocess import show
 from smoothcert.model.source import read_source
 
 from .adapt.ready import adapted_source
+from .audio import FrontEnd, with_front_end
 from .finish import Export, finish
 from .graph import element_type, fixed_batch
 from .options import DEFAULTS, Options
@@ -26,14 +27,20 @@ def export_file(
     output: str | None = None,
     shape: tuple[int, ...] | None = None,
     options: Options = DEFAULTS,
+    front_end: FrontEnd | None = None,
+    samples: int = 0,
 ) -> Export:
     """Write the classifier of an ONNX file to `path`, ready to certify, and prove that it computes the same.
 
     `output` names the scores where there are several outputs and a trial cannot tell; `shape` is that of one input
-    where the file leaves axes free. What the file's own metadata say of preprocessing, class names and training noise
+    where the file leaves axes free. `front_end` is put ahead of a classifier of its features, which then takes
+    waveforms of so many `samples`. What the file's own metadata say of preprocessing, class names and training noise
     holds unless `options` say otherwise. Raises `ModelError` for what is no classifier, and leaves no file then.
     """
     source = read_source(model)
+    if front_end is not None:
+        source = replace(source, proto=with_front_end(source.proto, front_end, samples))
+        options = replace(options, sample_rate=front_end.rate, input_range=options.input_range or (-1.0, 1.0))
     ready = adapted_source(source, output)
     known, kind = input_shape(ready.proto), element_type(ready.proto.graph)
     one = known or shape
@@ -64,6 +71,7 @@ def _with_own(options: Options, file: ModelFile) -> Options:
         input_range=options.input_range or card.input_range,
         class_names=options.class_names or card.class_names,
         training_noise=card.training_noise if options.training_noise is None else options.training_noise,
+        sample_rate=options.sample_rate or card.sample_rate,
     )
 
 

@@ -21,8 +21,9 @@ class Options:
     `preprocess`: what stands ahead of the model; scale, mean and std go into the graph, resizing and cropping into the
     metadata. `input_layout`: order of axes (nchw or nhwc) that the file takes; by default the model's. `input_range`:
     least and largest value of the file's inputs. `class_names`: one for each class; by default what scikit-learn and
-    its like know. `training_noise`: its standard deviation, in [0,1] intensities. `examples` (n, *shape): real inputs,
-    as the file takes them or 8-bit images, that parity is measured on beside random ones. `precision`: float32, float16
+    its like know. `training_noise`: its standard deviation, in [0,1] intensities. `sample_rate`: in Hz, of recordings.
+    `examples` (n, *shape): real inputs, as the file takes them or 8-bit images or 16-bit recordings, that parity is
+    measured on beside random ones. `precision`: float32, float16
     or bfloat16. `tolerance`: largest difference of a score, as a share of the largest score; at least what the
     network's own numbers resolve (float16: 0.001). `provider` runs the comparison. Raises `ArgumentError`.
     """
@@ -32,6 +33,7 @@ class Options:
     input_range: tuple[float, float] | None = None
     class_names: Sequence[str] = ()
     training_noise: float | None = None
+    sample_rate: int | None = None
     examples: NDArray[Any] | None = None
     precision: str = "float32"
     tolerance: float = TOLERANCE

@@ -34,7 +34,7 @@ def observe(proto: onnx.ModelProto, folder: str, shape: Sequence[int], names: Se
     del probe.graph.value_info[:]
     refill(probe.graph.output, [onnx.ValueInfoProto(name=name) for name in names])
     try:
-        session = runner(probe, folder, "").of(np.dtype(np.float32), levels=False)
+        session = runner(probe, folder, "").of(np.dtype(np.float32), None)
         found = first_run(session, list(names), {INPUT: np.full(shape, 0.5, np.float32)})
     except ProviderError:
         raise

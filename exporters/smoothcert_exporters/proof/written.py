@@ -74,11 +74,11 @@ class Proof:
         """The graph, written and read back, as a function from batches to scores."""
         sessions = Sessions(read_model(save(graph, self.file)), preprocess, self.provider)
         try:
-            sessions.of(np.dtype(np.float32), levels=False)
+            sessions.of(np.dtype(np.float32), None)
         except ModelError as error:
             hint = "" if precision == "float32" else f"{precision} does not run on provider {self.provider}: "
             raise ModelError(f"{hint}{error}") from None
-        return lambda batch: np.asarray(sessions.scores(batch, levels=False))
+        return lambda batch: np.asarray(sessions.scores(batch, None))
 
     def _answers(self, function: Function, inputs: NDArray[np.float32]) -> NDArray[Any]:
         """A function's answers for all inputs, a few at a time, or as many as the batch axis is fixed to."""

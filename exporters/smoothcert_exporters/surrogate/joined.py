@@ -59,7 +59,9 @@ class Way:
         """What the classifier itself says of a batch of images."""
         rows = images.reshape(len(images), -1)[:, self.places]
         run = Sessions(self.file, _preprocess(self.file))
-        return run.by(rows * np.float32(EIGHT_BIT.unit) if self.levels else rows, len(rows), self.levels)
+        return run.by(
+            rows * np.float32(EIGHT_BIT.unit) if self.levels else rows, len(rows), EIGHT_BIT if self.levels else None
+        )
 
     def nodes(self) -> tuple[list[onnx.NodeProto], list[onnx.TensorProto]]:
         """Nodes from IMAGE to _TAKEN, and their constants."""
@@ -84,7 +86,8 @@ class Way:
 def join(decoder: onnx.ModelProto, way: Way) -> onnx.ModelProto:
     """The decoder, then the classifier with its own preprocessing, from `code` (batch, d) to `scores`."""
     file = way.file
-    behind = onnx.ModelProto.FromString(file.with_input(np.dtype(np.float32), way.levels, _preprocess(file)))
+    levels = EIGHT_BIT if way.levels else None
+    behind = onnx.ModelProto.FromString(file.with_input(np.dtype(np.float32), levels, _preprocess(file)))
     load_external_data_for_model(behind, file.folder)
     ahead = onnx.ModelProto()
     ahead.CopyFrom(decoder)

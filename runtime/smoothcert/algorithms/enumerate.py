@@ -75,7 +75,7 @@ class Enumerate(Algorithm):
         """
         if x is None or not self.by_size:
             return _members(self, None)
-        sides = _raw(x).image.shape[:2]
+        sides = _raw(x).sides
         if (size := _size(self.values(sides))) > _MOST:
             on = f"an image of {sides[0]}x{sides[1]} pixels"
             raise DataError(f"attack: expected at most {_MOST:,} members on {on}, got {size:,}; take a smaller set")
@@ -148,7 +148,7 @@ def _require_unsmoothed(smoothing: Smoothing) -> None:
 
 
 def _raw(x: Input) -> Raw:
-    """The image that is attacked; `DataError` for what is no 8-bit image."""
+    """What is attacked; `DataError` for what is neither an 8-bit image nor a 16-bit recording."""
     return eight_bit(x, "enumerate").raw or x.image()
 
 
@@ -199,9 +199,13 @@ class MemberImages:
     shape: tuple[int, ...]
     layout: tuple[int, ...]
     levels: Levels | None
-    dtype: ClassVar[np.dtype[Any]] = np.dtype(np.int16)
     slack: ClassVar[float] = 0.0  # there is no law
     attack_model: ClassVar[str] = "enumerated"
+
+    @property
+    def dtype(self) -> np.dtype[Any]:
+        assert self.levels is not None
+        return self.levels.wide
 
     def fill(self, stream: Stream, first: int, out: NDArray[Any]) -> None:
         for place, target in enumerate(out.reshape(len(out), *self.layout), start=first):

@@ -218,4 +218,4 @@ def delta_towards(direction: NDArray[np.float64], norm: float, pixels: NDArray[A
     more = more[exact[more] != 0]
     whole[more] += np.sign(exact[more])
     room = np.clip(pixels.ravel() + whole, levels.lowest, levels.highest) - pixels.ravel()
-    return Delta(label, room.astype(np.int16).reshape(pixels.shape), float(np.linalg.norm(room)) / levels.unit)
+    return Delta(label, room.astype(levels.wide).reshape(pixels.shape), float(np.linalg.norm(room)) / levels.unit)

@@ -16,6 +16,7 @@ from ..errors import DataError, ModelError
 from ..evidence import Counts
 from ..inputs.datasets import Example
 from ..inputs.input import Input
+from ..inputs.levels import PCM16
 from ..inputs.spatial import Raw
 from ..model.labels import Classifier
 from ..sampling import Sampler
@@ -64,8 +65,15 @@ class Subject:
 
     @property
     def pixels(self) -> NDArray[Any]:
-        """The model's pixels, a vector as one row."""
+        """The model's pixels, a vector as one row; the samples of a recording."""
+        if self.x.levels == PCM16:
+            return self.x.pixels
         return self.x.values.reshape(self.x.layout or (1, 1, -1, 1))
+
+    def _shown(self, pixels: NDArray[Any]) -> Raw:
+        """Pixels as an image or a recording of their own."""
+        layout = None if pixels.ndim == 1 else pixels.shape
+        return replace(self.x, values=pixels, layout=layout).image()
 
     @cached_property
     def transforms(self) -> Mapping[str, Transform]:
@@ -81,12 +89,12 @@ class Subject:
     def in_levels(self, member: Member) -> tuple[Input, Pictures]:
         """The input under the attack as an 8-bit pipeline makes it; pictures of what is attacked, before and after."""
         raw, pixels = self.x.raw, self.pixels.copy()
-        before = replace(self.x, layout=pixels.shape).image().image
+        before = self._shown(self.pixels).image
         pictures = before, before
         if steps := self.steps(member, raw=True):
             if raw is None:
                 name = steps[0][0].name
-                raise DataError(f"{self.example.name}: expected an 8-bit image to attack by {name}, got none")
+                raise DataError(f"{self.example.name}: expected an image or recording to attack by {name}, got none")
             raw = Raw(attacked(raw.image, steps), raw.spatial)
             raw.place(raw.image, pixels)
             pictures = self.x.raw.image if self.x.raw else before, raw.image
@@ -97,7 +105,7 @@ class Subject:
         for transform, shift in deltas:
             pixels = transform.apply(pixels, shift)
         if inner or deltas:
-            pictures = before, replace(self.x, values=pixels, layout=pixels.shape).image().image
+            pictures = before, self._shown(pixels).image
         return replace(self.x, values=pixels.reshape(self.x.values.shape), raw=raw), pictures
 
     def in_reals(self, member: Member) -> Input:
@@ -148,7 +156,8 @@ class Subject:
     def _in_levels(self, moved: Input, algorithm: Predict, key: int) -> tuple[int, Counts]:
         if not self.algorithm.enumerates:
             return self._ask(moved, algorithm, key)
-        batch = np.repeat(moved.values[None].astype(np.int16), self.classifier.batch_size(moved.values.size), axis=0)
+        row = moved.values[None].astype(moved.levels.wide if moved.levels else np.float32)
+        batch = np.repeat(row, self.classifier.batch_size(moved.values.size), axis=0)
         answer = int(self.classifier.labels(batch, 1, moved.levels)[0])
         return answer, {answer: 1}
 

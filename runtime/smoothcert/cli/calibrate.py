@@ -97,17 +97,18 @@ class Source:
 
     def opened(self, data: Path, threads: int | None) -> tuple[Dataset, Spatial]:
         from ..inputs.datasets import open_dataset
+        from ..inputs.recordings import ANY
         from .parse import preprocess, spatial
 
         require(threads is None or threads > 0, f"--threads: expected at least 1, got {threads}")
-        way, channels = spatial(self.spatial), {None: None, True: 1, False: 3}[self.grey]
+        way, channels, sound = spatial(self.spatial), {None: None, True: 1, False: 3}[self.grey], ANY
         if self.model is not None:
             from ..model.classifier import OrtClassifier
 
             require(channels is None, "--grey, --colour: the model says which; leave them out with --model")
             classifier = OrtClassifier(self.model, threads=1, preprocess=preprocess(opt.Normalisation(), self.spatial))
-            way, channels = classifier.preprocess.spatial, classifier.channels
-        return open_dataset(data, channels), way
+            way, channels, sound = classifier.preprocess.spatial, classifier.channels, classifier.sound
+        return open_dataset(data, channels, sound), way
 
 
 @app.command(

@@ -57,18 +57,27 @@ def predict(
     launch(model, data, asked, Predict(n, alpha), setting)
 
 
-@app.command(epilog="Example: smoothcert demo --run runs/demo")
+@app.command(epilog="Example: smoothcert demo --audio --run runs/demo")
 def demo(
     run: Annotated[
         Path | None, opt.of_run(parser=opt.path, metavar="FOLDER", help="Where the run goes. (default: runs/...)")
     ] = None,
+    audio: Annotated[bool, opt.to_certify("--audio", help="Spoken digits, against time shifts.")] = False,
 ) -> None:
-    """Certify the digit classifier that comes with the package, on its own test images."""
+    """Certify the digit classifier that comes with the package, on its own test images or recordings."""
     from ..algorithms import Target
     from ..files.demo_files import demo_file
+    from ..smoothing import Attack
     from .launch import launch
 
+    if audio:
+        shift, attack = "time-shift=800", "time-shift=-800:800"
+        line = f"demo:spoken.onnx demo:spoken.npz --smooth {shift} --attack {attack} --mode target"
+        print(f"smoothcert certify {line}")
+        asked, setting = opt.ToCertify(smooth=[shift], attack=[attack]), opt.Setting(run=opt.Run(folder=run))
+        target = Target(attack=Attack.of({"time-shift": (-800, 800)}))
+        return launch(demo_file("spoken.onnx"), demo_file("spoken.npz"), asked, target, setting)
     line = "demo:digits.onnx demo:digits.npz --smooth noise=0.5 --mode target --radii 0.25,0.5,0.75,1 --limit 100"
     print(f"smoothcert certify {line}")
     asked, setting = opt.ToCertify(smooth=["noise=0.5"]), opt.Setting(run=opt.Run(folder=run, limit=100))
-    launch(demo_file("digits.onnx"), demo_file("digits.npz"), asked, Target((0.25, 0.5, 0.75, 1.0)), setting)
+    return launch(demo_file("digits.onnx"), demo_file("digits.npz"), asked, Target((0.25, 0.5, 0.75, 1.0)), setting)

@@ -100,16 +100,29 @@ def onnx(
     shape: Annotated[
         str, to_write(metavar="N,N,...", help="Axes of one input, where the file leaves them free: 3,32,32.")
     ] = "",
+    front_end: Annotated[
+        str,
+        to_write(
+            metavar="TEXT",
+            help="Spectrogram put ahead of a classifier of such: log-mel or mfcc, then rate=HZ, n_fft=, hop=, mels=, "
+            "mfcc=, amin=, with commas between: log-mel,rate=8000,n_fft=256,hop=128,mels=40. As librosa's.",
+        ),
+    ] = "",
+    samples: Annotated[int, to_write(help="With --front-end: samples of a recording.")] = 0,
     written: Written,
 ) -> None:
     """Make the classifier of an ONNX file ready: free batch axis, one output, preprocessing inside, checked."""
+    from smoothcert_exporters.audio import FrontEnd
     from smoothcert_exporters.onnx_file import export_file, known_shape
 
     from .parse import axes
 
+    require(bool(front_end) == (samples > 0), "--samples: expected the samples of a recording with --front-end")
+    ahead = FrontEnd.of(front_end) if front_end else None
     one = axes("--shape", shape) or None
-    options = written.options(one or known_shape(model) or ())
-    print("\n".join(export_file(model, out, output=output, shape=one, options=options).lines))
+    options = written.options((samples,) if ahead else one or known_shape(model) or ())
+    done = export_file(model, out, output=output, shape=one, options=options, front_end=ahead, samples=samples)
+    print("\n".join(done.lines))
 
 
 @app.command(epilog="Example: smoothcert export surrogate zoom bundle --model classifier.onnx")

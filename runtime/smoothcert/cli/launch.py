@@ -34,7 +34,7 @@ def launch(model: Path, data: Path, asked: opt.ToCertify, algorithm: Algorithm, 
     print_notes(classifier)
     files, opened = (
         Files(model, data, asked.calibration, surrogate_path(asked)),
-        open_dataset(data, classifier.channels),
+        open_dataset(data, classifier.channels, classifier.sound),
     )
     new = new_run(
         files,

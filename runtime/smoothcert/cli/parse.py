@@ -13,7 +13,7 @@ from ..errors import ArgumentError, DataError, require
 from ..inputs.spatial import Spatial
 from ..model.preprocess import Preprocess
 from ..published_file import read_published
-from ..smoothing import UNSMOOTHED, Attack, Range, Smoothing, compose, parse_part
+from ..smoothing import TRANSFORMS, UNSMOOTHED, Attack, Range, Smoothing, Transform, compose, parse_part
 from ..smoothing.bundle import CodeNoise
 from ..surrogate_file import open_surrogate
 from . import options as opt
@@ -53,7 +53,7 @@ def attack(texts: Sequence[str], option: str = "--attack") -> Attack | None:
     for text in texts:
         name, _, value = text.partition("=")
         try:
-            ends = [float(part) for part in value.split(":")]
+            ends = [TRANSFORMS.get(name, Transform).number(part) for part in value.split(":")]
             low, high, *points = ends * 2 if len(ends) == 1 else ends
             if not name or len(points) > 1 or any(p != int(p) for p in points):
                 raise ValueError

@@ -102,7 +102,7 @@ def report(
 
 
 def _print(recipe: Recipe, entries: list[Entry], run: Path, output: Output, radii: tuple[float, ...]) -> None:
-    from ..report import ends, evaluation, region, tsv
+    from ..report import ends, evaluation, hearing, region, tsv
     from ..report.terminal import console
     from ..runs.question import Question
     from .parse import region as axes
@@ -116,7 +116,8 @@ def _print(recipe: Recipe, entries: list[Entry], run: Path, output: Output, radi
     elif output.ends is not None:
         shown, picture = ends.ends(recipe, entries, output.ends), output.png or run / f"ends-{output.ends}.png"
         ends.draw(shown.pictures, picture)
-        print(f"{shown.text}; picture: {picture}")
+        heard = hearing.write_wavs(shown.pictures, picture, recipe["data"].get("rate"))
+        print(f"{shown.text}; picture: {picture}" + (f"; {heard}" if heard else ""))
     elif output.region:
         found = region.region(recipe, entries, axes(output.region))
         console().print(region.region_table(found))

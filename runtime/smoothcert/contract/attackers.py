@@ -8,6 +8,8 @@ from typing import Any
 
 import numpy as np
 
+from ..inputs.levels import EIGHT_BIT
+from ..inputs.spatial import Raw
 from ..smoothing import Range, Transform
 from .cases import Image, sampled, shown
 from .finding import Check, Trial
@@ -24,12 +26,17 @@ def trials(measure: Callable[[Image, Any], float], cases: Cases) -> list[Trial]:
     return [(where, partial(measure, image, value)) for where, image, value in cases]
 
 
+def attackers_form(transform: Transform) -> tuple[str, str]:
+    """What the attackers' form is called, and what it makes."""
+    return ("8-bit form", "an 8-bit image") if EIGHT_BIT in transform.acts_on else ("16-bit form", "a recording")
+
+
 def checks(transform: Transform, cases: Cases) -> list[Check]:
     """What an attacker's form must be, whatever it is for."""
 
     def same_kind(image: Image, value: Any) -> float:
         found: Any = transform.apply(image.copy(), value)
-        kept = isinstance(found, np.ndarray) and found.dtype == np.uint8 and found.shape == image.shape
+        kept = isinstance(found, np.ndarray) and found.dtype == image.dtype and found.shape == image.shape
         return 0.0 if kept else np.inf
 
     def modifies(image: Image, value: Any) -> float:
@@ -47,13 +54,14 @@ def checks(transform: Transform, cases: Cases) -> list[Check]:
         return _largest(image, transform.apply(image.copy(), transform.identity))
 
     once = list({id(image): (label, image, value) for label, image, value in cases}.values())
+    form, kind = attackers_form(transform)
     found = [
-        Check("8-bit form: gives an 8-bit image of the same shape", trials(same_kind, cases)),
-        Check("8-bit form: leaves its input as it is", trials(modifies, cases)),
-        Check("8-bit form: gives the same image again", trials(varies, cases)),
+        Check(f"{form}: gives {kind} of the same shape", trials(same_kind, cases)),
+        Check(f"{form}: leaves its input as it is", trials(modifies, cases)),
+        Check(f"{form}: gives the same image again", trials(varies, cases)),
     ]
     if transform.identity is not None:
-        what = f"8-bit form: the identity, {shown(transform.identity)}, changes nothing"
+        what = f"{form}: the identity, {shown(transform.identity)}, changes nothing"
         found.append(Check(what, trials(changes, once)))
     return found
 
@@ -62,13 +70,12 @@ def members_check(transform: Transform, images: Mapping[str, Image], r: Range) -
     """That a set is finite on every image, and no member of it comes twice."""
 
     def twice(image: Image) -> float:
-        height, width = image.shape[:2]
-        members = transform.members_on(r, (height, width))
+        members = transform.members_on(r, Raw(image).sides)
         assert all(np.isfinite(np.asarray(member, float)).all() for member in members), "a member that is no number"
         return float(len(members) - len(set(members))) if members else np.inf
 
     trials: list[Trial] = [(f"{name}, {r}", partial(twice, image)) for name, image in images.items()]
-    return Check("8-bit form: members are numbers, each once", trials)
+    return Check(f"{attackers_form(transform)[0]}: members are numbers, each once", trials)
 
 
 def enclosure_check(transform: Transform, images: Mapping[str, Image], r: Range) -> list[Check]:

@@ -11,11 +11,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from ..draws import Stream
 from ..inputs.input import Input
-from ..inputs.levels import EIGHT_BIT, Levels
+from ..inputs.levels import EIGHT_BIT, PCM16, Levels, levels_of
 from ..smoothing import Part, Transform
 
-Image = NDArray[np.uint8]
+Image = NDArray[Any]  # an 8-bit image, or a 16-bit recording
 _STEPS = (-1.5, -0.6, 0.3, 1.2)  # values tried, in scales of the coordinate
 _SIZES = {"grey": (9, 8, 1), "colour": (8, 7, 3)}
 _SHIFTS = ((2.0, -1.0), (-1.0, 3.0), (0.0, 1.0))
@@ -23,7 +24,7 @@ _SHIFTS = ((2.0, -1.0), (-1.0, 3.0), (0.0, 1.0))
 
 @dataclass(frozen=True)
 class Batch:
-    """A float image in a layout, (outer, height, width, inner): between `levels`, or of real numbers."""
+    """A float image in a layout, (outer, height, width, inner), or a recording: between `levels`, or real numbers."""
 
     label: str
     pixels: NDArray[np.float32]
@@ -39,33 +40,64 @@ class Batch:
 
     def taken(self, part: Part) -> NDArray[np.float32]:
         """The image itself; `DataError` where the part has no meaning for it."""
-        part.require_data(replace(Input.of(self.pixels, self.pixels.shape), levels=self.levels))
+        x = replace(input_of(self.pixels), levels=self.levels)
+        part.transforms.require_suited(x)
+        part.require_data(x)
         return self.pixels
 
 
-def pictures(given: Sequence[Image] = ()) -> Mapping[str, Image]:
-    """8-bit images (H, W, C): random ones and gradients, grey and colour, of odd and even sides; then those given."""
+def input_of(pixels: NDArray[Any]) -> Input:
+    """An image in its layout, or a recording, as an input."""
+    outer, *rest = pixels.shape
+    return Input.of(pixels, (outer, rest[0], rest[1], rest[2]) if rest else None)
+
+
+def inputs(transform: Transform, given: Sequence[Image] = ()) -> Mapping[str, Image]:
+    """What the transformation acts on: images, recordings, or both; then those given."""
+    kinds: dict[Levels, Mapping[str, Image]] = {EIGHT_BIT: pictures(), PCM16: recordings()}
+    found = {label: image for levels in transform.acts_on for label, image in kinds[levels].items()}
+    return found | {f"input {i}": image for i, image in enumerate(given) if levels_of(image) in transform.acts_on}
+
+
+def recordings() -> Mapping[str, Image]:
+    """16-bit recordings (samples,): random ones and tones that fade, of odd and even lengths."""
+    rng, found = np.random.default_rng(4), dict[str, Image]()
+    for samples in (600, 731):
+        t = np.arange(samples)
+        found[f"random {samples}"] = rng.integers(-9000, 9000, samples).astype(np.int16)
+        tone = 8000 * np.sin(2 * np.pi * 0.05 * t) * np.hanning(samples)
+        found[f"tone {samples}"] = np.asarray(np.rint(tone), np.int16)
+    return found
+
+
+def pictures() -> Mapping[str, Image]:
+    """8-bit images (H, W, C): random ones and gradients, grey and colour, of odd and even sides."""
     rng = np.random.default_rng(1)
     found: dict[str, Image] = {}
     for colours, shape in _SIZES.items():
         ramp = np.add.outer(np.arange(shape[0]), np.arange(shape[1]))[..., None] * [11, 7, 5][: shape[2]]
         found[f"random {colours}"] = rng.integers(0, 256, shape).astype(np.uint8)
         found[f"smooth {colours}"] = (40 + ramp % 200).astype(np.uint8)
-    return found | {f"image {i}": image for i, image in enumerate(given)}
+    return found
 
 
-def batches(given: Sequence[Image] = ()) -> list[Batch]:
+def batches(transform: Transform, given: Sequence[Image] = ()) -> list[Batch]:
     """The images as real numbers from 0.1 to 0.9 of full intensity, planar and interleaved, in levels and without."""
     found = []
-    kinds: dict[str, Levels | None] = {"levels": EIGHT_BIT, "real": None}
-    for label, picture in pictures(given).items():
+    for label, picture in inputs(transform, given).items():
+        levels = levels_of(picture)
+        kinds: dict[str, Levels | None] = {"levels": levels, "real": None}
+        if picture.ndim == 1:
+            wave = picture.astype(np.float32)
+            found += [Batch(f"{label}, levels", wave, levels), Batch(f"{label}, real", wave / PCM16.unit, None)]
+            continue
         inner = (0.1 + 0.8 * picture[None].astype(np.float32) / EIGHT_BIT.highest).astype(np.float32)
         outer = np.ascontiguousarray(np.moveaxis(inner, 3, 0)).reshape(picture.shape[2], *picture.shape[:2], 1)
         for name, pixels in {"interleaved": inner, "planar": outer}.items():
             if picture.shape[2] > 1 or name == "planar":
-                for kind, levels in kinds.items():
-                    full = np.float32(levels.unit if levels else 1)
-                    found.append(Batch(f"{label}, {name}, {kind}", pixels * full, levels))
+                for kind, its in kinds.items():
+                    full = np.float32(its.unit if its else 1)
+                    found.append(Batch(f"{label}, {name}, {kind}", pixels * full, its))
     return found
 
 
@@ -75,7 +107,9 @@ def values(part: Part, shape: tuple[int, ...]) -> list[Any]:
         return list(_SHIFTS)
     if part.is_norm:
         return [part.scale * np.random.default_rng(i).standard_normal(shape) for i in range(3)]
-    return [part.value(step * part.scale) for step in _STEPS if step > 0 or part.signed]
+    found = [part.value(step * part.scale) for step in _STEPS if step > 0 or part.signed]
+    whole = part.draw(Stream(0, 0, 0), 0, 1).dtype.kind == "i"  # as attacks then are
+    return [float(round(value)) for value in found] if whole else found
 
 
 def identity(part: Part, shape: tuple[int, ...]) -> Any:

@@ -20,7 +20,7 @@ from .finding import Check, Trial
 
 _NEAR = 1e-4
 _CLIMBS = 40  # small steps from the direction that is lengthened most
-_SCALES = {"translation": 2.0, "blur": 1.0}
+_SCALES = {"translation": 2.0, "blur": 1.0, "time-shift": 9.0, "volume": 3.0}
 
 
 def checks(part: Part, batches: Sequence[Batch]) -> list[Check]:
@@ -119,6 +119,14 @@ def _longer(part: Part, batch: Batch, by_its_factor: bool) -> float:
 
 
 def _directions(shape: tuple[int, ...], rng: np.random.Generator) -> Iterator[NDArray[np.float64]]:
+    """Changes of an image: of all values alike, of one, smooth, rough, one colour all over, at random."""
+    outer, height, width, inner = shape if len(shape) == 4 else (1, 1, *shape, 1)
+    full, shape = shape, (outer, height, width, inner)
+    for one in _laid_out(shape, rng):
+        yield np.broadcast_to(one, shape).reshape(full)
+
+
+def _laid_out(shape: tuple[int, int, int, int], rng: np.random.Generator) -> Iterator[NDArray[np.float64]]:
     outer, height, width, inner = shape
     rough = np.indices(shape).sum(0) % 2 * 2.0 - 1
     yield from (np.ones(shape), rough, np.broadcast_to(np.linspace(-1, 1, width)[:, None], shape))

@@ -11,12 +11,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..draws import Stream
-from ..inputs.input import Input
-from ..inputs.levels import EIGHT_BIT
+from ..inputs.levels import EIGHT_BIT, levels_of
 from ..smoothing import Part, Transform
 from ..smoothing.perturbation import OnPixels
-from .attackers import Cases, trials
-from .cases import Batch, identity, off, pairs_of, shown, transformed, values
+from .attackers import Cases, attackers_form, trials
+from .cases import Batch, identity, input_of, off, pairs_of, shown, transformed, values
 from .finding import Check, Trial
 
 _NEAR = 1e-4  # of full intensity, or of the largest value: float32, and long ways through it
@@ -45,9 +44,10 @@ def checks(part: Part, batches: Sequence[Batch]) -> list[Check]:
         Check("own form: two values in a row are their combination", rows, _NEAR),
         Check("own form: the identity changes nothing", each(partial(_still, part)), _NEAR),
         Check("own form: `act` is `fill`, and leaves its encoding as it is", each(partial(_acts, part)), _NEAR),
-        Check("own form: planar and interleaved are one image", _layouts(part, batches), _NEAR),
         Check("samples: the same in any batch", each(partial(_rebatched, part))),
     ]
+    if laid_out := _layouts(part, batches):
+        found.append(Check("own form: planar and interleaved are one image", laid_out, _NEAR))
     if part.whole:
         found.append(Check("own form: whole levels stay whole", each(partial(_whole, part))))
     return found
@@ -57,16 +57,18 @@ def agreement_check(part: Part, cases: Cases) -> Check:
     """That an 8-bit attack is the part's own form up to rounding, where nothing saturates."""
     transform: Transform = part.transform
 
-    def apart(image: NDArray[np.uint8], value: Any) -> float:
-        part.require_data(Input.of(image, (1, *image.shape)))
+    def apart(image: NDArray[Any], value: Any) -> float:
+        laid = image if image.ndim == 1 else image[None]
+        part.require_data(input_of(laid))
+        levels = levels_of(image) or EIGHT_BIT
         there = transform.apply(image.copy(), value).astype(float)
-        pixels = image[None].astype(np.float32)
-        here = transformed(part, pixels, value, EIGHT_BIT.unit)[0]
-        inside = (here >= EIGHT_BIT.lowest) & (here <= EIGHT_BIT.highest)
+        here = transformed(part, laid.astype(np.float32), value, levels.unit).reshape(image.shape)
+        inside = (here >= levels.lowest) & (here <= levels.highest)
         granted = _ROUNDED + 0.05 * np.abs(here - image).max()
         return float(np.abs(there - here)[inside].max(initial=0) / granted)
 
-    return Check("8-bit form: is the own form, rounded, or within 5 % of the change", trials(apart, cases), 1.0)
+    what = f"{attackers_form(transform)[0]}: is the own form, rounded, or within 5 % of the change"
+    return Check(what, trials(apart, cases), 1.0)
 
 
 def _still(part: Part, batch: Batch) -> float:
@@ -105,9 +107,9 @@ def _layouts(part: Part, batches: Sequence[Batch]) -> list[Trial]:
 def _rebatched(part: Part, batch: Batch) -> float:
     """The share of samples that depend on the batch that they are made in; of whole levels and of real numbers."""
     pixels, stream, worst = batch.taken(part), Stream(key=11, index=2, stage=1), 0.0
-    kinds: list[NDArray[Any]] = [pixels] + ([pixels.astype(np.uint8)] if batch.levels else [])
+    kinds: list[NDArray[Any]] = [pixels] + ([pixels.astype(batch.levels.dtype)] if batch.levels else [])
     for given in kinds:
-        made = OnPixels((part,)).samples(Input.of(given, given.shape))
+        made = OnPixels((part,)).samples(input_of(given))
         whole = np.full((12, *made.shape), 77, made.dtype)
         made.fill(stream, 5, whole)
         for first, last in itertools.pairwise((0, 1, 8, 12)):
@@ -125,6 +127,6 @@ def _whole(part: Part, batch: Batch) -> float:
     worst = 0.0
     for value in values(part, pixels.shape):
         real = transformed(part, pixels, value, batch.unit)
-        levels = transformed(part, pixels.astype(np.int16), value, batch.unit)
+        levels = transformed(part, pixels.astype(batch.levels.wide), value, batch.unit)
         worst = max(worst, float(np.abs(real - levels).max()), float(np.abs(real - np.rint(real)).max()))
     return worst

@@ -1,4 +1,4 @@
-"""The model and the images that come with the package, by name."""
+"""The models and test sets that come with the package, by name."""
 
 from __future__ import annotations
 
@@ -8,16 +8,17 @@ from ..errors import SmoothcertError
 
 PREFIX = "demo:"
 _FOLDER = Path(__file__).parents[1] / "data"
-_NAMES = ("digits.onnx", "digits.npz")
+_NAMES = ("digits.onnx", "digits.npz", "spoken.onnx", "spoken.npz")
 
 
 def demo_file(name: str) -> Path:
     """Where a file that comes with the package lies: "digits.onnx", a classifier, or "digits.npz", its test images.
 
-    `SmoothcertError` for any other name. On the command line they are `demo:digits.onnx` and `demo:digits.npz`.
+    Or "spoken.onnx" and "spoken.npz": spoken digits. `SmoothcertError` for any other name. On the command line they are
+    `demo:digits.onnx`, and so on.
     """
     if name not in _NAMES:
-        names = " or ".join(PREFIX + each for each in _NAMES)
+        names = ", ".join(PREFIX + each for each in _NAMES)
         raise SmoothcertError(
             f"{PREFIX}{name}: expected {names}, the files that come with smoothcert; "
             f"a file of your own that is called so is given as ./{PREFIX}{name}"

@@ -89,6 +89,8 @@ class Data(TypedDict):
     sha256: Sha256
     inputs: Positive
     channels: NotRequired[Positive]
+    rate: NotRequired[Positive]
+    samples: NotRequired[Positive]
 
 
 class Calibrated(TypedDict):
@@ -114,6 +116,7 @@ class Part(TypedDict):
     law: NotRequired[str]
     about: NotRequired[str]
     border: NotRequired[str]
+    edge: NotRequired[str]
     interpolation: NotRequired[str]
     plugin: NotRequired[Sha256]
 

@@ -1,4 +1,7 @@
-"""Data sets: index -> raw input and label. NumPy archives, image folders, CSV manifests; nothing is ever unpickled."""
+"""Data sets: index -> raw input and label. NumPy archives, folders of images or recordings, CSV manifests.
+
+Nothing is ever unpickled.
+"""
 
 from __future__ import annotations
 
@@ -22,6 +25,7 @@ from ..files.limits import FILES, INPUTS, MANIFEST_BYTES
 from ..files.reading import open_regular
 from .images import read_image
 from .npz import read_archive
+from .recordings import ANY, SUFFIXES, Sound, read_recording
 
 _LARGEST = np.iinfo(np.int64).max  # label
 _IMAGES = {".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".webp", ".ppm", ".pgm"}
@@ -29,12 +33,16 @@ _IMAGES = {".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".webp", ".ppm", ".
 
 @dataclass(frozen=True, eq=False)
 class Example:
-    """One input as it came: `x` uint8 or float, no batch axis; `label` None where unknown."""
+    """One input as it came: `x` uint8, int16 or float, no batch axis; `label` None where unknown.
+
+    `made`: what was done to the file's own values, in words.
+    """
 
     index: int
     name: str
     label: int | None
     x: NDArray[Any]
+    made: str = ""
 
     @property
     def sha256(self) -> str:
@@ -94,12 +102,16 @@ class Archive:
 
 
 @dataclass(frozen=True, eq=False)
-class ImageFiles:
-    """Image files below a folder, each with its label, read as RGB, or as grey where the model has one channel."""
+class MediaFiles:
+    """Image and sound files below a folder, each with its label; recordings as `sound` says.
+
+    Images are read as RGB, or as grey where the model has one channel.
+    """
 
     root: Path
     files: tuple[tuple[str, int | None], ...]
     channels: int | None = None
+    sound: Sound = ANY
 
     def __len__(self) -> int:
         return len(self.files)
@@ -118,7 +130,11 @@ class ImageFiles:
         return self.files[index][1]
 
     def load(self, index: int) -> Example:
-        image = read_image(self.root / self.files[index][0], grey=self.channels == 1)
+        path = self.root / self.files[index][0]
+        if path.suffix.lower() in SUFFIXES:
+            wave, made = read_recording(path, self.sound)
+            return Example(index, self.name(index), self.label(index), wave, made)
+        image = read_image(path, grey=self.channels == 1)
         return Example(index, self.name(index), self.label(index), image)
 
 
@@ -141,20 +157,21 @@ def loaded(data: Dataset, index: int) -> Example:
         raise DataError(f"{data.name(index)}: expected an input that can be loaded, got {what}") from None
 
 
-def open_dataset(path: Path, channels: int | None = None) -> Dataset:
-    """The data set at `path`: .npz archive, image folder (class subfolders, or flat and unlabelled), or .csv manifest.
+def open_dataset(path: Path, channels: int | None = None, sound: Sound = ANY) -> Dataset:
+    """The data set at `path`: .npz archive, folder (class subfolders, or flat and unlabelled), or .csv manifest.
 
-    `channels`: of the model, 1 reads images as grey. `DataError` for what cannot be read, is empty or mislabelled.
+    Of images or recordings. `channels`: of the model, 1 reads images as grey; `sound`: what recordings it takes. Raises
+    `DataError` for what cannot be read, is empty or mislabelled.
     """
-    kinds = "an .npz archive, a folder of images or a .csv manifest"
+    kinds = "an .npz archive, a folder of images or recordings, or a .csv manifest"
     if not path.exists():
         raise DataError(f"{path}: expected {kinds}, got nothing there; check the path")
     if path.is_dir():
-        data: Dataset = _folder(path, channels)
+        data: Dataset = _folder(path, channels, sound)
     elif path.suffix.lower() == ".npz":
-        data = _archive(path)
+        data = _archive(path, sound)
     elif path.suffix.lower() == ".csv":
-        data = _manifest(path, channels)
+        data = _manifest(path, channels, sound)
     else:
         raise DataError(f"{path}: expected {kinds}, got another kind of file; convert it")
     if not len(data):
@@ -174,8 +191,8 @@ def selection(size: int, *, skip: int = 0, limit: int | None = None, shard: str 
     return range(size)[skip:][:limit][int(i) - 1 :: int(k)]
 
 
-def _archive(path: Path) -> Archive:
-    arrays, names = read_archive(path, ("x", "y"))
+def _archive(path: Path, sound: Sound) -> Archive:
+    arrays, names = read_archive(path, ("x", "y", "rate"))
     if "x" not in arrays:
         raise DataError(f"{path}: expected an array x (inputs, ...) and optionally y, got: {names or 'no arrays'}")
     x, y = arrays["x"], arrays.get("y")
@@ -185,19 +202,22 @@ def _archive(path: Path) -> Archive:
         raise DataError(f"{path}: expected integer labels y of shape ({len(x)},), got {y.dtype} {y.shape}")
     if y is not None and len(y) and (wrong := np.flatnonzero((y < 0) | (y > _LARGEST))).size:
         raise DataError(f"{path.name}[{wrong[0]}]: expected a label >= 0, got {y[wrong[0]]}")
+    rate = arrays.get("rate")
+    if rate is not None and sound.rate is not None and (rate.size != 1 or rate.item() != sound.rate):
+        raise DataError(f"{path}: expected recordings at the model's {sound.rate} Hz, got {rate} Hz; resample them")
     return Archive(path, x, y)
 
 
 def _images(paths: Iterable[Path]) -> list[Path]:
-    return sorted(path for path in paths if path.suffix.lower() in _IMAGES and path.is_file())
+    return sorted(path for path in paths if path.suffix.lower() in _IMAGES | SUFFIXES and path.is_file())
 
 
-def _folder(path: Path, channels: int | None) -> ImageFiles:
+def _folder(path: Path, channels: int | None, sound: Sound) -> MediaFiles:
     folders = sorted(child for child in path.iterdir() if child.is_dir() and not child.name.startswith("."))
     images = {folder.name: found for folder in folders if (found := _images(folder.rglob("*")))}  # a class has images
     loose = _images(path.iterdir())
     if not images:
-        return ImageFiles(path, tuple((f.name, None) for f in loose), channels)
+        return MediaFiles(path, tuple((f.name, None) for f in loose), channels, sound)
     if loose:
         raise DataError(f"{path}: expected images in class folders or side by side, got both, such as {loose[0].name}")
     numbers = [name for name in images if name.isascii() and name.isdigit()]
@@ -210,10 +230,10 @@ def _folder(path: Path, channels: int | None) -> ImageFiles:
     if len(set(labels.values())) < len(labels):
         raise DataError(f"{path}: expected one folder a class, got two of the same number, such as 1 and 01")
     files = ((str(f.relative_to(path)), labels[name]) for name, found in images.items() for f in found)
-    return ImageFiles(path, tuple(files), channels)
+    return MediaFiles(path, tuple(files), channels, sound)
 
 
-def _manifest(path: Path, channels: int | None) -> ImageFiles:
+def _manifest(path: Path, channels: int | None, sound: Sound) -> MediaFiles:
     files: list[tuple[str, int | None]] = []
     try:
         with open_regular(path, "a CSV manifest", DataError, MANIFEST_BYTES) as content:
@@ -231,4 +251,4 @@ def _manifest(path: Path, channels: int | None) -> ImageFiles:
                     raise DataError(f"{path}: expected at most {FILES:,} images, got more; cut the list in parts")
     except (OSError, UnicodeDecodeError, csv.Error) as error:
         raise DataError(f"{path}: expected a CSV manifest with lines path,label, got: {error}") from None
-    return ImageFiles(path.parent, tuple(files), channels)
+    return MediaFiles(path.parent, tuple(files), channels, sound)

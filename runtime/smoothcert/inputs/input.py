@@ -63,6 +63,8 @@ class Input:
         return replace(self, values=pixels.reshape(self.values.shape), raw=None)
 
     def image(self) -> Raw:
-        """The pixels as a raw 8-bit image of their own."""
+        """The pixels as a raw image, or a recording, of their own."""
+        if self.pixels.ndim == 1:
+            return Raw(self.pixels)
         outer, height, width, inner = self.pixels.shape
         return Raw(np.ascontiguousarray(np.moveaxis(self.pixels, 0, 2)).reshape(height, width, outer * inner))

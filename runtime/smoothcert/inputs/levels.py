@@ -11,12 +11,17 @@ from numpy.typing import NDArray
 
 @dataclass(frozen=True)
 class Levels:
-    """The whole numbers lowest..highest of one element type; `unit` of them are full intensity, 1."""
+    """The whole numbers lowest..highest of one element type; `unit` of them are full intensity, 1.
+
+    `name`: of what is made of them. `wide`: the element type that holds them with noise added.
+    """
 
     dtype: np.dtype[Any]
     lowest: int
     highest: int
     unit: float
+    name: str
+    wide: np.dtype[Any]
 
     def rounded(self, values: NDArray[Any]) -> NDArray[Any]:
         """The nearest levels, halves to even, saturated at lowest and highest."""
@@ -31,8 +36,9 @@ class Levels:
         return bool(values.dtype == self.dtype)
 
 
-EIGHT_BIT = Levels(np.dtype(np.uint8), 0, 255, 255.0)
-_KNOWN = (EIGHT_BIT,)
+EIGHT_BIT = Levels(np.dtype(np.uint8), 0, 255, 255.0, "8-bit images", np.dtype(np.int16))
+PCM16 = Levels(np.dtype(np.int16), -32768, 32767, 32768.0, "16-bit recordings", np.dtype(np.int32))
+_KNOWN = (EIGHT_BIT, PCM16)
 
 
 def levels_of(x: NDArray[Any]) -> Levels | None:

@@ -115,17 +115,34 @@ def _inside(mask: str, share: float, height: int, width: int) -> NDArray[np.uint
 
 @dataclass(frozen=True, eq=False)
 class Raw:
-    """An 8-bit image as an attacker finds it, (H, W, C), and the way from there to the model's pixels."""
+    """What an attacker finds, and the way from there to the model: an 8-bit image (H, W, C), or a recording (samples,).
 
-    image: NDArray[np.uint8]
+    A recording, of 16-bit samples, goes to the model as it is.
+    """
+
+    image: NDArray[Any]
     spatial: Spatial = PLAIN
 
-    def processed(self, image: NDArray[np.uint8]) -> NDArray[np.uint8]:
-        """What the model gets of an attacked image, (h, w, C)."""
-        return self.spatial.apply(image)
+    @property
+    def sides(self) -> tuple[int, int]:
+        """Height and width; of a recording, 1 and its samples."""
+        height, width = self.image.shape[:2] if self.image.ndim > 1 else (1, self.image.size)
+        return height, width
 
-    def place(self, image: NDArray[np.uint8], out: NDArray[Any]) -> None:
-        """What the model gets of an attacked image, in `out` (outer, h, w, inner)."""
+    @property
+    def colours(self) -> int:
+        """How many colours or channels there are."""
+        return int(self.image.shape[2]) if self.image.ndim > 1 else 1
+
+    def processed(self, image: NDArray[Any]) -> NDArray[Any]:
+        """What the model gets of an attacked image, (h, w, C), or of an attacked recording."""
+        return self.spatial.apply(image) if image.ndim > 1 else image
+
+    def place(self, image: NDArray[Any], out: NDArray[Any]) -> None:
+        """What the model gets of an attacked image, in `out` (outer, h, w, inner), or of a recording (samples,)."""
+        if image.ndim == 1:
+            out[...] = image
+            return
         outer, height, width, inner = out.shape
         pixels = self.processed(image)
         if pixels.size != out.size or pixels.shape[:2] != (height, width):

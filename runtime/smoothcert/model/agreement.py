@@ -8,6 +8,7 @@ from typing import Any
 from numpy.typing import NDArray
 
 from ..errors import ModelError
+from ..inputs.levels import Levels
 from .file import ModelFile, only_input
 from .labels import to_labels
 from .preprocess import Preprocess
@@ -25,7 +26,7 @@ class AsItCame:
         axes = only_input(given.graph).type.tensor_type.shape.dim
         self._batch = int(axes[0].dim_value) or 1 if axes else 1  # a free axis is asked row by row
 
-    def require_scores(self, batch: NDArray[Any], levels: bool) -> None:
+    def require_scores(self, batch: NDArray[Any], levels: Levels | None) -> None:
         """`ModelError` unless the adapted model scores every row as its file does, in batches of the file's size."""
         file = self._file
         if file.given is None:
@@ -40,7 +41,7 @@ class AsItCame:
                 "framework"
             )
 
-    def require_label(self, batch: NDArray[Any], levels: bool, ours: NDArray[Any], rounding: float) -> None:
+    def require_label(self, batch: NDArray[Any], levels: Levels | None, ours: NDArray[Any], rounding: float) -> None:
         """`ModelError` where the file clearly gives the first row another label than the adapted model's scores do.
 
         `ours`: the scores for the batch; `rounding`: what they may be off by besides. Rounding decides near ties.

@@ -26,6 +26,7 @@ class ModelCard:
     input_range: tuple[float, float] | None = None  # of an input without noise, as the graph takes it
     class_names: tuple[str, ...] = ()
     training_noise: float | None = None  # standard deviation, in [0,1] intensities
+    sample_rate: int | None = None  # in Hz, of the recordings that the graph takes
     source: str = ""  # framework and version
     weights_sha256: str = ""  # of the graph's weights alone
     parity: Mapping[str, Any] | None = None  # what the export measured
@@ -38,6 +39,8 @@ class ModelCard:
         require(not strange, f"class_names: expected a word for each class, got {strange[:1]}")
         noise = self.training_noise
         require(noise is None or 0 <= noise < math.inf, f"training_noise: expected at least 0, got {noise}")
+        rate = self.sample_rate
+        require(rate is None or 0 < rate < 10**7, f"sample_rate: expected a number of Hz, got {rate}")
 
     @staticmethod
     def of(metadata: Mapping[str, str]) -> ModelCard:

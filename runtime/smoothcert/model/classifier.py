@@ -15,7 +15,8 @@ from onnx import TensorProto
 
 from ..errors import DataError, ModelError, require
 from ..inputs.input import Input
-from ..inputs.levels import Levels
+from ..inputs.levels import PCM16, Levels
+from ..inputs.recordings import Sound
 from ..machine import cores
 from . import providers as ort
 from .agreement import AsItCame
@@ -80,7 +81,7 @@ class OrtClassifier(Classifier):
         self._independent: set[tuple[int, ...]] = set()
         self._sessions = Sessions(self._file, self.preprocess, providers, tf32)
         self._as_it_came = AsItCame(self._file, self.preprocess)
-        outputs = self._sessions.of(np.dtype(np.float32), levels=False).get_outputs()
+        outputs = self._sessions.of(np.dtype(np.float32), None).get_outputs()
         (scores,) = (o for o in outputs if o.name == self._file.output)
         free = len(scores.shape) != 2 or not isinstance(scores.shape[1], int) or scores.shape[1] < 2
         self.classes: int | None = None if free else scores.shape[1]
@@ -91,6 +92,13 @@ class OrtClassifier(Classifier):
         ends = (self.shape[0], self.shape[2]) if len(self.shape) == 3 else ()
         grey = len(self.shape) == 2 or (len(self.shape) == 1 and math.isqrt(self.shape[0] or 2) ** 2 == self.shape[0])
         return next((c for c in ends if c in (1, 3)), 1 if grey else None)
+
+    @property
+    def sound(self) -> Sound:
+        """What recordings the model takes, where its metadata have a sample rate: that, and as many as its input."""
+        long = [n for n in self.shape if n != 1]
+        known = self.card.sample_rate is not None and len(long) == 1
+        return Sound(self.card.sample_rate, long[0] if known else None)
 
     @property
     def takes_tokens(self) -> bool:
@@ -114,10 +122,12 @@ class OrtClassifier(Classifier):
         }
 
     def prepare(self, x: NDArray[Any]) -> Input:
-        """One raw input (H W, H W C, C H W or a vector; uint8 or float) in the model's shape, or `DataError`."""
+        """One raw input (H W, H W C, C H W, a vector; uint8, int16, float) in the model's shape, or `DataError`."""
         found = prepared(np.asarray(x), self.shape, self.preprocess)
         if self._file.takes_integers and found.levels is None and self.preprocess.scale is None:
             raise DataError("the model takes integers, the data are float; convert the data to uint8, or pass `scale`")
+        if self._file.elem_type == TensorProto.UINT8 and found.levels == PCM16 and self.preprocess.scale is None:
+            raise DataError("the model takes uint8, which 16-bit recordings do not fit; pass `scale`")
         if self._file.elem_type == TensorProto.INT8 and self.preprocess.scale is None:
             raise DataError("the model takes int8, which 8-bit images do not fit; pass `scale`, such as 0.5")
         self.require_range(found.values)
@@ -144,12 +154,12 @@ class OrtClassifier(Classifier):
         return self.batch or int(np.clip(share // max(1, values), 4, most))
 
     def labels(self, batch: NDArray[Any], rows: int, levels: Levels | None) -> Labels:
-        return to_labels(self._sessions.scores(batch, levels is not None), len(batch), rows)
+        return to_labels(self._sessions.scores(batch, levels), len(batch), rows)
 
     def answer(self, x: Input) -> int:
         """The label of one input as it is; `ModelError` where an adapted model's file clearly says another."""
-        levels = x.levels is not None
-        row = x.values[None].astype(np.int16 if levels else np.float32)
+        levels = x.levels
+        row = x.values[None].astype(levels.wide if levels else np.float32)
         batch = np.repeat(row, self.batch_size(x.values.size), axis=0)
         scores = np.asarray(self._sessions.scores(batch, levels))
         label = int(to_labels(scores, len(batch), 1)[0])
@@ -158,10 +168,10 @@ class OrtClassifier(Classifier):
 
     def require_one_function(self, samples: NDArray[Any], levels: Levels | None) -> None:
         """`ModelError` where scores depend on the batch around an input, or are not those of the file as it came."""
-        eight_bit, size = levels is not None, self.batch_size(samples[0].size)
-        self._as_it_came.require_scores(samples[:_COMPARED], eight_bit)
-        ask = partial(self._sessions.scores, levels=eight_bit)
-        require_independent_samples(ask, samples, eight_bit, size, self._rounding)
+        size = self.batch_size(samples[0].size)
+        self._as_it_came.require_scores(samples[:_COMPARED], levels)
+        ask = partial(self._sessions.scores, levels=levels)
+        require_independent_samples(ask, samples, levels, size, self._rounding)
 
     @property
     def _rounding(self) -> float:
@@ -170,11 +180,11 @@ class OrtClassifier(Classifier):
 
     def _require_independent(self, x: Input) -> None:
         """The search for rows that depend on each other, with rows made of the first input of a shape."""
-        size, levels = self.batch_size(x.values.size), x.levels is not None
+        size, levels = self.batch_size(x.values.size), x.levels
         require_moderate(size, x.values.size)
         if size > 1:
             require_no_shared_scale(self._file.proto)
-        quiet, loud = contrasts(x.values, np.dtype(np.int16 if levels else np.float32), levels)
+        quiet, loud = contrasts(x.values, levels.wide if levels else np.dtype(np.float32), levels)
         require_independent(partial(self._sessions.scores, levels=levels), quiet, loud, size, self._rounding)
 
 
@@ -218,7 +228,7 @@ class CallableClassifier(Classifier):
     def require_one_function(self, samples: NDArray[Any], levels: Levels | None) -> None:
         size = min(self.batch_size(samples[0].size), len(samples))  # rows that mix do so in small batches too
         ask = partial(self._answer, levels=levels)
-        require_independent_samples(ask, samples, levels is not None, size, NEIGHBOURS.narrow)
+        require_independent_samples(ask, samples, levels, size, NEIGHBOURS.narrow)
 
     def labels(self, batch: NDArray[Any], rows: int, levels: Levels | None) -> Labels:
         return to_labels(self._answer(batch, levels), len(batch), rows)

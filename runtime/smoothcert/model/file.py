@@ -11,7 +11,7 @@ from onnx import TensorProto, helper, numpy_helper
 
 from ..errors import ModelError
 from ..files.documents import typed
-from ..inputs.levels import EIGHT_BIT
+from ..inputs.levels import EIGHT_BIT, PCM16, Levels
 from .card import ModelCard, entry
 from .graph.checks import random_operators, require_one_meaning
 from .graph.functions import inlined
@@ -102,11 +102,11 @@ class ModelFile:
             )
         return own or asked or Preprocess()
 
-    def with_input(self, dtype: np.dtype[Any], levels: bool, preprocess: Preprocess) -> bytes:
+    def with_input(self, dtype: np.dtype[Any], levels: Levels | None, preprocess: Preprocess) -> bytes:
         """The model behind an input of the given element type, (value * scale - mean) / std computed in the graph.
 
-        `levels`: it is a perturbed 8-bit image, in levels. Scale is then 1/255 unless given, and a model that takes
-        integers gets the levels themselves, rounded, and clipped to 0..255 for uint8.
+        `levels`: those that the input is in, perturbed. Scale is then their unit's inverse unless given, such as 1/255,
+        and a model that takes integers gets the levels themselves, rounded, and clipped where its type has no others.
         """
         model = onnx.ModelProto()
         model.CopyFrom(self.proto)
@@ -114,7 +114,7 @@ class ModelFile:
         inner = only_input(graph)
         chain: list[tuple[str, Any]] = []
         if levels and preprocess.scale is None and not self.takes_integers:
-            chain += [("Div", np.float32(EIGHT_BIT.unit))]
+            chain += [("Div", np.float32(levels.unit))]
         elif preprocess.scale is not None:
             chain += [("Mul", np.float32(preprocess.scale))]
         for op, values in (("Sub", preprocess.mean), ("Div", preprocess.std)):
@@ -122,8 +122,11 @@ class ModelFile:
                 chain.append((op, preprocess.channel_values(values, self.shape)))
         if self.takes_integers:
             chain += [("Add", np.float32(0.5)), ("Floor", None)]  # to the nearest; a cast would cut off
-        if self.elem_type == TensorProto.UINT8:
-            chain += [("Max", np.float32(EIGHT_BIT.lowest)), ("Min", np.float32(EIGHT_BIT.highest))]
+        clips: dict[int, Levels] = {TensorProto.UINT8: EIGHT_BIT}
+        if levels == PCM16:
+            clips[TensorProto.INT16] = PCM16
+        if ends := clips.get(self.elem_type):
+            chain += [("Max", np.float32(ends.lowest)), ("Min", np.float32(ends.highest))]
         name = f"{STEP}_0"
         nodes = [helper.make_node("Cast", [INPUT], [name], to=TensorProto.FLOAT)]
         for i, (op, value) in enumerate(chain, start=1):

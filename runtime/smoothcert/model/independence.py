@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import ModelError
-from ..inputs.levels import EIGHT_BIT
+from ..inputs.levels import Levels
 from .scores import difference, scales
 
 Ask = Callable[[NDArray[Any]], Any]
@@ -22,7 +22,7 @@ def tried(size: int) -> int:
     return int(np.clip(50_000 // max(1, size), 4, 64))
 
 
-def contrasts(x: NDArray[Any], dtype: np.dtype[Any], levels: bool) -> tuple[NDArray[Any], NDArray[Any]]:
+def contrasts(x: NDArray[Any], dtype: np.dtype[Any], levels: Levels | None) -> tuple[NDArray[Any], NDArray[Any]]:
     """Rows like x of little range, and as many of great range or offset, (`tried`, *x.shape); the same every time.
 
     Further rows are mixtures of the first four; the great ones lie on the other side of 0, so that sums over a batch
@@ -30,7 +30,7 @@ def contrasts(x: NDArray[Any], dtype: np.dtype[Any], levels: bool) -> tuple[NDAr
     """
     rng = np.random.default_rng(0)
     more = tried(x.size) - 4
-    top = EIGHT_BIT.unit if levels else float(max(1.0, np.abs(x).max(initial=0.0)))
+    top = levels.unit if levels else float(max(1.0, np.abs(x).max(initial=0.0)))
     middle = top / 2 if levels else float(x.mean())
     own, one = x.astype(float), np.zeros(x.shape)
     one.reshape(-1)[x.size // 2] = top
@@ -81,7 +81,9 @@ def require_independent(ask: Ask, rows: NDArray[Any], others: NDArray[Any], size
                     )
 
 
-def require_independent_samples(ask: Ask, samples: NDArray[Any], levels: bool, size: int, tolerance: float) -> None:
+def require_independent_samples(
+    ask: Ask, samples: NDArray[Any], levels: Levels | None, size: int, tolerance: float
+) -> None:
     """`require_independent` for perturbed inputs, an even number: one half beside the other, and beside great rows."""
     first, second = np.split(samples, 2)
     great = np.resize(contrasts(first[0], samples.dtype, levels)[1], first.shape)

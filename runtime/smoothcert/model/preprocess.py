@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from ..errors import DataError, require, require_number
 from ..files.documents import built
 from ..inputs.input import Input
-from ..inputs.levels import EIGHT_BIT
+from ..inputs.levels import EIGHT_BIT, PCM16, levels_of
 from ..inputs.spatial import PLAIN, Raw, Spatial
 
 Layout = Literal["auto", "nchw", "nhwc", "flat"]
@@ -27,9 +27,10 @@ Shape = tuple[int | None, ...]  # of one input, without the batch axis; None is 
 class Preprocess:
     """What stands between an image and a graph that lacks it: `spatial`, then (value * scale - mean) / std per channel.
 
-    `scale` None is 1/255 for 8-bit inputs, 1 for float ones. `mean` and `std`: a number for each channel of the model,
-    or one for all. `layout`: of the model; `auto` reads it off its input shape. Noise is added behind `spatial`, before
-    the arithmetic, which belongs to the base classifier; geometric attacks act before `spatial`.
+    `scale` None is 1/255 for 8-bit images, 1/32768 for 16-bit recordings, 1 for float inputs. `mean` and `std`: one
+    number for each channel of the model, or one for all. `layout`: of the model; `auto` reads it off its input shape.
+    Noise is added behind `spatial`, before the arithmetic, which belongs to the base classifier; geometric attacks act
+    before `spatial`.
     """
 
     scale: float | None = None
@@ -92,7 +93,7 @@ def _fits(x: NDArray[Any], shape: Shape) -> bool:
 
 
 def prepared(x: NDArray[Any], shape: Shape | None = None, preprocess: Preprocess | None = None) -> Input:
-    """A raw input (H W, H W C, C H W or a vector; uint8 or float) as a model of that input shape takes it.
+    """A raw input (H W, H W C, C H W or a vector; uint8, int16 or float) as a model of that input shape takes it.
 
     `shape` None: as it is. Where its colours are is settled once, here. Raises `DataError` where it does not fit.
     """
@@ -104,11 +105,16 @@ def prepared(x: NDArray[Any], shape: Shape | None = None, preprocess: Preprocess
 
 
 def raw_image(x: NDArray[Any], spatial: Spatial = PLAIN) -> Raw | None:
-    """A raw input as an attacker's 8-bit image, as `prepared` has it for no model's shape; None for what is none."""
+    """A raw input as an attacker's 8-bit image or 16-bit recording, as `prepared` has it for no model's shape.
+
+    None for what is neither.
+    """
     return _raw(x, _planar(x, None, "auto"), spatial)
 
 
 def _raw(x: NDArray[Any], planar: bool | None, spatial: Spatial) -> Raw | None:
+    if PCM16.hold(x) and x.ndim == 1:
+        return Raw(np.ascontiguousarray(x), spatial)
     if planar is None or x.dtype != EIGHT_BIT.dtype:
         return None
     image = np.moveaxis(x, 0, -1) if planar else x
@@ -163,11 +169,18 @@ def _arrangements(x: NDArray[Any], layout: Layout, planar: bool) -> Iterator[NDA
 
 
 def numeric(x: NDArray[Any]) -> NDArray[Any]:
-    """x itself if uint8, else as float32; `DataError` for other types, NaN and what float32 cannot hold."""
-    if x.dtype == EIGHT_BIT.dtype:
+    """x itself if uint8 or int16, else as float32; `DataError` for other types, NaN and what float32 cannot hold.
+
+    int16 values are recordings of one channel.
+    """
+    if PCM16.hold(x) and x.ndim != 1:
+        raise DataError(f"expected int16 data to be recordings of one channel, (samples,), got shape {show(x.shape)}")
+    if levels_of(x) is not None:
         return x
     if not np.issubdtype(x.dtype, np.floating):
-        raise DataError(f"expected inputs of type uint8 or float, got {x.dtype}; convert them first")
+        raise DataError(
+            f"expected int16 recordings, or inputs of type uint8 or float, got {x.dtype}; convert them first"
+        )
     with np.errstate(over="ignore"):
         x = x.astype(np.float32)
     if not np.isfinite(x).all():

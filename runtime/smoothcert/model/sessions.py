@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import ArgumentError, ModelError, ProviderError, SmoothcertError
+from ..inputs.levels import Levels
 from . import providers
 from .file import ModelFile
 from .graph.names import INPUT
@@ -18,17 +19,17 @@ from .preprocess import Preprocess
 class Sessions:
     """A model on a provider: a session for each type of batch, started when the first such batch comes.
 
-    For any number of threads. `levels`, in the methods: the batch holds 8-bit levels. A change of the model's external
+    For any number of threads. `levels`, in the methods: those that the batch is in. A change of the model's external
     weights is a `ModelError` with the next batch.
     """
 
     def __init__(self, file: ModelFile, preprocess: Preprocess, provider: str = "cpu", tf32: bool = False) -> None:
         self._file, self._preprocess, self._provider, self._tf32 = file, preprocess, provider, tf32
-        self._started: dict[tuple[np.dtype[Any], bool], Any] = {}
+        self._started: dict[tuple[np.dtype[Any], Levels | None], Any] = {}
         self._answered: set[tuple[Any, ...]] = set()
         self._lock = threading.Lock()
 
-    def of(self, dtype: np.dtype[Any], levels: bool) -> Any:
+    def of(self, dtype: np.dtype[Any], levels: Levels | None) -> Any:
         """The session for batches of that type; `ModelError` where the graph cannot be loaded, `ProviderError`."""
         with self._lock:
             if (dtype, levels) not in self._started:
@@ -43,14 +44,14 @@ class Sessions:
                 self._file.require_unchanged()
             return self._started[dtype, levels]
 
-    def scores(self, batch: NDArray[Any], levels: bool) -> Any:
+    def scores(self, batch: NDArray[Any], levels: Levels | None) -> Any:
         """The output for a batch. The first of each shape is ended where it takes longer than the provider may."""
         known = (batch.dtype, levels, batch.shape)
         found = self._run(batch, levels, watched=known not in self._answered)
         self._answered.add(known)
         return found
 
-    def by(self, rows: NDArray[Any], size: int, levels: bool = False) -> NDArray[Any]:
+    def by(self, rows: NDArray[Any], size: int, levels: Levels | None = None) -> NDArray[Any]:
         """The output for all rows, one table, run in watched batches of one size; the last is filled up with rows."""
         parts = []
         for start in range(0, len(rows), size):
@@ -67,7 +68,7 @@ class Sessions:
             parts.append(table[: len(part)])
         return np.concatenate(parts)
 
-    def _run(self, batch: NDArray[Any], levels: bool, *, watched: bool) -> Any:
+    def _run(self, batch: NDArray[Any], levels: Levels | None, *, watched: bool) -> Any:
         session = self._started.get((batch.dtype, levels)) or self.of(batch.dtype, levels)
         names, feed = [self._file.output], {INPUT: batch}
         try:

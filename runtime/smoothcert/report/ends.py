@@ -21,6 +21,7 @@ from ..runs.question import Question
 from ..runs.recipe import Recipe
 from ..smoothing import Attack, Range, Smoothing
 from ..smoothing.transform import attacked
+from .hearing import spectrogram
 from .pictures import Picture, blank, save, write
 from .region import extent
 
@@ -30,7 +31,7 @@ _SIDE, _GAP = 320, 16
 @dataclass(frozen=True, eq=False)
 class Ends:
     text: str  # what is shown, in a line
-    pictures: tuple[tuple[str, NDArray[np.uint8]], ...]  # (caption, 8-bit image) of lower ends, the input, upper ends
+    pictures: tuple[tuple[str, NDArray[Any]], ...]  # (caption, image or recording): lower ends, the input, upper ends
 
 
 def ends(recipe: Recipe, entries: Sequence[Entry], index: int) -> Ends:
@@ -46,21 +47,26 @@ def ends(recipe: Recipe, entries: Sequence[Entry], index: int) -> Ends:
     smoothing = question.smoothing.of_evidence(Evidence.from_json(entry["evidence"]))
     transforms = question.algorithm.transforms(smoothing)
     drawn = [name for name, t in transforms.items() if t.kind != "norm" or t.is_planar()]
-    sets = [[(name, r) for name, r in shown if name in drawn] for shown in _sets(question, smoothing, certificate)]
-    require(not sets or any(sets), "ends: expected a run with an attack that can be drawn, got noise alone")
-    image = _image(recipe, index)
+    asked, image = _sets(question, smoothing, certificate), _image(recipe, index)
+    sets = [[(name, r) for name, r in shown if name in drawn] for shown in asked]
+    same = [transforms[name].equivalent(image, r.high) for shown in asked for name, r in shown]
+    require(
+        not sets or any(sets) or any(same), "ends: expected a run with an attack that can be drawn, got noise alone"
+    )
 
-    def at(shown: list[tuple[str, Range]], end: Literal["low", "high"]) -> tuple[str, NDArray[np.uint8]]:
+    def at(shown: list[tuple[str, Range]], end: Literal["low", "high"]) -> tuple[str, NDArray[Any]]:
         steps, words = [], []
         for name, r in sorted(shown, key=lambda named: drawn.index(named[0])):
             planar = transforms[name].is_planar()
             value = (-r.high if end == "low" else r.high) if planar else getattr(r, end)
-            words.append(f"{name} {_number(value, end)}")
+            words.append(f"{name} {_number(value, end)} {transforms[name].suffix}".rstrip())
             steps.append((transforms[name], (0.0, value) if planar else value))
         return ", ".join(words), attacked(image, steps)
 
     lows, highs = ([at(shown, end) for shown in sets if shown] for end in ("low", "high"))
-    spans = "; ".join(f"{low} to {high}" for (low, _), (high, _) in zip(lows, highs, strict=True))
+    spans = "; ".join(
+        [*(f"{low} to {high}" for (low, _), (high, _) in zip(lows, highs, strict=True)), *filter(None, same)]
+    )
     if certificate["prediction"] == ABSTAIN:
         state = "abstained"
         text = f"input {index} abstained, nothing is certified" + f"; asked: {spans}" * bool(spans)
@@ -84,12 +90,12 @@ def _sets(question: Question, smoothing: Smoothing, certificate: dict[str, Any])
     return [Attack.of({part.name: extent(smoothing, part, certificate["p_lower"])}) for part in smoothing.parts]
 
 
-def _image(recipe: Recipe, index: int) -> NDArray[np.uint8]:
+def _image(recipe: Recipe, index: int) -> NDArray[Any]:
     data = open_data(recipe, Path(recipe["data"]["path"]))
     raw = raw_image(data.load(index).x) if index < len(data) else None
     if raw is None:
         raise DataError(
-            f"`ends`: expected input {index} of {recipe['data']['path']} to be an 8-bit image, got other data"
+            f"`ends`: expected input {index} of {recipe['data']['path']} to be an image or a recording, got other data"
         )
     return raw.image
 
@@ -100,9 +106,9 @@ def _number(value: float, end: str) -> str:
     return f"{float(inside) if end == 'high' else 0.0 - float(inside):+.2f}"
 
 
-def draw(pictures: Sequence[tuple[str, NDArray[np.uint8]]], path: Path) -> None:
+def draw(pictures: Sequence[tuple[str, NDArray[Any]]], path: Path) -> None:
     """Write the pictures side by side, each with its caption below."""
-    columns = [_captioned(caption, image) for caption, image in pictures]
+    columns = [_captioned(caption, spectrogram(image) if image.ndim == 1 else image) for caption, image in pictures]
     gap = blank(columns[0].shape[0], _GAP)
     save(np.hstack([gap, *(piece for column in columns for piece in (column, gap))]), path)
 

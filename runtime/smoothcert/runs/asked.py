@@ -5,7 +5,7 @@ from __future__ import annotations
 import platform
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import cv2
@@ -58,6 +58,7 @@ def new_run(
     on_images = algorithm.acts_on_raw(smoothing) or classifier.preprocess.spatial != PLAIN
     opencv = {"opencv": cv2.__version__} if on_images else {}
     channels = {} if classifier.channels is None else {"channels": classifier.channels}
+    sound = {name: value for name, value in asdict(classifier.sound).items() if value is not None}
     plugins = dict.fromkeys(plugins_of(algorithm.transforms(smoothing)).values())
     host = {"python": platform.python_version(), "numpy": np.__version__, "platform": platform.platform()}
     recipe = {
@@ -65,7 +66,7 @@ def new_run(
         "nonce": nonce,
         "attack_model": algorithm.attack_model(smoothing, levels_of(first(data, indices).x)),
         "model": {"path": str(files.model.resolve()), **classifier.recipe, **opencv},
-        "data": {"path": str(files.data.resolve()), "sha256": data.sha256, "inputs": len(data), **channels},
+        "data": {"path": str(files.data.resolve()), "sha256": data.sha256, "inputs": len(data), **channels, **sound},
         "smoothing": smoothing.recipe,
         **({"calibration": {"path": str(files.calibration.resolve())}} if files.calibration else {}),
         **({"surrogate": {"path": str(files.surrogate.resolve())}} if files.surrogate else {}),

@@ -12,6 +12,7 @@ from ..certification import certify_input
 from ..errors import CalibrationError, DataError, ModelError, SmoothcertError, first_line, require
 from ..evidence import Evidence
 from ..inputs.datasets import Dataset, loaded, open_dataset
+from ..inputs.recordings import Sound
 from ..model.classifier import OrtClassifier, open_model
 from ..model.file import ModelFile
 from ..model.source import read_source
@@ -116,7 +117,8 @@ def open_model_file(recipe: Recipe, path: Path) -> ModelFile:
 
 def open_data(recipe: Recipe, path: Path) -> Dataset:
     """The run's data set. `DataError` for another one."""
-    data = open_dataset(path, recipe["data"].get("channels"))
+    written = recipe["data"]
+    data = open_dataset(path, written.get("channels"), Sound(written.get("rate"), written.get("samples")))
     if data.sha256 != recipe["data"]["sha256"]:
         raise DataError(f"data: expected SHA-256 {recipe['data']['sha256']}, got {data.sha256} for {path}")
     return data

@@ -17,7 +17,7 @@ from ..algorithms import why_only_abstain
 from ..certification import LEVELS, in_levels, require_one_function, sampler_of
 from ..errors import DataError, require
 from ..inputs.input import Input
-from ..inputs.levels import EIGHT_BIT
+from ..inputs.levels import EIGHT_BIT, Levels, levels_of
 from ..sampling import PROBE, Sampler
 from .asked import first, readable
 from .opening import OpenRun
@@ -28,9 +28,7 @@ _SECONDS = 0.2  # that samples are timed for
 _DISGUISED = (
     "hint: the inputs look like 8-bit images divided by 255; as uint8 they would get integer noise, which is exact"
 )
-_UNROUNDED = (
-    "note: the data are 8-bit images: what rounding to 8 bits and clipping do is not covered; see `calibration`"
-)
+_UNROUNDED = "note: the data are {}: what rounding to {} bits and clipping do is not covered; see `calibration`"
 _TOKENS = (
     "note: the model takes integers: it gets the levels 0 to 255 themselves, rounded; noise goes beyond them on both "
     "sides"
@@ -60,7 +58,8 @@ def preflight(run: OpenRun) -> Preflight:
     require(algorithm.largest(best) > 0, why_only_abstain(algorithm, best))
     _require_labels(run)
     raw = first(run.data, run.question.indices).x
-    is_levels = EIGHT_BIT.hold(raw)
+    levels = levels_of(raw)
+    is_levels = levels is not None
     floats = [] if is_levels else [e.x for e in islice(readable(run.data, run.question.indices), _FIRST)]
     for values in floats:
         run.classifier.require_range(values)
@@ -72,14 +71,21 @@ def preflight(run: OpenRun) -> Preflight:
     cutting = time.perf_counter() - start
     require_one_function(run.classifier, sampler, smoothing, _first_prepared(run))
     size = sampler.classifier.batch_size(math.prod(sampler.made.shape))
+    real = sampler.made.attack_model == "float-unclipped"
     notes = {
         _DISGUISED: _disguised(raw) and all(part.whole for part in smoothing.parts),
-        _UNROUNDED: is_levels and algorithm.certifies and sampler.made.attack_model == "float-unclipped",
+        _unrounded(levels or EIGHT_BIT): is_levels and algorithm.certifies and real,
         _TOKENS: is_levels and run.classifier.takes_tokens,
     }
+    made = dict.fromkeys(e.made for e in islice(readable(run.data, run.question.indices), _FIRST) if e.made)
+    notes |= {f"note: recordings as they are read: {text}": True for text in made}
     rate = _rate(sampler, size * run.classifier.threads)
     warning = LEVELS if in_levels(run.classifier, floats) else ""
     return Preflight(size, rate, slices, cutting, tuple(note for note, holds in notes.items() if holds), warning)
+
+
+def _unrounded(levels: Levels) -> str:
+    return _UNROUNDED.format(levels.name, 8 * levels.dtype.itemsize)
 
 
 def _require_labels(run: OpenRun) -> None:

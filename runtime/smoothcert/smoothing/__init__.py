@@ -16,6 +16,7 @@ from .part import Part
 from .ranges import Range
 from .shear import Shear
 from .smoothing import AnyAttack, Guarantee, Smoothing
+from .sound import FrequencyShift, Pitch, TimeShift, TimeStretch, Volume
 from .table import PARTS, described, register
 from .transform import TRANSFORMS, Transform
 from .unsmoothed import UNSMOOTHED
@@ -35,20 +36,25 @@ __all__ = [
     "Calibration",
     "Composition",
     "Contrast",
+    "FrequencyShift",
     "Gamma",
     "Grid",
     "Guarantee",
     "Hue",
     "Noise",
     "Part",
+    "Pitch",
     "Range",
     "Rotation",
     "Saturation",
     "Scaling",
     "Shear",
     "Smoothing",
+    "TimeShift",
+    "TimeStretch",
     "Transform",
     "Translation",
+    "Volume",
     "compose",
     "described",
     "parse_part",

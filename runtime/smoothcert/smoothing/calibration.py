@@ -166,9 +166,9 @@ class Calibration:
                 f"calibration: made for the preprocessing {self.spatial.recipe or 'none'}, "
                 f"got {raw.spatial.recipe or 'none'}; calibrate this pipeline"
             )
-        if raw.image.shape[2] != self.colours:
-            raise CalibrationError(f"calibration: made for images of {self.colours} colours, got {raw.image.shape[2]}")
-        height, width = raw.image.shape[:2]
+        if raw.colours != self.colours:
+            raise CalibrationError(f"calibration: made for images of {self.colours} colours, got {raw.colours}")
+        height, width = raw.sides
         inside = all(a <= n <= b for (a, b), n in zip(self.sizes, (height, width), strict=False))
         if not inside:
             sizes = " x ".join(f"{a} to {b}" if a < b else f"{a}" for a, b in self.sizes)

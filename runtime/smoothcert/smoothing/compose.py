@@ -53,7 +53,7 @@ def parse_part(text: str) -> Part:
         f"smoothing: expected NAME=SCALE with NAME one of {', '.join(PARTS)}, got {text!r}",
     )
     try:
-        value = float(scale)
+        value = PARTS[name].transforms.number(scale)
     except ValueError:
         raise ArgumentError(f"`smoothing` {name}: expected {name}=SCALE with a number, got {text!r}") from None
     given = {key: option for key, _, option in options}

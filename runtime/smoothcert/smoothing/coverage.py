@@ -62,7 +62,7 @@ class Coverage:
         if self.transform.is_planar():
             return sorted(self._planar)
         try:
-            values = sorted(self.transform.members_on(r, self.raw.image.shape[:2]))
+            values = sorted(self.transform.members_on(r, self.raw.sides))
         except ArgumentError:
             if r.points is not None:
                 raise

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..bounds.laws import LogNormal
-from ..draws import FARTHEST, MAX_STD, Stream, float_normal, integer_normal
+from ..draws import MAX_STD, Stream, float_normal, integer_normal
 from ..errors import require
 from ..inputs.input import Input
 from ..transforms import warps
@@ -20,7 +20,7 @@ from ..transforms.enclosure import enclose
 from ..transforms.motions import ROTATION, SCALING, Motion
 from .color import CONTRASTS
 from .grid import Grid
-from .part import Pair, Part
+from .part import Limited, Pair, Part
 from .ranges import Range
 from .transform import Image, Kind, Transform
 
@@ -106,7 +106,7 @@ class Translate(Warp):
 
 
 @dataclass(frozen=True)
-class Warped(Part):
+class Warped(Limited):
     """A part that acts on the raw 8-bit image alone, by OpenCV's warps.
 
     Two warps of pixels are one warp up to an interpolation error, so that a calibration is needed. `border`: black,
@@ -120,23 +120,6 @@ class Warped(Part):
     law: str = "normal"
     border: str = "black"
     interpolation: str = "bilinear"
-
-    def __post_init__(self) -> None:
-        Part.__post_init__(self)
-        most = self._farthest / FARTHEST
-        require(self.scale < most, f"{self.name}: expected a scale of at most {most:.3g}, got {self.scale:g}")
-
-    @property
-    def _farthest(self) -> float:
-        """The coordinate beyond which OpenCV takes no value."""
-        low, high = map(self.coordinate, self.transforms.limits)
-        return min(-low, high)
-
-    def require_measurable(self, r: Range) -> None:
-        room = self._farthest - FARTHEST * self.scale
-        fits = -room <= self.coordinate(r.low) and self.coordinate(r.high) <= room
-        within = f"{self.value(-room):.3g}:{self.value(room):.3g}"
-        require(fits, f"attack: expected {self.name} within {within} for a scale of {self.scale:g}, got {r}")
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..bounds.laws import Law, Normal
-from ..draws import Stream, uniform
+from ..draws import FARTHEST, Stream, uniform
 from ..errors import ArgumentError, DataError, require, require_number
 from ..inputs.input import Input
 from ..transforms.checks import require_name
@@ -184,3 +184,24 @@ class Part(ABC):
     def proceed(self, stream: Stream, first: int, out: NDArray[Any], unit: float) -> None:
         """out[i] is transformed with the draw of sample first + i."""
         self.act(out, self.draw(stream, first, len(out)), unit)
+
+
+class Limited(Part):
+    """A part that acts on what attackers have alone, whose values have `limits`: attack and draw together keep them."""
+
+    def __post_init__(self) -> None:
+        Part.__post_init__(self)
+        most = self._farthest / FARTHEST
+        require(self.scale < most, f"{self.name}: expected a scale of at most {most:.3g}, got {self.scale:g}")
+
+    @property
+    def _farthest(self) -> float:
+        """The coordinate beyond which the transformation takes no value."""
+        low, high = map(self.coordinate, self.transforms.limits)
+        return min(-low, high)
+
+    def require_measurable(self, r: Range) -> None:
+        room = self._farthest - FARTHEST * self.scale
+        fits = -room <= self.coordinate(r.low) and self.coordinate(r.high) <= room
+        within = f"{self.value(-room):.3g}:{self.value(room):.3g}"
+        require(fits, f"attack: expected {self.name} within {within} for a scale of {self.scale:g}, got {r}")

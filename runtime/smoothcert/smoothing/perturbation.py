@@ -11,11 +11,11 @@ from numpy.typing import NDArray
 from ..draws import Stream
 from ..errors import DataError
 from ..inputs.input import Input
-from ..inputs.levels import Levels
+from ..inputs.levels import PCM16, Levels
 from ..inputs.spatial import Raw
 from .calibration import Calibration
 from .part import Part
-from .transform import Transform, attacked, told
+from .transform import Transform, attacked, begun, told
 
 
 class Samples(Protocol):
@@ -62,8 +62,9 @@ class OnPixels:
     parts: tuple[Part, ...]
 
     def samples(self, x: Input) -> PixelSamples:
-        """int16 levels, or float32."""
+        """Whole levels, or float32."""
         for part in self.parts:
+            part.transforms.require_suited(x)
             with told(part.transforms):
                 part.require_data(x)
         whole = x.levels is not None and all(part.whole for part in self.parts)
@@ -78,7 +79,7 @@ class OnPixels:
             encoded=encoded,
             shape=x.values.shape,
             layout=pixels.shape,
-            dtype=np.dtype(np.int16 if whole and x.is_whole else np.float32),
+            dtype=x.levels.wide if x.levels and whole and x.is_whole else np.dtype(np.float32),
             levels=x.levels,
             unit=x.unit,
             slack=sum(part.total_variation(x) for part in self.parts) if whole else 0.0,
@@ -111,51 +112,60 @@ class PixelSamples:
 
 
 def eight_bit(x: Input, what: str) -> Input:
-    """The input itself; `DataError` for what is no 8-bit image."""
-    if not x.is_whole or x.layout is None:
+    """The input itself; `DataError` for what is neither an 8-bit image nor a 16-bit recording."""
+    if not x.is_whole or (x.layout is None and x.levels != PCM16):
         raise DataError(
-            f"{what}: expected 8-bit images, got {x.values.dtype} values of shape {x.pixels.shape}; convert the data"
+            f"{what}: expected 8-bit images or 16-bit recordings, got {x.values.dtype} values of shape "
+            f"{x.pixels.shape}; convert the data"
         )
     return x
 
 
 @dataclass(frozen=True)
 class OnRaw:
-    """Parts on the raw 8-bit image, as attackers compute them; then the way to the model's pixels, then noise."""
+    """Parts on the raw image or recording, as attackers compute them; then the way to the model, then noise."""
 
     moved: tuple[Part, ...]
     noise: Part
     calibration: Calibration
 
     def samples(self, x: Input) -> RawSamples:
-        """int16 levels. `CalibrationError` where the image goes another way to the model than the calibration's."""
+        """Whole levels. `CalibrationError` where the image goes another way to the model than the calibration's."""
         pixels = eight_bit(x, "calibrated").pixels
         self.noise.require_data(x)
         raw = x.raw or x.image()
+        for part in self.moved:
+            part.transforms.require_suited(x)
         self.calibration.require_way(raw)
-        slack = self.noise.total_variation(x)
-        return RawSamples(self.moved, self.noise, raw, x.values.shape, pixels.shape, x.levels, x.unit, slack)
+        encoded, slack = self.moved[0].transform.encode(raw.image), self.noise.total_variation(x)
+        return RawSamples(self.moved, self.noise, raw, encoded, x.values.shape, pixels.shape, x.levels, x.unit, slack)
 
 
 @dataclass(frozen=True, eq=False)
 class RawSamples:
-    """Samples of `OnRaw`."""
+    """Samples of `OnRaw`. `encoded`: what the first of the parts computes once for the raw image."""
 
     moved: tuple[Part, ...]
     noise: Part
     raw: Raw
+    encoded: Any
     shape: tuple[int, ...]
     layout: tuple[int, ...]
     levels: Levels | None
     unit: float
     slack: float
-    dtype: ClassVar[np.dtype[Any]] = np.dtype(np.int16)
     attack_model: ClassVar[str] = "integer"  # what an attacker's pipeline rounds and cuts off is in the error
+
+    @property
+    def dtype(self) -> np.dtype[Any]:
+        assert self.levels is not None
+        return self.levels.wide
 
     def fill(self, stream: Stream, first: int, out: NDArray[Any]) -> None:
         pixels = out.reshape(len(out), *self.layout)
         for values, target in zip(drawn(self.moved, stream, first, len(out)), pixels, strict=True):
-            self.raw.place(attacked(self.raw.image, steps(self.moved, values)), target)
+            ahead, *others = steps(self.moved, values)
+            self.raw.place(attacked(begun(*ahead, self.raw.image, self.encoded), others), target)
         self.noise.proceed(self.noise.address(stream, 0), first, pixels, self.unit)
 
 

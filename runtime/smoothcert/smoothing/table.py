@@ -21,6 +21,7 @@ from .part import Part
 from .pixelate import Pixelate
 from .shear import Shear
 from .smears import MotionBlur, RotationalBlur, ZoomBlur
+from .sound import FrequencyShift, Pitch, TimeShift, TimeStretch, Volume
 from .transform import TRANSFORMS, Transform
 
 PARTS: dict[str, type[Any]] = {}  # every part by the name it has on the command line
@@ -95,6 +96,11 @@ register(
     ZoomBlur,
     RotationalBlur,
     MotionBlur,
+    Volume,
+    TimeShift,
+    FrequencyShift,
+    Pitch,
+    TimeStretch,
 )
 
 

@@ -1,4 +1,4 @@
-"""What attackers do to 8-bit images: a transformation is a function of the image for every value of one parameter."""
+"""What attackers do to 8-bit images and 16-bit recordings: for every value of one parameter, a function of them."""
 
 from __future__ import annotations
 
@@ -13,11 +13,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import ArgumentError, DataError, SmoothcertError, first_line, require
+from ..inputs.input import Input
+from ..inputs.levels import EIGHT_BIT, Levels, levels_of
 from ..transforms.checks import require_name
 from .grid import Grid
 from .ranges import Range
 
 Image = NDArray[np.uint8]  # (height, width, colours)
+Recording = NDArray[np.int16]  # (samples,)
 Kind = Literal["additive", "factor", "norm", "variance", "listed"]
 _LOG = 700.0  # logarithms of factors: beyond, they are no floats
 
@@ -25,6 +28,8 @@ _LOG = 700.0  # logarithms of factors: beyond, they are no floats
 @dataclass(frozen=True)
 class Transform(ABC):
     """A family of functions of 8-bit images, as an attacker computes them: round to nearest, saturate to 0..255.
+
+    Or of 16-bit recordings, where `acts_on` says so; `Any` of the two.
 
     `kind` says how two values in a row combine: `additive` ones add up, a `factor` multiplies, `norm` is the l2 length
     of a vector, `variance` adds up and is never negative, `listed` ones have no rule and are enumerated alone. Fields
@@ -38,6 +43,8 @@ class Transform(ABC):
     help: ClassVar[str]  # what it does, in a few words
     example: ClassVar[str] = ""  # of a set of attacks, as on the command line
     choices: ClassVar[Mapping[str, Sequence[str]]] = {}  # what an option may be, for those that are words
+    acts_on: ClassVar[tuple[Levels, ...]] = (EIGHT_BIT,)  # the levels that its inputs are in
+    suffix: ClassVar[str] = ""  # of its numbers on the command line, where they may have one, such as dB
     limits: ClassVar[tuple[float, float]] = (-math.inf, math.inf)  # of values that it takes
     widest: ClassVar[float] = math.inf  # of one enclosure, in the coordinate: its cost grows with the way
     plugin: ClassVar[str] = ""  # SHA-256 of the user's file that it comes from; empty for those of the product
@@ -50,9 +57,34 @@ class Transform(ABC):
     def apply(self, image: Image, value: Any) -> Image:
         """The image under the attack of that value, of the same shape; the input is not modified."""
 
+    def encode(self, image: Image) -> Any:
+        """What is computed once for an image that many values are tried on; see `begin`."""
+        return None
+
+    def begin(self, image: Image, encoded: Any, value: Any) -> Image:
+        """`apply`, to the last bit, with what `encode` made of the image."""
+        return self.apply(image, value)
+
+    @classmethod
+    def require_suited(cls, x: Input) -> None:
+        """`DataError` for data of another kind: images where it acts on recordings, or the other way round."""
+        kind = x.levels or (None if x.layout is None else EIGHT_BIT)  # real numbers in a row may be either
+        cls.require_levels(kind, f"{x.values.dtype} values of shape {x.values.shape}")
+
+    @classmethod
+    def require_levels(cls, levels: Levels | None, got: str) -> None:
+        """`DataError` for levels that it does not act on; None are those of real numbers in a row, which suit all."""
+        if levels is not None and levels not in cls.acts_on:
+            kinds = " or ".join(known.name for known in cls.acts_on)
+            raise DataError(f"{cls.name}: expected {kinds}, got {got}; smoothcert parts says what acts on these")
+
     @property
     def options(self) -> dict[str, Any]:
         return {f.name: getattr(self, f.name) for f in fields(self)}
+
+    def equivalent(self, image: Image, value: float) -> str:
+        """What a norm of that size is for this input, in words of its field; empty where there are none."""
+        return ""
 
     def members(self, r: Range) -> tuple[Any, ...]:
         """Every different value of a range that has finitely many; `ArgumentError` for one that has no end of them."""
@@ -71,6 +103,11 @@ class Transform(ABC):
     def enclose(self, image: Image, low: float, high: float) -> Iterator[tuple[Image, Image]]:
         """For pieces of [low, high], two images between which lies all that the attack makes of this one there."""
         raise ArgumentError(f"slices: expected an attack that can be enclosed, got {self.name}")
+
+    @classmethod
+    def number(cls, text: str) -> float:
+        """A number as on the command line, with or without the suffix; `ValueError` for none."""
+        return float(text.removesuffix(cls.suffix) if cls.suffix else text)
 
     @classmethod
     def grid(cls, r: Range) -> Grid:
@@ -137,8 +174,19 @@ def attacked(image: Image, steps: Iterable[tuple[Transform, Any]]) -> Image:
     """
     for transform, value in steps:
         if value != transform.identity:
-            image = _by_plugin(transform, image, value) if transform.plugin else transform.apply(image, value)
+            image = begun(transform, value, image, None)
     return image
+
+
+def begun(transform: Transform, value: Any, image: Image, encoded: Any) -> Image:
+    """The image under one attack, with what was computed of it once (None: nothing was)."""
+    if value == transform.identity:
+        return image
+    if image.dtype not in (levels.dtype for levels in transform.acts_on):
+        transform.require_levels(levels_of(image), f"{image.dtype} values of shape {image.shape}")
+    if transform.plugin:
+        return _by_plugin(transform, image, value)
+    return transform.apply(image, value) if encoded is None else transform.begin(image, encoded, value)
 
 
 def _by_plugin(transform: Transform, image: Image, value: Any) -> Image:
@@ -147,9 +195,10 @@ def _by_plugin(transform: Transform, image: Image, value: Any) -> Image:
     shown.flags.writeable = False
     with told(type(transform), f" at {value}"):
         found = transform.apply(shown, value)
-    if not isinstance(found, np.ndarray) or found.dtype != np.uint8 or found.shape != image.shape:
+    if not isinstance(found, np.ndarray) or found.dtype != image.dtype or found.shape != image.shape:
         got = f"{found.dtype} values of shape {found.shape}" if isinstance(found, np.ndarray) else type(found).__name__
-        raise DataError(f"{transform.name}: expected an 8-bit image of shape {image.shape} of its plugin, got {got}")
+        what = "an 8-bit image" if image.dtype == np.uint8 else "a 16-bit recording"
+        raise DataError(f"{transform.name}: expected {what} of shape {image.shape} of its plugin, got {got}")
     return found
 
 
