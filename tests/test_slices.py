@@ -288,7 +288,7 @@ def test_a_wide_range_over_a_flat_image_is_few_slices() -> None:
 @pytest.mark.parametrize(
     ("attack", "options", "message"),
     [
-        ({}, {}, "expected one interval of rotation or scaling"),
+        ({}, {}, "expected one interval of numbers"),
         ({"rotation": (-1, 1), "scaling": (0.9, 1)}, {}, "got rotation -1:1, scaling 0.9:1"),
         ({"rotation": (-1, 1, 5)}, {}, "grid"),
         ({"translation": (0, 1)}, {}, "got translation 0:1"),
@@ -926,9 +926,9 @@ NOISE = ("--smooth", "noise=0.5")
 AND_ROTATION = (*NOISE, "--attack", "rotation=-5:5")
 BAD: dict[str, tuple[dict[str, Any], tuple[Any, ...], str]] = {
     "no attack": (DIGITS, NOISE, "expected --attack NAME=LOW:HIGH, such as rotation=-10:10, got none"),
-    "two attacks": (DIGITS, (*AND_ROTATION, "--attack", "scaling=0.9:1.1"), "expected one interval of rotation or"),
-    "a grid": (DIGITS, (*NOISE, "--attack", "rotation=-5:5:3"), "expected one interval of rotation or"),
-    "another attack": (DIGITS, (*NOISE, "--attack", "blur=1"), "expected one interval of rotation or"),
+    "two attacks": (DIGITS, (*AND_ROTATION, "--attack", "scaling=0.9:1.1"), "expected one interval of numbers"),
+    "a grid": (DIGITS, (*NOISE, "--attack", "rotation=-5:5:3"), "expected one interval of numbers"),
+    "another attack": (DIGITS, (*NOISE, "--attack", "blur=1"), "expected an attack of rotation or"),
     "a factor of 0": (DIGITS, (*NOISE, "--attack", "scaling=0:1"), "expected a factor > 0 for scaling"),
     "a factor below 0": (DIGITS, (*NOISE, "--attack", "scaling=-1:1"), "expected a factor > 0 for scaling"),
     "a factor too small": (DIGITS, (*NOISE, "--attack", "scaling=0.001:1"), "scaling: expected 0.01"),

@@ -48,7 +48,10 @@ class Slices(Algorithm):
         one = len(ranges) == 1 and self.name in TRANSFORMS and ranges[self.name].points is None
         one = one and not TRANSFORMS[self.name].is_planar() and TRANSFORMS[self.name].kind != "norm"
         require(one, f"slices: expected one interval of numbers, such as rotation=-10:10, got {self.attack}")
-        TRANSFORMS[self.name].coordinate(ranges[self.name].low)  # refuses factors that are not above 0
+        self.transform.coordinate(self.whole.low)  # refuses factors that are not above 0
+        if type(self.transform).enclose is not Transform.enclose:
+            # Refuses what it cannot enclose; nothing is computed before its parts are asked for.
+            self.transform.enclose(np.zeros((1, 1), np.uint8), self.whole.low, self.whole.high)
 
     @property
     def name(self) -> str:
