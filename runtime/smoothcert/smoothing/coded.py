@@ -20,7 +20,6 @@ from ..bounds.covariance import Covariance
 from ..draws import FARTHEST, MAX_STD, Stream, double_normal, integer_normal
 from ..errors import DataError, require
 from ..inputs.input import Input
-from .perturbation import eight_bit
 
 if TYPE_CHECKING:
     from ..model.labels import Classifier
@@ -65,7 +64,10 @@ def planar(image: NDArray[np.uint8]) -> NDArray[np.uint8]:
 
 def image_of(x: Input) -> NDArray[np.uint8]:
     """What the model sees of an 8-bit input, (colours, height, width); `DataError` for other data."""
-    outer, height, width, inner = (pixels := eight_bit(x, "surrogate").pixels).shape
+    if not x.is_whole or x.layout is None:
+        got = f"{x.values.dtype} values of shape {x.pixels.shape}"
+        raise DataError(f"surrogate: expected 8-bit images, got {got}; convert the data")
+    outer, height, width, inner = (pixels := x.pixels).shape
     return np.moveaxis(pixels, 3, 1).reshape(outer * inner, height, width)
 
 

@@ -35,7 +35,7 @@ class AddNoise(Transform):
 
     def equivalent(self, image: Image, value: float) -> str:
         levels = levels_of(image)
-        if levels != PCM16 or not value:
+        if levels != PCM16 or not value or not image.any():
             return ""
         decibels = 20 * math.log10(float(np.linalg.norm(image.astype(float))) / (PCM16.unit * value))
         return f"noise {value:.4g}: signal-to-noise ratio {decibels:.1f} dB"
