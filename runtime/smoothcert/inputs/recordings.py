@@ -74,7 +74,7 @@ def _decoded(path: Path) -> tuple[NDArray[np.float64], int, list[str]]:
     except DataError:
         raise
     except Exception as error:
-        what = first_line(error)
+        what = first_line(error).partition(">: ")[2] or first_line(error)  # without the name of a buffer
         raise DataError(f"{path}: expected a recording that can be decoded here, got: {what}; write a wav") from None
     if len(wave) != frames:
         raise DataError(f"{path}: expected {frames:,} samples, got {len(wave):,}: truncated")
