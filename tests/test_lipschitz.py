@@ -100,7 +100,8 @@ def require_holds(proto: onnx.ModelProto, shape: tuple[int, ...], rng: np.random
         assert np.linalg.norm(codes[i] - codes[j]) <= bound.lipschitz * apart + 1e-12 * np.linalg.norm(codes)
     if bound.matrix is not None:
         np.testing.assert_allclose(codes - codes[2], x.reshape(len(x), -1) @ bound.matrix.T, atol=1e-9, rtol=1e-9)
-        assert np.linalg.norm(bound.matrix, 2) <= bound.lipschitz <= np.linalg.norm(bound.matrix, 2) * (1 + 1e-6) + 1e-9
+        norm = np.linalg.norm(bound.matrix, 2)
+        assert norm <= bound.lipschitz <= norm * (1 + 1e-6) + 1e-8  # of a matrix of zeros, what its factors round
     for level in LEVELS:
         assert np.linalg.norm(float32(proto, x, level) - codes, axis=1).max() <= bound.rounding
 

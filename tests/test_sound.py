@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import librosa
 import numpy as np
 import pytest
 import scipy.signal
+import soundfile
 from numpy.typing import NDArray
 
 from smoothcert import FrequencyShift, Noise, Pitch, TimeShift, TimeStretch, Volume, compose
@@ -18,9 +20,10 @@ from smoothcert.draws import Stream
 from smoothcert.errors import ArgumentError, DataError
 from smoothcert.inputs.input import Input
 from smoothcert.inputs.levels import EIGHT_BIT, PCM16
+from smoothcert.inputs.recordings import Sound, read_recording
 from smoothcert.smoothing import PARTS, TRANSFORMS, Attack, Calibration, Part, parse_part, smoothing_of
 from smoothcert.smoothing.perturbation import OnRaw
-from smoothcert.smoothing.sound import ShiftTime
+from smoothcert.smoothing.sound import ShiftPitch, ShiftTime
 from smoothcert.smoothing.transform import attacked, begun, transform_of
 from smoothcert.transforms import sound
 
@@ -254,3 +257,20 @@ def test_one_line_says_what_does_not_fit(case: tuple[Callable[[], Any], str]) ->
     with pytest.raises((ArgumentError, DataError), match=message) as error:
         make()
     assert "\n" not in str(error.value)
+
+
+def test_volumes_beyond_what_adds_up_are_refused() -> None:
+    """Gains are cut off at 700 dB: beyond, two draws would no longer make one."""
+    with pytest.raises(ValueError, match="volume: expected a scale of at most 40 dB, got 1000"):
+        Volume(1000.0)
+
+
+def test_a_file_that_resampling_would_blow_up_is_refused_first(tmp_path: Path) -> None:
+    soundfile.write(tmp_path / "slow.wav", np.full(2000, 0.5), 1, subtype="PCM_16")
+    with pytest.raises(DataError, match=r"slow\.wav: expected at most 8,000 samples at 8000 Hz, got 16,000,000"):
+        read_recording(tmp_path / "slow.wav", Sound(8000, 8000))
+
+
+@pytest.mark.parametrize("samples", [1, 2])
+def test_pitch_of_hardly_any_samples(samples: int) -> None:
+    assert ShiftPitch().apply(np.ones(samples, np.int16), -24.0).shape == (samples,)

@@ -42,7 +42,7 @@ def squares(
         both = tuple(part.transforms.combined(one, other) for part, one, other in zip(parts, g, b, strict=True))
         twice = raw.processed(_attacked(image, ahead, steps(parts, b)))
         once = raw.processed(_attacked(raw.image, plain, steps(parts, both)))
-        yield cv2.norm(twice, once, cv2.NORM_L2SQR)
+        yield cv2.norm(twice, once, cv2.NORM_L2SQR) if twice.ndim > 1 else float(np.square(twice - once * 1.0).sum())
 
 
 def _attacked(image: NDArray[Any], encoded: Any, attacks: list[tuple[Transform, Any]]) -> NDArray[Any]:
@@ -59,7 +59,7 @@ def unit_of(raw: Raw) -> float:
 def intensities(squares: NDArray[np.float64], unit: float) -> NDArray[np.float32]:
     """Squared norms in levels as norms in [0,1] intensities, rounded up to float32; 0 stays 0.
 
-    Squares of levels are whole numbers; OpenCV squares a square root, which is off by far less than a half.
+    Squares of levels are whole numbers; of images, OpenCV squares a square root, which is off by far less than a half.
     """
     norms = np.sqrt(np.rint(squares)) / unit * (1 + 2.0**-51)  # rounded twice so far, by 2^-53 each
     rounded = norms.astype(np.float32)

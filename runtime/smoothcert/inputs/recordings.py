@@ -8,6 +8,7 @@ a file is said. Sound libraries are imported when the first file is read.
 from __future__ import annotations
 
 import io
+import math
 import struct
 from dataclasses import dataclass
 from pathlib import Path
@@ -41,7 +42,12 @@ def read_recording(path: Path, sound: Sound = ANY) -> tuple[NDArray[np.int16], s
     if sound.rate is not None and rate != sound.rate:
         import librosa
 
+        length, most = math.ceil(len(wave) * sound.rate / rate), sound.samples or SOUND_SAMPLES
+        if length > most:
+            raise DataError(f"{path}: expected at most {most:,} samples at {sound.rate} Hz, got {length:,}; cut it")
         wave = librosa.resample(wave, orig_sr=rate, target_sr=sound.rate, res_type="soxr_hq")
+        if not np.isfinite(wave).all():
+            raise DataError(f"{path}: its samples are too large to resample; bring them to -1 to 1 first")
         done.append(f"{rate} Hz resampled to {sound.rate} Hz")
     found = PCM16.rounded(wave * PCM16.unit)
     if beyond := int((abs(wave) > 1).sum()):

@@ -21,6 +21,7 @@ from .transform import Kind, Recording, Transform
 
 _ON: tuple[Levels, ...] = (PCM16,)
 CYCLIC_TIME = "time-shift edge=wrap"
+_LOUDEST = 40.0  # dB of a scale: attacks that it survives and any draw together stay float32, and within +-700 dB
 
 
 @dataclass(frozen=True)
@@ -60,6 +61,11 @@ class Volume(Part):
     pairs: ClassVar[tuple[Pair, ...]] = (("volume", "noise", "carries"), (CYCLIC_TIME, "volume", "commute"))
     scale: float
     law: str = "normal"
+
+    def __post_init__(self) -> None:
+        Part.__post_init__(self)
+        fits = self.scale <= _LOUDEST
+        require(fits, f"volume: expected a scale of at most {_LOUDEST:g} dB, got {self.scale:g}")
 
     def act(self, out: NDArray[Any], values: NDArray[Any], unit: float) -> None:
         out *= _gain(values).astype(out.dtype).reshape(-1, *[1] * (out.ndim - 1))

@@ -71,7 +71,7 @@ class Vocoder:
         """The recording `rate` times as fast at its own pitch, of round(samples / rate) samples."""
         frames = len(self.magnitudes) - 2  # two silent ones follow
         places = np.arange(0, frames, rate)
-        length = round(self.samples / rate)
+        length = max(1, round(self.samples / rate))
         places = places[: -(-(length + N_FFT) // HOP)]
         low = places.astype(int)
         weight = (places - low).astype(np.float32)[:, None]
