@@ -15,6 +15,8 @@ from smoothcert.smoothing.transform import transform_of
 
 from .conftest import IMAGES, MODEL, Result
 
+pytestmark = pytest.mark.slow
+
 RANGES = {  # of Hao et al. 2022 (GSmooth) where they name one
     "pixelate": (0.5, 1.0),
     "defocus-blur": (0.0, 5.0),

@@ -344,7 +344,14 @@ print(json.dumps([runs + 1, instants]))
 
 def test_interrupt_ends_in_a_line_and_keeps_the_ledger(tmp_path: Path) -> None:
     run = ("certify", MODEL, IMAGES, "--smooth", "noise=0.5", "--n", 3000, "--quiet", "--run", "r")
-    process = subprocess.Popen(command(*run), cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    process = subprocess.Popen(
+        command(*run),
+        cwd=tmp_path,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # a shell's background jobs ignore it
+    )
     until_ledger_grows(process, tmp_path / "r" / LEDGER, 0)
     process.send_signal(signal.SIGINT)
     _, err = process.communicate(timeout=120)

@@ -36,6 +36,8 @@ from smoothcert_calibration.plan import plan_of
 
 from .test_sound import tone
 
+pytestmark = pytest.mark.slow
+
 Batch = NDArray[np.float32]
 N, ALPHA, RUNS = 4000, 0.05, 60
 SAMPLES = 1000

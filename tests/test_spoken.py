@@ -13,6 +13,8 @@ from smoothcert.runs.folder import RunFolder
 
 from .test_cli import Cli
 
+pytestmark = pytest.mark.slow
+
 MODEL, DATA = "demo:spoken.onnx", "demo:spoken.npz"
 FILES = demo_file("spoken.onnx"), demo_file("spoken.npz")
 

@@ -30,6 +30,8 @@ from .surrogates import affine, write_bundle
 from .test_surrogate_cli import IMAGE, Cli, arrays, bundle, rewritten, run
 from .test_surrogate_cli import data as data  # a fixture
 
+pytestmark = pytest.mark.slow
+
 
 def contrast_encoder() -> bytes:
     """The mean of |x - 1/2|: no cyclic shift by whole pixels changes it, and what blurs a chequerboard does."""
