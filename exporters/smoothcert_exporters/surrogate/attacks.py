@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from smoothcert.errors import ArgumentError, require
 from smoothcert.smoothing import Range
+from smoothcert.smoothing.table import like
 from smoothcert.smoothing.transform import TRANSFORMS, Image, Transform, attacked
 
 _SUCH = "such as zoom-blur=1:1.5"
@@ -54,7 +55,7 @@ class Attacks:
         strange = sorted(options.keys() - defaults)
         words = ", ".join(defaults) or "none"
         require(not strange, f"transform: expected options of {name}: {words}, got {', '.join(strange)}")
-        values = {key: _like(defaults[key], value, f"{name} {key}") for key, value in options.items()}
+        values = {key: like(defaults[key], value, f"transform: {name} {key}") for key, value in options.items()}
         return Attacks((known or Transform)(**values), Range(low, high))
 
     @staticmethod
@@ -125,13 +126,3 @@ class Attacks:
     def apply(self, image: Image, value: Any) -> Image:
         """The 8-bit image under the attack of that value."""
         return attacked(image, [(self.transform, value)])
-
-
-def _like(default: Any, value: Any, where: str) -> Any:
-    """The value, from text a number where the default is one."""
-    if not isinstance(value, str) or not isinstance(default, int | float):
-        return value
-    try:
-        return type(default)(value)
-    except ValueError:
-        raise ArgumentError(f"transform: {where}: expected a number such as {default}, got {value!r}") from None

@@ -17,7 +17,7 @@ from ..inputs.levels import PCM16, Levels
 from ..transforms import sound
 from .part import Limited, Pair, Part
 from .ranges import Range
-from .transform import Kind, Recording, Transform
+from .transform import Kind, Transform
 
 _ON: tuple[Levels, ...] = (PCM16,)
 CYCLIC_TIME = "time-shift edge=wrap"
@@ -270,18 +270,3 @@ class TimeStretch(Limited):
 def _require_within(transform: Transform, value: float) -> None:
     low, high = transform.limits
     require(low <= value <= high, f"{transform.name}: expected {low:g} to {high:g} {transform.unit}, got {value:g}")
-
-
-__all__ = [
-    "ChangeVolume",
-    "FrequencyShift",
-    "Pitch",
-    "Recording",
-    "ShiftFrequency",
-    "ShiftPitch",
-    "ShiftTime",
-    "StretchTime",
-    "TimeShift",
-    "TimeStretch",
-    "Volume",
-]

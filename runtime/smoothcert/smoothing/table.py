@@ -129,12 +129,13 @@ def part_of(name: str, scale: float, options: Mapping[str, Any], where: str) -> 
     given = {k: v for k, v in options.items() if not (name == "noise" and (k, v) == ("law", "normal"))}
     strange = sorted(given.keys() - defaults.keys())
     require(not strange, f"{where}: expected options of {', '.join(defaults) or 'none'}, got {', '.join(strange)}")
-    values = {option: _like(defaults[option], value, f"{where}: {option}") for option, value in given.items()}
+    values = {option: like(defaults[option], value, f"{where}: {option}") for option, value in given.items()}
     part: Part = PARTS[name](scale, **values)
     return part
 
 
-def _like(default: Any, value: Any, where: str) -> Any:
+def like(default: Any, value: Any, where: str) -> Any:
+    """An option's value, from text a number where its default is one; `ArgumentError` for text that is none."""
     if not isinstance(value, str) or not isinstance(default, int | float):
         return value
     try:
