@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -15,9 +15,6 @@ from ..errors import ModelError, first_line, require
 from . import options as opt
 from .calibrate import Limit, Source, to_measure
 from .groups import grouped
-
-if TYPE_CHECKING:
-    from smoothcert_exporters.surrogate.plan import Descent, Sizes
 
 app = typer.Typer(
     help="Train a surrogate: networks that imitate a transformation, for smoothing in their code.", no_args_is_help=True
@@ -63,20 +60,6 @@ class Networks:
         str, of_network(metavar="MODULE:FACTORY", help="A decoder of your own: codes (batch, d) to images.")
     ] = ""
 
-    def sizes(self) -> Sizes:
-        """As the trainer takes them."""
-        from smoothcert_exporters.surrogate.plan import Sizes
-
-        return Sizes(
-            width=self.width,
-            depth=self.depth,
-            encoder_width=self.encoder_width,
-            encoder_layers=self.encoder_layers,
-            encoder_kernel=self.encoder_kernel,
-            encoder_hidden=self.encoder_hidden,
-            lipschitz=self.lipschitz,
-        )
-
 
 @dataclass(frozen=True, kw_only=True)
 class Noise:
@@ -104,11 +87,11 @@ class Steps:
     rate: Annotated[float, of_descent(help="Of Adam; it falls along a cosine.")] = 2e-3
     seed: Annotated[int, of_descent(help="Of all that is drawn; the same gives the same bytes.")] = 0
 
-    def descent(self) -> Descent:
-        """As the trainer takes it."""
-        from smoothcert_exporters.surrogate.plan import Descent
 
-        return Descent(epochs=self.epochs, batch=self.batch, rate=self.rate, seed=self.seed)
+def taken(kind: type[Any], *groups: Any) -> dict[str, Any]:
+    """Those options of the groups that a value of the trainer, of that kind, has fields for."""
+    names = {field.name for field in fields(kind)}
+    return {name: value for group in groups for name, value in vars(group).items() if name in names}
 
 
 @app.command(
@@ -142,27 +125,19 @@ def train(
         from smoothcert_exporters.surrogate.training import train as trained
     from smoothcert_exporters.surrogate.attacks import Attacks
     from smoothcert_exporters.surrogate.images import Images
-    from smoothcert_exporters.surrogate.plan import Plan
+    from smoothcert_exporters.surrogate.plan import Descent, Plan, Sizes
 
     attacks, (opened, spatial) = Attacks.parse(transform), source.opened(data, None)
-    images, steps_of = Images.of(opened, data.name, spatial), steps.descent()
+    images = Images.of(opened, data.name, spatial)
     plan = Plan(
         attacks=attacks,
         image=images.shape,
         data=images.sha256,
         spatial=spatial.recipe,
-        descent=steps_of,
-        sizes=networks.sizes(),
-        sigma1=noise.sigma1,
-        sigma2=noise.sigma2,
-        closeness=noise.closeness,
-        classes=noise.classes,
+        descent=Descent(**taken(Descent, steps)),
+        sizes=Sizes(**taken(Sizes, networks)),
         labels=0 if images.labels is None else images.classes,
-        rank=noise.rank,
-        floor=noise.floor,
-        reach=noise.reach,
-        encoder=networks.encoder,
-        decoder=networks.decoder,
+        **taken(Plan, networks, noise),
     )
     with watched("training", len(images) * steps.epochs, quiet=quiet) as progress:
         found = trained(plan, images, out, progress)
@@ -199,6 +174,7 @@ def finetune(
         from smoothcert_exporters.surrogate.finetune import finetune as tuned
         from smoothcert_exporters.surrogate.training import opened
     from smoothcert_exporters.surrogate.images import Images
+    from smoothcert_exporters.surrogate.plan import Descent
 
     from ..inputs.spatial import Spatial
     from .parse import preprocess
@@ -212,7 +188,7 @@ def finetune(
         model=model,
         preprocess=said.recipe if said else {},
         data=images.sha256,
-        descent=steps.descent(),
+        descent=Descent(**taken(Descent, steps)),
         joint=joint,
         sigma=sigma,
     )
