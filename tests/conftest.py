@@ -16,12 +16,16 @@ from smoothcert import Noise, OrtClassifier, compose
 from smoothcert.algorithms import Fixed
 from smoothcert.cli.app import main
 from smoothcert.inputs.datasets import open_dataset
+from smoothcert.runs import preflight
 from smoothcert.runs.asked import Files, new_run
 from smoothcert.runs.complete import complete
-from smoothcert.runs.folder import RunFolder
+from smoothcert.runs.folder import RECIPE, RunFolder
 
 DATA = Path(smoothcert.__file__).parent / "data"
 MODEL, IMAGES = DATA / "digits.onnx", DATA / "digits.npz"
+
+
+Once = Callable[[Callable[[], object]], None]
 
 
 @dataclass(frozen=True)
@@ -31,6 +35,13 @@ class Result:
     code: int
     out: str
     err: str
+
+
+def write_six(folder: Path) -> Path:
+    """Six of the digits as an archive of their own."""
+    with np.load(IMAGES) as archive:
+        np.savez(folder / "six.npz", x=archive["x"][:6], y=archive["y"][:6])
+    return folder / "six.npz"
 
 
 @pytest.fixture
@@ -48,12 +59,38 @@ def cli(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp
     return call
 
 
+@pytest.fixture(scope="session", autouse=True)
+def _hasty() -> None:
+    """A first look times samples as long as it takes to have some: the speed that it prints is no test's business."""
+    preflight._SECONDS = 0.01
+
+
+@pytest.fixture(scope="module")
+def _kept(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("kept") / "folder"
+
+
+@pytest.fixture
+def once(_kept: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Once:
+    """`once(make)`: in the test's own empty folder, what `make` leaves behind in one; made once for a module."""
+
+    def copied(make: Callable[[], object]) -> None:
+        if not _kept.exists():
+            _kept.mkdir()
+            monkeypatch.chdir(_kept)
+            make()
+        shutil.copytree(_kept, tmp_path, dirs_exist_ok=True)
+        for recipe in tmp_path.rglob(RECIPE):  # which names the data where they were
+            recipe.write_text(recipe.read_text().replace(str(_kept), str(tmp_path)))
+        monkeypatch.chdir(tmp_path)
+
+    return copied
+
+
 @pytest.fixture(scope="session")
 def _finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("finished")
-    with np.load(IMAGES) as archive:
-        np.savez(folder / "six.npz", x=archive["x"][:6], y=archive["y"][:6])
-    data = folder / "six.npz"
+    data = write_six(folder)
     files, algorithm = Files(MODEL, data), Fixed(n=500)
     run = new_run(files, OrtClassifier(MODEL), open_dataset(data), compose(Noise(0.5)), algorithm, nonce="n")
     assert len(list(complete(RunFolder(folder / "r"), run))) == 6
@@ -71,6 +108,4 @@ def finished_run(_finished: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatc
 @pytest.fixture
 def few_digits(tmp_path: Path) -> Path:
     """Six of the digits as an archive of their own."""
-    with np.load(IMAGES) as archive:
-        np.savez(tmp_path / "six.npz", x=archive["x"][:6], y=archive["y"][:6])
-    return tmp_path / "six.npz"
+    return write_six(tmp_path)

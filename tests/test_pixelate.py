@@ -86,7 +86,7 @@ def test_the_members_are_those_of_the_image_in_hand() -> None:
         assert Enumerate(Attack.of({"pixelate": (0.5, 1)})).problems(x, evidence, None) == []  # type: ignore[arg-type]
     other = Input.of(np.zeros((9, 9), np.uint8), (1, 9, 9, 1))
     problems = Enumerate(Attack.of({"pixelate": (0.5, 1)})).problems(other, evidence, None)  # type: ignore[arg-type]
-    assert problems == ["expected votes on 6 members for this image, got 17"]
+    assert problems == ["expected votes on 6 members for this input, got 17"]
 
 
 def test_one_factor_is_enough() -> None:

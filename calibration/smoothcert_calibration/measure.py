@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import itertools
+from collections import Counter
 from collections.abc import Callable, Sequence
 from contextlib import closing
 from pathlib import Path
@@ -16,6 +17,8 @@ from smoothcert.calibration_file import CalibrationFile, encode, read
 from smoothcert.errors import CalibrationError
 from smoothcert.files.writing import write_atomically
 from smoothcert.inputs.datasets import Dataset, Example
+from smoothcert.inputs.levels import PCM16
+from smoothcert.inputs.recordings import changes
 from smoothcert.machine import cores
 
 from .errors import errors_of
@@ -87,9 +90,20 @@ def measure(
             for index, answer in zip(missing, answers, strict=True):
                 note, _ = answer[0]
                 keep(partial.append(index, note, np.concatenate([found for _, found in answer], axis=1)))
-        write_atomically(out, encode(_head(plan, [notes[row] for row in range(len(rows))]), errors))
+        head = _head(plan, [notes[row] for row in range(len(rows))]) | as_read(_read(plan, data))
+        write_atomically(out, encode(head, errors))
         part.unlink()
     return read(out)
+
+
+def _read(plan: Plan, data: Dataset) -> Counter[str]:
+    """How many recordings were changed as they were read, and how; files are read again, for a kill forgets it."""
+    return changes(data.load(index).made for index in plan.indices) if plan.levels is PCM16 else Counter()
+
+
+def as_read(counts: Counter[str]) -> dict[str, Any]:
+    """What a head says of it; nothing where nothing was changed."""
+    return {"read": dict(sorted(counts.items()))} if counts else {}
 
 
 def _head(plan: Plan, notes: Sequence[Note]) -> dict[str, Any]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ from smoothcert.errors import CalibrationError
 from smoothcert.files.writing import write_atomically
 from smoothcert.inputs.datasets import selection
 
+from .measure import as_read
 from .plan import other_plan, plan_part
 
 
@@ -62,4 +64,7 @@ def _together(shards: list[CalibrationFile]) -> bytes:
             values[first::count] = shard.head[name]
     head = plan_part(shards[0].head)
     head["selection"] = head["selection"] | {"shard": "1/1"}
-    return encode(head | lists, errors)
+    read = Counter[str]()
+    for shard in shards:
+        read.update(shard.head.get("read", {}))
+    return encode(head | lists | as_read(read), errors)

@@ -25,6 +25,7 @@ from smoothcert.smoothing import Attack, Calibration, Noise, Part
 from smoothcert.smoothing.calibrated import Calibrated
 from smoothcert.smoothing.calibration import STRATEGIES
 from smoothcert.smoothing.perturbation import drawn
+from smoothcert.transforms.sound import libraries
 
 from .attacks import drawn_attack, ordered
 
@@ -49,7 +50,7 @@ _VALUES = {
 }
 
 
-_MEASURED = frozenset({"inputs", "found", "sizes", "shape", "sha256"})  # of a head, known when all is measured
+_MEASURED = frozenset({"inputs", "found", "read", "sizes", "shape", "sha256"})  # of a head, known when all is measured
 _DERIVED = {"claim", "meaning", "attacks"}  # of a head, follow from the rest
 
 
@@ -58,13 +59,15 @@ class Plan:
     """One measurement. `parts` as in the smoothing, without its noise; `attack` the range G, in the parts' order.
 
     `data` names the data set: name, sha256, inputs. `draws` of the smoothing for each input; `evaluations` of the
-    search for each, for `input-global` alone. `ValueError` for what cannot be calibrated. Made by `plan_of`.
+    search for each, for `input-global` alone. `rate` in Hz, of recordings, where the data or the model says it.
+    `ValueError` for what cannot be calibrated. Made by `plan_of`.
     """
 
     parts: tuple[Part, ...]
     attack: Attack
     colours: int
     levels: Levels = EIGHT_BIT
+    rate: int | None = None
     data: Mapping[str, Any]
     strategy: str = "dataset-sampling"
     draws: int = 1
@@ -103,7 +106,18 @@ class Plan:
     @property
     def calibration(self) -> Calibration:
         """What certificates will know of it, but for what is measured."""
-        return Calibration("", self.strategy, self.confidence, self.attack, self.spatial, self.colours, cv2.__version__)
+        of_sound = libraries() if self.levels is PCM16 else ()
+        return Calibration(
+            "",
+            self.strategy,
+            self.confidence,
+            self.attack,
+            self.spatial,
+            self.colours,
+            cv2.__version__,
+            rate=self.rate,
+            libraries=of_sound,
+        )
 
     @property
     def shape(self) -> tuple[int, int, int]:
@@ -118,6 +132,7 @@ class Plan:
             "spatial": self.spatial.recipe,
             "colours": self.colours,
             "opencv": cv2.__version__,
+            **self.calibration.of_sound,
             "values": _VALUES[self.levels],
         }
 
@@ -196,6 +211,7 @@ def plan_of(
         attack=attack,
         colours=first.colours,
         levels=levels_of(first.image) or EIGHT_BIT,
+        rate=data.rate,
         data={"name": name, "sha256": data.sha256, "inputs": len(data)},
         strategy=strategy,
         draws=DRAWS[strategy] if draws is None else draws,

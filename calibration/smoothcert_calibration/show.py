@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from smoothcert.bounds.confidence import lower_confidence_bound
 from smoothcert.bounds.error_rule import least_sigma
 from smoothcert.calibration_file import CalibrationFile
+from smoothcert.inputs.recordings import changed_text
 from smoothcert.report import floor_text
 from smoothcert.smoothing import Attack, Calibrated, Calibration, Noise, Range, described
 
@@ -50,12 +51,14 @@ def lines(file: CalibrationFile) -> list[str]:
     if head["strategy"] == "input-global":
         each = f"about {head['evaluations']} evaluations of a search for each"
     taken = f"{inputs} of {head['data']['inputs']} inputs{shard}"
+    as_read = changed_text(head.get("read", {}), inputs)
     moments = f"mean {file.errors.mean():.4f}, standard deviation {file.errors.std():.4f}"
     return [
         f"{head['strategy']}: {file.calibration.claim}",
         f"pipeline: {pipeline_text(head['pipeline'])}",
         f"data: {head['data']['name']}, {taken}; {each}; seed {head['seed']}",
         f"errors: l2 in [0,1] intensities, {moments}, largest {up(float(file.errors.max()), 4)}",
+        *([f"note: {as_read}"] if as_read else []),
     ]
 
 
@@ -68,7 +71,11 @@ def pipeline_text(pipeline: Mapping[str, Any]) -> str:
         unit = {"degrees": "degrees", "l2 norm, pixels": "pixels"}.get(part["unit"], "")
         parts.append(" ".join(word for word in (part["part"], f"{part['scale']:g}", unit, *options) if word))
     steps = ", ".join(f"{k} {v}" for k, v in pipeline["spatial"].items()) or "no preprocessing"
-    return f"{' then '.join(parts)}; {steps}; {pipeline['colours']} colours; OpenCV {pipeline['opencv']}"
+    made = f"{pipeline['colours']} colours; OpenCV {pipeline['opencv']}"
+    if "libraries" in pipeline:
+        rate = f"{pipeline['rate']} Hz" if "rate" in pipeline else "sample rate not known"
+        made = "; ".join([rate, ", ".join(map(" ".join, pipeline["libraries"].items()))])
+    return f"{' then '.join(parts)}; {steps}; {made}"
 
 
 def tables(file: CalibrationFile, thresholds: Sequence[float] = ()) -> list[Table]:

@@ -58,6 +58,8 @@ class CalibrationFile:
             spatial=Spatial.of(pipeline["spatial"]),
             colours=pipeline["colours"],
             opencv=pipeline["opencv"],
+            rate=pipeline.get("rate"),
+            libraries=tuple(sorted(pipeline.get("libraries", {}).items())),
             sizes=tuple((min(side), max(side)) for side in zip(*head["sizes"], strict=True)),
             bounds=() if head["strategy"].startswith("input") else self.bounds(),
             inputs={sha256: self.bounds_of(i) for i, sha256 in enumerate(head.get("inputs", ()))},

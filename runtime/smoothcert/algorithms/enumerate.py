@@ -17,7 +17,7 @@ from ..draws import Stream
 from ..errors import DataError, require
 from ..evidence import Evidence, top
 from ..inputs.input import Input
-from ..inputs.levels import Levels
+from ..inputs.levels import EIGHT_BIT, Levels
 from ..inputs.spatial import Raw
 from ..sampling import ESTIMATION, SELECTION, Sampler
 from ..smoothing import UNSMOOTHED, Attack, Smoothing, Transform
@@ -30,6 +30,7 @@ from .base import Algorithm, conclude, totals
 Sides = tuple[int, int]  # height and width of an image
 _MOST = 1_000_000
 _SMALLEST, _LARGEST = (1, 1), (8192, 8191)
+_LONGEST = (1, _MOST)  # a recording, with as many shifts one way as may be asked about
 
 
 @dataclass(frozen=True)
@@ -77,8 +78,9 @@ class Enumerate(Algorithm):
             return _members(self, None)
         sides = _raw(x).sides
         if (size := _size(self.values(sides))) > _MOST:
-            on = f"an image of {sides[0]}x{sides[1]} pixels"
-            raise DataError(f"attack: expected at most {_MOST:,} members on {on}, got {size:,}; take a smaller set")
+            raise DataError(
+                f"attack: expected at most {_MOST:,} members on {_raw(x).size}, got {size:,}; take a smaller set"
+            )
         return _members(self, sides)
 
     @property
@@ -122,7 +124,7 @@ class Enumerate(Algorithm):
     def problems(self, x: Input, evidence: Evidence, smoothing: Smoothing) -> list[str]:
         """Whether all members were asked about, where it depends on the image how many there are."""
         asked, members = sum(evidence.estimation.values()), len(self.members(x))
-        return [] if asked == members else [f"expected votes on {members:,} members for this image, got {asked:,}"]
+        return [] if asked == members else [f"expected votes on {members:,} members for this input, got {asked:,}"]
 
     def goal(self, smoothing: Smoothing) -> str:
         return f"all attacks: {self.attack}"
@@ -131,7 +133,7 @@ class Enumerate(Algorithm):
         return 1.0
 
     def samples(self, smoothing: Smoothing) -> tuple[int, int]:
-        """The members, and the image once more; where they depend on its size, at most on one of 8192x8192 pixels."""
+        """The members, and the image once more; where they depend on its size, at most on one of 8192x8191 pixels."""
         least, most = _counts(self)
         return 1 + least, 1 + most
 
@@ -168,7 +170,8 @@ def _counts(algorithm: Enumerate) -> tuple[int, int]:
         values = algorithm.values(sides)
         return _size(values) + any(still not in its for still, its in zip(identity, values, strict=True))
 
-    return count(_SMALLEST), count(_LARGEST)
+    on_images = any(EIGHT_BIT in transform.acts_on for transform in algorithm.named.values())
+    return count(_SMALLEST), count(_LARGEST if on_images else _LONGEST)
 
 
 @functools.lru_cache(maxsize=8)

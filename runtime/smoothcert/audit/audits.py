@@ -13,17 +13,16 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-import cv2
 import numpy as np
 
 from ..algorithms import Predict
 from ..certificate import ABSTAIN
-from ..errors import ArgumentError, CalibrationError, DataError, RunError, require
+from ..errors import ArgumentError, DataError, RunError, require
 from ..evidence import Evidence
 from ..runs.folder import Entry, RunFolder
 from ..runs.opening import OpenRun, open_run
 from ..runs.question import Question
-from ..smoothing import Attack, Noise
+from ..smoothing import Attack, Calibration, Noise
 from .members import Member, Others, members, members_of
 from .replay import Replay, Subject
 
@@ -137,7 +136,7 @@ def _outcomes(subject: Subject) -> list[tuple[Any, ...]] | None:
     if r is None or r.points or others or subject.x.raw is None or subject.transforms[name].kind != "listed":
         return None
     try:
-        members = subject.transforms[name].members_on(r, subject.x.raw.image.shape[:2])
+        members = subject.transforms[name].members_on(r, subject.x.raw.sides)
     except ArgumentError:  # an interval of them
         return None
     return [(member,) for member in members]
@@ -155,15 +154,14 @@ def certificates(
     """The run of a folder, opened as `open_run` does, and its certificates.
 
     `surrogate` where it is no longer where the recipe says. Raises, besides, `RunError` where there are none,
-    `CalibrationError` where OpenCV is another than the run's.
+    `CalibrationError` where a library that attacks are computed with is another than the run's.
     """
     recipe = folder.recipe()
     done = (entry for entry in folder.entries() if "certificate" in entry)
     certified = tuple(entry for entry in done if entry["certificate"].get("prediction", ABSTAIN) != ABSTAIN)
     if not certified:
         raise RunError(f"{folder.path}: expected certificates to audit, got none; run certify first")
-    calibration = recipe["smoothing"].get("calibration", {})
-    if (measured := calibration.get("opencv", cv2.__version__)) != cv2.__version__:
-        raise CalibrationError(f"calibration: made with OpenCV {measured}, got {cv2.__version__}; audit with that one")
+    if "calibration" in recipe["smoothing"]:
+        Calibration.of(recipe["smoothing"]["calibration"]).require_libraries("audit with that one")
     run = open_run(recipe, model=model, data=data, surrogate=surrogate, provider=provider, threads=threads)
     return run, certified

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import sys
-from typing import Annotated
+from functools import cache
+from typing import Annotated, Any
 
 import typer
 
@@ -40,7 +41,7 @@ def main() -> None:
 
 def _main() -> None:
     try:
-        code = app(standalone_mode=False)
+        code = _command()(standalone_mode=False)
         if code == _INTERRUPTED:
             raise KeyboardInterrupt
     except (KeyboardInterrupt, typer.Abort):
@@ -60,9 +61,15 @@ def _main() -> None:
     sys.exit(code if isinstance(code, int) else 0)
 
 
+@cache
+def _command() -> Any:
+    """The tree of commands, built once: Typer reads the signatures of all of them."""
+    return typer.main.get_command(app)
+
+
 def _options() -> dict[str, str]:
     """Every option by its Python name: `batch_size` is `--batch-size`."""
-    commands, options = [typer.main.get_command(app)], {"providers": "--provider", "smoothing": "--smooth"}
+    commands, options = [_command()], {"providers": "--provider", "smoothing": "--smooth"}
     for command in commands:  # which grows
         commands += getattr(command, "commands", {}).values()
         options |= {p.name: p.opts[0] for p in command.params if p.name and p.opts[0].startswith("--")}

@@ -60,6 +60,7 @@ class EntryLine(TypedDict):
     name: NotRequired[str]
     label: Whole | None
     input: NotRequired[Sha256]
+    read: NotRequired[str]
     base: NotRequired[Whole]
     seconds: Annotated[float, Meta(ge=0, le=1e12)]
     certificate: NotRequired[Certificate]
@@ -103,6 +104,8 @@ class Calibrated(TypedDict):
     spatial: dict[str, Option]
     colours: Positive
     opencv: str
+    rate: NotRequired[Positive]
+    libraries: NotRequired[dict[str, str]]
     sizes: list[tuple[Whole, Whole]]
     bounds: NotRequired[list[tuple[Number, Number]]]
 
@@ -213,6 +216,8 @@ class Pipeline(TypedDict):
     spatial: dict[str, Option]
     colours: Positive
     opencv: str
+    rate: NotRequired[Positive]
+    libraries: NotRequired[dict[str, str]]
 
 
 class Head(TypedDict):
@@ -236,6 +241,7 @@ class Head(TypedDict):
     sizes: list[tuple[Whole, Whole]]
     inputs: NotRequired[list[Sha256]]
     found: NotRequired[list[list[Number]]]
+    read: NotRequired[dict[str, Positive]]
 
 
 class Named(TypedDict):

@@ -59,6 +59,10 @@ def fingerprint(x: NDArray[Any]) -> str:
 class Dataset(Protocol):
     """Inputs by index, 0 to len - 1."""
 
+    @property
+    def rate(self) -> int | None:
+        """Hz of its recordings; None where nothing says it, and for images."""
+
     def __len__(self) -> int: ...
 
     @property
@@ -77,11 +81,15 @@ class Dataset(Protocol):
 
 @dataclass(frozen=True, eq=False)
 class Archive:
-    """A NumPy .npz with `x` (inputs, ...) and optional `y` (inputs,), fingerprinted by the bytes of the file."""
+    """A NumPy .npz with `x` (inputs, ...) and optional `y` (inputs,), fingerprinted by the bytes of the file.
+
+    `rate` in Hz, where the file says it.
+    """
 
     path: Path
     x: NDArray[Any]
     y: NDArray[Any] | None
+    rate: int | None = None
 
     def __len__(self) -> int:
         return len(self.x)
@@ -115,6 +123,10 @@ class MediaFiles:
 
     def __len__(self) -> int:
         return len(self.files)
+
+    @property
+    def rate(self) -> int | None:
+        return self.sound.rate
 
     @cached_property
     def sha256(self) -> str:
@@ -205,7 +217,8 @@ def _archive(path: Path, sound: Sound) -> Archive:
     rate = arrays.get("rate")
     if rate is not None and sound.rate is not None and (rate.size != 1 or rate.item() != sound.rate):
         raise DataError(f"{path}: expected recordings at the model's {sound.rate} Hz, got {rate} Hz; resample them")
-    return Archive(path, x, y)
+    said = rate is not None and rate.size == 1 and rate.dtype.kind in "iu" and rate.item() > 0
+    return Archive(path, x, y, rate.item() if rate is not None and said else None)
 
 
 def _images(paths: Iterable[Path]) -> list[Path]:

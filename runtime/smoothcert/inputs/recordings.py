@@ -9,7 +9,10 @@ from __future__ import annotations
 
 import io
 import math
+import re
 import struct
+from collections import Counter
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -61,6 +64,21 @@ def read_recording(path: Path, sound: Sound = ANY) -> tuple[NDArray[np.int16], s
     if not found.any():
         raise DataError(f"{path}: expected sound, got silence alone; leave it out")
     return found, ", ".join(done)
+
+
+def changes(made: Iterable[str]) -> Counter[str]:
+    """How many files each change was made to, of what `read_recording` said of each: numbers of samples are left out.
+
+    >>> changes(["", "16000 Hz resampled to 8000 Hz, 1,000 samples of silence added at the end"])
+    Counter({'16000 Hz resampled to 8000 Hz': 1, 'samples of silence added at the end': 1})
+    """
+    return Counter(re.sub(r"^[\d,]+ (?=samples )", "", each) for text in made if text for each in text.split(", "))
+
+
+def changed_text(counts: Mapping[str, int], of: int) -> str:
+    """All changes in a line, and how many of so many files each was made to; empty where there was none."""
+    each = "; ".join(f"{change} ({count:,} of {of:,})" for change, count in sorted(counts.items()))
+    return f"recordings as they are read: {each}" if each else ""
 
 
 def _decoded(path: Path) -> tuple[NDArray[np.float64], int, list[str]]:

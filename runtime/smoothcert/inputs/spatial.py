@@ -130,6 +130,12 @@ class Raw:
         return height, width
 
     @property
+    def size(self) -> str:
+        """`an image of 32x24 pixels`, `a recording of 8,000 samples`."""
+        height, width = self.sides
+        return f"an image of {height}x{width} pixels" if self.image.ndim > 1 else f"a recording of {width:,} samples"
+
+    @property
     def colours(self) -> int:
         """How many colours or channels there are."""
         return int(self.image.shape[2]) if self.image.ndim > 1 else 1

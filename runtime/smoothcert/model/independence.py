@@ -73,12 +73,13 @@ def require_independent(ask: Ask, rows: NDArray[Any], others: NDArray[Any], size
                 _require_same(found, ask(batch))
             if found.shape[:1] != places.shape or found.dtype.kind not in "fiub":
                 return  # no scores or labels at all: `to_labels` says so
-            for row, got in zip(places.tolist(), found.reshape(len(found), -1), strict=True):
-                if not _agree(known.setdefault(row, got), got, tolerance):
-                    raise ModelError(
-                        "the model's answer for an input depends on the others in its batch (batch statistics?); "
-                        "export it for inference, or pass `batch_size=1`"
-                    )
+            answers = found.reshape(len(found), -1)
+            first_ones = [known.setdefault(row, got) for row, got in zip(places.tolist(), answers, strict=True)]
+            if not _agree(first_ones, answers, tolerance):
+                raise ModelError(
+                    "the model's answer for an input depends on the others in its batch (batch statistics?); "
+                    "export it for inference, or pass `batch_size=1`"
+                )
 
 
 def require_independent_samples(
@@ -100,12 +101,18 @@ def _require_same(first: Any, second: Any) -> None:
         )
 
 
-def _agree(a: NDArray[Any], b: NDArray[Any], tolerance: float) -> bool:
-    a, b = a[None], b[None]
+def _agree(known: list[NDArray[Any]], b: NDArray[Any], tolerance: float) -> bool:
+    """Whether all rows of answers (rows, classes) are those known: near in scores, and labels but for rounding."""
+    if any(row.shape != b.shape[1:] for row in known):
+        return False
+    a = np.stack(known)
     if not difference(a, b) <= tolerance:
         return False
     if a.dtype.kind != "f":
         return True
-    a, b = (np.where(np.isnan(v), -np.inf, v.astype(float)) for v in (a[0], b[0]))
-    ours, theirs = a.argmax(), b.argmax()
-    return bool(ours == theirs or min(a[ours] - a[theirs], b[theirs] - b[ours]) <= _LEAD * scales(b[None]).max())
+    a, b = (np.where(np.isnan(v), -np.inf, v.astype(float)) for v in (a, b))
+    other = np.flatnonzero(a.argmax(axis=1) != b.argmax(axis=1))
+    a, b, each = a[other], b[other], np.arange(len(other))
+    ours, theirs = a.argmax(axis=1), b.argmax(axis=1)
+    leads = np.minimum(a[each, ours] - a[each, theirs], b[each, theirs] - b[each, ours])
+    return bool((leads <= _LEAD * scales(b)[:, 0]).all())

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 from ..bounds.confidence import binomial_ppf
 from ..certificate import ABSTAIN
+from ..inputs.recordings import changes
 from ..runs.decisions import attack_models
 from ..runs.folder import Entry
 from ..runs.question import Question
@@ -35,6 +36,7 @@ class Summary:
     confidence: float
     answers: Answers
     attack_model: str  # in words, see `attack_models`
+    read: Counter[str]  # how many recordings were changed as they were read, by change
 
 
 def failures(recipe: Recipe) -> tuple[float, float]:
@@ -79,6 +81,7 @@ def summarise(recipe: Recipe, entries: Sequence[Entry], radii: Sequence[float] =
         confidence=1 - alpha - shared,
         answers=Answers.of(entries),
         attack_model=attack_models(recipe, entries),
+        read=changes(entry.get("read", "") for entry in entries),
     )
 
 

@@ -8,6 +8,7 @@ from typing import Any
 
 from ..certificate import ABSTAIN, floor_text
 from ..errors import RunError
+from ..inputs.recordings import changed_text
 from ..runs.folder import Entry
 from ..runs.question import Question
 from ..runs.recipe import Recipe
@@ -51,6 +52,8 @@ def table(recipe: Recipe, summary: Summary) -> Iterable[Any]:
         each = f"each certificate wrong with probability {alpha:.6g} at most"
         each = f"nothing for any one input; confidence {1 - alpha - shared:.6g}" if averaged(recipe) else each
         yield f"claim: {measured.claim}; {each}"
+    if summary.read:
+        yield f"note: {changed_text(summary.read, summary.inputs)}"
     yield f"per input {summary.samples:,.0f} samples, {summary.seconds:.2f} s"
 
 
@@ -71,11 +74,17 @@ def _accuracies(recipe: Recipe, summary: Summary) -> Any:
         rows.add_column(name, justify="right")
     for r, share in summary.accuracy.items():
         short = f"{r:g}"
-        cells = [short if float(short) == r else repr(r)] if r or not attack else [str(attack)]
+        cells = [short if float(short) == r else repr(r)] if r or not attack else [_set(question)]
         cells += [interval_text(*(smoothing.interval(r, r) or (0.0, 0.0)))] if one else []
         shares = [_percent(share), *([_percent(summary.at_least[r])] if bounded else [])]
         rows.add_row(*cells[: len(heads)], *shares)
     return rows
+
+
+def _set(question: Question) -> str:
+    """The attack as a row's label, such as `time-shift -800:800 cyclic`."""
+    known = question.algorithm.transforms(question.smoothing)
+    return question.attack.told({name: its.manner for name, its in known.items()}) if question.attack else ""
 
 
 def _answered(answers: Answers) -> Iterable[str]:

@@ -49,12 +49,14 @@ def new_run(
 ) -> OpenRun:
     """The run of a model over a data set, both opened from `files`; see `selection`. `nonce`: see `run_key`.
 
-    Raises `DataError` where no input is left or none can be read.
+    Raises `DataError` where no input is left or none can be read, `CalibrationError` for one at another sample rate.
     """
     indices = selection(len(data), skip=skip, limit=limit, shard=shard)
     if not indices:
         raise DataError(f"{files.data}: `skip`, `limit` and `shard` leave none of its {len(data)} inputs")
     require(shard == "1/1" or bool(nonce), "shard: expected a `nonce` too, any text, the same for every shard")
+    if smoothing.measured is not None:
+        smoothing.measured.require_rate(classifier.sound.rate)
     on_images = algorithm.acts_on_raw(smoothing) or classifier.preprocess.spatial != PLAIN
     opencv = {"opencv": cv2.__version__} if on_images else {}
     channels = {} if classifier.channels is None else {"channels": classifier.channels}

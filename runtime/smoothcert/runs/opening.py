@@ -45,6 +45,7 @@ class OpenRun:
         try:
             example = loaded(self.data, index)
             entry["input"] = example.sha256
+            entry |= {"read": example.made} if example.made else {}
             x = self.classifier.prepare(example.x)
             found = certify_input(asked.algorithm, self.classifier, asked.smoothing, x, key=asked.key, index=index)
             entry |= {"base": self.classifier.answer(x), "certificate": found.to_json()}

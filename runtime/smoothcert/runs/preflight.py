@@ -18,6 +18,7 @@ from ..certification import LEVELS, in_levels, require_one_function, sampler_of
 from ..errors import DataError, require
 from ..inputs.input import Input
 from ..inputs.levels import EIGHT_BIT, Levels, levels_of
+from ..inputs.recordings import changed_text, changes
 from ..sampling import PROBE, Sampler
 from .asked import first, readable
 from .opening import OpenRun
@@ -77,8 +78,8 @@ def preflight(run: OpenRun) -> Preflight:
         _unrounded(levels or EIGHT_BIT): is_levels and algorithm.certifies and real,
         _TOKENS: is_levels and run.classifier.takes_tokens,
     }
-    made = dict.fromkeys(e.made for e in islice(readable(run.data, run.question.indices), _FIRST) if e.made)
-    notes |= {f"note: recordings as they are read: {text}": True for text in made}
+    looked = [e.made for e in islice(readable(run.data, run.question.indices), _FIRST)]
+    notes |= {f"note: {text}": True for text in [changed_text(changes(looked), len(looked))] if text}
     rate = _rate(sampler, size * run.classifier.threads)
     warning = LEVELS if in_levels(run.classifier, floats) else ""
     return Preflight(size, rate, slices, cutting, tuple(note for note, holds in notes.items() if holds), warning)

@@ -62,8 +62,13 @@ class Attack:
         }
 
     def __str__(self) -> str:
+        return self.told({})
+
+    def told(self, manners: Mapping[str, str]) -> str:
+        """The set in words, each transformation with what tells it from another of its name: `Transform.manner`."""
         mesh = ", ".join(_mesh(name, r) for name, r in self if r.points)
-        return ", ".join(f"{name} {r}" for name, r in self) + (f" (grid: {mesh}; nothing between)" if mesh else "")
+        each = ", ".join(f"{name} {r} {manners.get(name, '')}".rstrip() for name, r in self)
+        return each + (f" (grid: {mesh}; nothing between)" if mesh else "")
 
 
 def _mesh(name: str, r: Range) -> str:

@@ -12,6 +12,7 @@ import cv2
 from ..bounds.error_rule import ErrorBounds
 from ..errors import CalibrationError, DataError, require
 from ..inputs.spatial import Raw, Spatial
+from ..transforms.sound import libraries
 from .attack import Attack
 from .part import Part
 from .ranges import Range
@@ -32,7 +33,8 @@ class Calibration:
     `attack` is the range measured, beyond which nothing is certified; `bounds` hold together with probability
     `confidence`, and are empty where every input has its own, in `inputs` by the input's SHA-256. `parts` is what was
     measured, as descriptions; the rest of the pipeline is `spatial`, `colours` and OpenCV's version. `sizes`:
-    least and greatest height, then width, of the raw images measured; unknown where empty.
+    least and greatest height, then width, of the raw images measured (of recordings 1, then samples); unknown where
+    empty. Of recordings there are `rate`, in Hz where it is known, and `libraries` with their versions, too.
     """
 
     sha256: str
@@ -43,6 +45,8 @@ class Calibration:
     colours: int
     opencv: str
     sizes: tuple[tuple[int, int], ...] = ()
+    rate: int | None = None
+    libraries: tuple[tuple[str, str], ...] = ()
     bounds: ErrorBounds = ()
     inputs: Mapping[str, ErrorBounds] = field(default_factory=dict, compare=False, repr=False)
     parts: tuple[Mapping[str, Any], ...] = field(default=(), compare=False, repr=False)
@@ -119,8 +123,15 @@ class Calibration:
             "sha256": self.sha256, "strategy": self.strategy, "claim": self.claim, "confidence": self.confidence,
             "attack": self.attack.recipe, "spatial": self.spatial.recipe, "colours": self.colours,
             "opencv": self.opencv, "sizes": [list(side) for side in self.sizes],
+            **self.of_sound,
             **({} if self.per_input else {"bounds": [list(pair) for pair in self.bounds]}),
         }  # fmt: skip
+
+    @property
+    def of_sound(self) -> dict[str, Any]:
+        """Sample rate and libraries, as far as they are known: nothing for images."""
+        known = {"rate": self.rate, "libraries": dict(self.libraries)}
+        return {name: value for name, value in known.items() if value}
 
     @staticmethod
     def of(recipe: Mapping[str, Any]) -> Calibration:
@@ -129,6 +140,7 @@ class Calibration:
         values["attack"] = Attack.of(values["attack"])
         values["spatial"] = Spatial.of(values["spatial"])
         values["sizes"] = tuple((int(least), int(most)) for least, most in values["sizes"])
+        values["libraries"] = tuple(sorted(values.get("libraries", {}).items()))
         values["bounds"] = tuple((float(bound), float(e)) for bound, e in values.get("bounds", ()))
         return Calibration(**values).require_points()
 
@@ -171,17 +183,26 @@ class Calibration:
         height, width = raw.sides
         inside = all(a <= n <= b for (a, b), n in zip(self.sizes, (height, width), strict=False))
         if not inside:
-            sizes = " x ".join(f"{a} to {b}" if a < b else f"{a}" for a, b in self.sizes)
-            raise DataError(
-                f"calibration: made for raw images of {sizes} pixels, got {height} x {width}; calibrate those"
-            )
+            sizes = [f"{a:,} to {b:,}" if a < b else f"{a:,}" for a, b in self.sizes]
+            on_images, samples = raw.image.ndim > 1, f"recordings of {sizes[-1]} samples"
+            made = f"raw images of {' x '.join(sizes)} pixels" if on_images else samples
+            raise DataError(f"calibration: made for {made}, got {raw.size}; calibrate those")
 
-    def require_opencv(self) -> None:
-        """`CalibrationError` where another OpenCV measured."""
-        if self.opencv != cv2.__version__:
+    def require_libraries(self, fix: str = "calibrate again") -> None:
+        """`CalibrationError` where another OpenCV measured, or, of recordings, another NumPy, SciPy or librosa."""
+        there, here = {"OpenCV": self.opencv, **dict(self.libraries)}, {"OpenCV": cv2.__version__, **dict(libraries())}
+        for name, made in there.items():
+            if made != here.get(name):
+                what = "pixels" if name == "OpenCV" else "samples"
+                raise CalibrationError(
+                    f"calibration: made with {name} {made}, got {here.get(name)}, whose {what} may differ; {fix}"
+                )
+
+    def require_rate(self, rate: int | None) -> None:
+        """`CalibrationError` for recordings of another sample rate, where both are known."""
+        if None not in (self.rate, rate) and self.rate != rate:
             raise CalibrationError(
-                f"calibration: made with OpenCV {self.opencv}, got {cv2.__version__}, whose pixels may differ; "
-                "calibrate again"
+                f"calibration: made for recordings at {self.rate} Hz, got {rate} Hz; calibrate the data at that rate"
             )
 
 

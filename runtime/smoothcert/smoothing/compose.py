@@ -40,7 +40,7 @@ def compose(
     if calibration is not None:
         require(guarantee == "exact", f"guarantee: a calibration has its own, got {guarantee}; leave it out")
         calibration.require_parts(parts[:-1])
-        calibration.require_opencv()
+        calibration.require_libraries()
         return Calibrated(parts, error_rule, calibration=calibration)
     return Composition(parts, guarantee)
 

@@ -21,6 +21,7 @@ from .transform import Kind, Transform
 
 _ON: tuple[Levels, ...] = (PCM16,)
 CYCLIC_TIME = "time-shift edge=wrap"
+_FARTHEST = 10_000_000  # samples of a shift, whose members are listed
 _LOUDEST = 40.0  # dB of a scale: attacks that it survives and any draw together stay float32, and within +-700 dB
 
 
@@ -93,9 +94,19 @@ class ShiftTime(Transform):
         """Every shift by whole samples."""
         if r.points is not None:
             return Transform.members(self, r)
-        most = 10_000_000
-        require(max(-r.low, r.high) <= most, f"attack: expected at most {most:,} samples, got {r}")
+        require(max(-r.low, r.high) <= _FARTHEST, f"attack: expected at most {_FARTHEST:,} samples, got {r}")
         return tuple(map(float, range(int(r.low), int(r.high) + 1)))
+
+    def members_on(self, r: Range, sides: tuple[int, int]) -> tuple[Any, ...]:
+        """Those of a recording's length at most: with silence at its edge, all that is beyond is silence alone."""
+        if r.points is not None or self.edge == "wrap":
+            return self.members(r)
+        low, high = (float(np.clip(end, -sides[1], sides[1])) for end in (r.low, r.high))
+        return self.members(Range(low, high))
+
+    @property
+    def manner(self) -> str:
+        return "cyclic" if self.edge == "wrap" else "silence-padded"
 
 
 @dataclass(frozen=True)

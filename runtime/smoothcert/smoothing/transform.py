@@ -82,6 +82,11 @@ class Transform(ABC):
     def options(self) -> dict[str, Any]:
         return {f.name: getattr(self, f.name) for f in fields(self)}
 
+    @property
+    def manner(self) -> str:
+        """The word that tells it from one of the same name and values in a table; empty where there is none."""
+        return ""
+
     def equivalent(self, image: Image, value: float) -> str:
         """What a norm of that size is for this input, in words of its field; empty where there are none."""
         return ""

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cache
+from importlib.metadata import version
 
 import numpy as np
 import scipy.fft
@@ -16,6 +17,12 @@ from numpy.typing import NDArray
 Wave = NDArray[np.float64]  # (samples,)
 _TURN = 2 * np.pi
 N_FFT, HOP = 512, 128  # of the phase vocoder
+
+
+@cache
+def libraries() -> tuple[tuple[str, str], ...]:
+    """The libraries that attackers' samples are computed with, and their versions; none of them is imported for it."""
+    return tuple((name, version(name)) for name in ("librosa", "numpy", "scipy"))
 
 
 def shifted(wave: NDArray[np.generic], by: int, *, wrap: bool) -> NDArray[np.generic]:
