@@ -87,9 +87,9 @@ class Spatial:
 
     def _require_no_idle(self) -> None:
         lone = not self.pad or self.resize is not None
-        require(lone, "pad: expected with resize, the size to fill up to, got none; add `resize=224x224`, say")
+        require(lone, "pad: expected with `resize`, the size to fill up to, got none; add `resize=224x224`, say")
         coloured = self.pad or self.pad_align == "centre"
-        require(bool(coloured), "pad_align: expected with pad, a colour to fill with, got none; add `pad=black`, say")
+        require(bool(coloured), "pad_align: expected with `pad`, a colour to fill with, got none; add `pad=black`, say")
         one = not self.grey or "," not in self.pad
         require(one, f"pad: expected one level for a grey image, such as 114, got {self.pad}")
         idle = [self.resize is None and (self.interpolation, self.antialias) != ("bilinear", False)]
