@@ -119,7 +119,8 @@ BY_HAND: dict[str, tuple[Spatial, Callable[[Image], Image]]] = {
         Spatial("31x11", pad="black"), lambda x: framed(resized(x, 8, 11, cv2.INTER_LINEAR), 0, 11, 11, 31, (0,))
     ),
     "letterbox, larger, cut": (
-        Spatial("60x50", pad="white", crop=40), lambda x: framed(resized(x, 37, 50, 1), 0, 11, 50, 60, (255,))[5:45, 10:50]
+        Spatial("60x50", pad="white", crop=40),
+        lambda x: framed(resized(x, 37, 50, 1), 0, 11, 50, 60, (255,))[5:45, 10:50],
     ),
     "cut and masked": (Spatial(crop=4, mask="rectangle", share=0.5), lambda x: bordered(x[19:21, 14:16])),
 }  # fmt: skip
@@ -200,9 +201,7 @@ def test_grey(luma: str) -> None:
     assert (gap > 0).mean() < 0.01
     exact = image @ np.array(LUMA[luma])
     assert np.abs(out[..., 0] - exact).max() < 0.51
-    np.testing.assert_allclose(
-        Spatial(grey=luma).apply(image.astype(np.float32) / 255)[..., 0], exact / 255, atol=1e-4
-    )
+    np.testing.assert_allclose(Spatial(grey=luma).apply(image.astype(np.float32) / 255)[..., 0], exact / 255, atol=1e-4)
     grey = np.repeat(np.arange(256, dtype=np.uint8).reshape(16, 16, 1), 3, axis=2)
     np.testing.assert_array_equal(Spatial(grey=luma).apply(grey)[..., 0], grey[..., 0])
     both = Spatial(9, pad="7", grey=luma, crop=5).apply(image)

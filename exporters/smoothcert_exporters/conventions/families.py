@@ -46,7 +46,7 @@ class Subject:
 
     @property
     def target(self) -> tuple[int, int] | None:
-        """Height and width that the model takes; None where it takes any and none is asked, or is no model of images."""
+        """Height and width that the model takes, or that are asked for; None where it takes any, or no images."""
         if len(self.shape) not in (2, 3):
             return None
         height, width = self.shape if len(self.shape) == 2 else self.shape[1:] if self._planar else self.shape[:2]
@@ -72,7 +72,9 @@ class Subject:
 
 def values(subject: Subject, spatial: Spatial) -> list[Preprocess]:
     """Every layout, order of colours and range, behind one spatial pipeline."""
-    orders: tuple[Channels, ...] = ("rgb", "bgr") if subject.colours == 3 and subject.channels in (3, None) else ("rgb",)
+    orders: tuple[Channels, ...] = (
+        ("rgb", "bgr") if subject.colours == 3 and subject.channels in (3, None) else ("rgb",)
+    )
     three = subject.channels == 3 or (subject.channels is None and subject.colours == 3)
     found = (
         Preprocess(scale, mean, std, layout, spatial, channels)

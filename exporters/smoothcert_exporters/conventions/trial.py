@@ -35,13 +35,11 @@ def rank_conventions(
 
     Values first, behind one way to the model's size; then the other ways with the best values; and values again where
     another way is better. `sides`: height and width to bring images to, for a model that takes any; by default what its
-    metadata say, or 224. A model's own preprocessing is tried too. `progress` gets the number of conventions tried. `DataError` without labels, or where no
-    convention fits.
-    """
+XX    """
     examples = [loaded(data, index) for index in indices]
     labels = np.array([_label(example) for example in examples])
-    own = file.preprocess and file.preprocess.spatial.box
-    subject = _subject(file, examples, sides or (own and (own[1], own[0])))
+    own = None if file.preprocess is None else file.preprocess.spatial.box
+    subject = _subject(file, examples, sides or (None if own is None else own[::-1]))
     trial = _Trial(file, examples, threads)
     tried, failed = dict[tuple[Preprocess, bool], Tried](), list[Exception]()
 

@@ -94,7 +94,9 @@ def _lines(ranking: Ranking, inputs: int, *, metadata: bool) -> list[str]:
             "the classes may be in another order, or the preprocessing none of these"
         )
     if metadata:
-        lines.append("remark: the model brings its own preprocessing, and takes no options; to change it, export it again")
+        lines.append(
+            "remark: the model brings its own preprocessing, and takes no options; to change it, export it again"
+        )
     return lines
 
 

@@ -262,8 +262,8 @@ class Spatial:
         str,
         ahead(
             metavar="COLOUR",
-            help="With --resize: keep the ratio of the sides, and fill the rest of WIDTHxHEIGHT, or of the square, with "
-            "black, white, grey, a level 0 to 255, or three: 114,114,114.",
+            help="With --resize: keep the ratio of the sides, and fill the rest of WIDTHxHEIGHT, or of the square, "
+            "with black, white, grey, a level 0 to 255, or three: 114,114,114.",
         ),
     ] = ""
     pad_align: Annotated[
