@@ -328,7 +328,7 @@ MISFITS = {
     "size": (np.zeros((5, 5), np.uint8), (1, 4, 4), "auto", ["(1, 4, 4)", "uint8 (5, 5)", "layout auto"]),
     "colour for gray": (COLOUR, (1, 4, 4), "auto", ["(1, 4, 4)", "float32 (4, 4, 3)"]),
     "gray for colour": (GRAY[:4, :4], (3, 4, 4), "auto", ["(3, 4, 4)", "float32 (4, 4)"]),
-    "colour for flat": (COLOUR, (48,), "auto", ["(48)", "(4, 4, 3)", "`layout`"]),
+    "colour for flat": (COLOUR, (48,), "auto", ["(48)", "(4, 4, 3)", "`layout=flat`"]),
     "integers": (np.zeros((4, 4), np.int64), (1, 4, 4), "auto", ["uint8 or float", "int64"]),
     "NaN": (np.full((4, 4), np.nan), (1, 4, 4), "auto", ["NaN or infinite"]),
     "infinity": (np.full((4, 4), np.inf, np.float32), (1, 4, 4), "auto", ["NaN or infinite"]),

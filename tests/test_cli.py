@@ -179,7 +179,7 @@ def test_lines_of_entries(label: int | None, prediction: int, radius: float, att
 def test_sides_and_deviations_that_were_meant_otherwise(cli: Cli, few_digits: Path) -> None:
     resize = cli("certify", MODEL, "six.npz", *SMOOTH, "--resize", "48,192")
     assert (resize.code, resize.err.count("\n")) == (2, 1)
-    assert "'--resize': expected one number of pixels, the shorter side, got '48,192'" in resize.err
+    assert "'--resize': expected a side in pixels, such as 256, or WIDTHxHEIGHT, got '48,192'" in resize.err
     noise = cli("certify", MODEL, "six.npz", "--smooth", "noise=128")
     assert noise.err.endswith("got 128; it is in [0,1] intensities: 0.5, not 128\n")
 

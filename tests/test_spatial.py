@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from smoothcert import Noise, OrtClassifier, Preprocess, Rotation, Spatial, certify, certify_enumerated
 from smoothcert.errors import DataError, ModelError
+from smoothcert.inputs.grey import LUMA
 from smoothcert.inputs.levels import EIGHT_BIT
 from smoothcert.inputs.spatial import INTERPOLATIONS, Raw
 from smoothcert.model.file import METADATA
@@ -65,6 +66,14 @@ def bordered(image: Image) -> Image:
     return np.pad(image, ((1, 1), (1, 1), *((0, 0),) * (image.ndim - 2)))
 
 
+def framed(image: Image, top: int, left: int, height: int, width: int, levels: tuple[int, ...] = (114,)) -> Image:
+    """OpenCV's own border around the image, of a colour in levels; of float images, of levels / 255."""
+    unit = 1 if image.dtype == np.uint8 else 255
+    bottom, right = height - top - image.shape[0], width - left - image.shape[1]
+    value = [level / unit for level in (levels * 3)[:3]]
+    return np.asarray(cv2.copyMakeBorder(image, top, bottom, left, right, cv2.BORDER_CONSTANT, value=value))
+
+
 def seen(image: Image, spatial: Spatial) -> Image:
     """The image behind the pipeline, for a model of any shape."""
     return prepared(image, preprocess=Preprocess(spatial=spatial)).values
@@ -94,6 +103,25 @@ BY_HAND: dict[str, tuple[Spatial, Callable[[Image], Image]]] = {
     "the same": (Spatial(resize=30, interpolation="lanczos"), lambda x: x),
     "cut": (Spatial(crop=17), lambda x: x[12:29, 6:23]),
     "resized and cut": (Spatial(resize=20, crop=16), lambda x: resized(x, 20, 27, cv2.INTER_LINEAR)[6:22, 2:18]),
+    "stretched": (Spatial("17x23"), lambda x: resized(x, 17, 23, cv2.INTER_LINEAR)),
+    "stretched, areas": (Spatial("17x23", antialias=True), lambda x: resized(x, 17, 23, cv2.INTER_AREA)),
+    "stretched, one side longer": (
+        Spatial("40x23", antialias=True), lambda x: resized(x, 40, 23, cv2.INTER_LINEAR)
+    ),
+    "stretched to itself": (Spatial("30x41", "lanczos"), lambda x: x),
+    "letterbox": (
+        Spatial(20, pad="114"), lambda x: framed(resized(x, 15, 20, cv2.INTER_LINEAR), 0, 2, 20, 20)
+    ),
+    "letterbox, start": (
+        Spatial(20, pad="114", pad_align="start"), lambda x: framed(resized(x, 15, 20, cv2.INTER_LINEAR), 0, 0, 20, 20)
+    ),
+    "letterbox, wide": (
+        Spatial("31x11", pad="black"), lambda x: framed(resized(x, 8, 11, cv2.INTER_LINEAR), 0, 11, 11, 31, (0,))
+    ),
+    "letterbox, larger, cut": (
+        Spatial("60x50", pad="white", crop=40),
+        lambda x: framed(resized(x, 37, 50, 1), 0, 11, 50, 60, (255,))[5:45, 10:50],
+    ),
     "cut and masked": (Spatial(crop=4, mask="rectangle", share=0.5), lambda x: bordered(x[19:21, 14:16])),
 }  # fmt: skip
 
@@ -137,8 +165,61 @@ def test_masks(mask: str, shape: tuple[int, int], share: float) -> None:
         np.testing.assert_array_equal(white, np.rot90(white))
 
 
+YOLO = [(41, 30, 20, 20), (30, 41, 33, 21), (7, 100, 64, 64), (333, 500, 640, 640), (5, 5, 64, 32), (101, 100, 50, 50)]
+
+
+@pytest.mark.parametrize(("height", "width", "columns", "rows"), YOLO)
+@pytest.mark.parametrize("align", ["centre", "start"])
+def test_letterboxes_are_yolos(height: int, width: int, columns: int, rows: int, align: str) -> None:
+    """r = min(ratios), sides round(r side), borders round(d - .1) and round(d + .1) of half the rest; colours too."""
+    image = RNG.integers(0, 256, (height, width, 3), dtype=np.uint8)
+    ratio = min(rows / height, columns / width)
+    size = round(width * ratio), round(height * ratio)
+    inner = resized(image, *size, cv2.INTER_LINEAR) if size != (width, height) else image
+    half = (rows - size[1]) / 2, (columns - size[0]) / 2
+    top, left = (round(half[0] - 0.1), round(half[1] - 0.1)) if align == "centre" else (0, 0)
+    expected = framed(inner, top, left, rows, columns, (10, 20, 30))
+    out = Spatial(f"{columns}x{rows}", pad="10,20,30", pad_align=align).apply(image)
+    np.testing.assert_array_equal(out, expected)
+
+
+GREYS: dict[str, Callable[[Image], Image]] = {
+    "bt601": lambda x: np.asarray(cv2.cvtColor(x, cv2.COLOR_RGB2GRAY)),
+    "bt709": lambda x: np.floor(x @ np.array([0.2126, 0.7152, 0.0722]) + 0.5),
+    "mean": lambda x: np.floor(x.sum(axis=2) / 3 + 0.5),
+}
+
+
+@pytest.mark.parametrize("luma", GREYS)
+def test_grey(luma: str) -> None:
+    """8-bit as OpenCV, or as exact weights, round it (a level off where weights of 16 bits tip a tie); ahead of all."""
+    image = RNG.integers(0, 256, (64, 64, 3), dtype=np.uint8)
+    out, expected = Spatial(grey=luma).apply(image), GREYS[luma](image)
+    assert (out.dtype, out.shape) == (np.uint8, (64, 64, 1))
+    gap = np.abs(out[..., 0].astype(int) - expected)
+    assert gap.max() <= (luma != "bt601")
+    assert (gap > 0).mean() < 0.01
+    exact = image @ np.array(LUMA[luma])
+    assert np.abs(out[..., 0] - exact).max() < 0.51
+    np.testing.assert_allclose(Spatial(grey=luma).apply(image.astype(np.float32) / 255)[..., 0], exact / 255, atol=1e-4)
+    grey = np.repeat(np.arange(256, dtype=np.uint8).reshape(16, 16, 1), 3, axis=2)
+    np.testing.assert_array_equal(Spatial(grey=luma).apply(grey)[..., 0], grey[..., 0])
+    both = Spatial(9, pad="7", grey=luma, crop=5).apply(image)
+    np.testing.assert_array_equal(both, Spatial(9, pad="7", crop=5).apply(out))
+
+
+def test_grey_of_what_is_grey_already() -> None:
+    for image in (TALL[:, :, 0], TALL[:, :, :1]):
+        np.testing.assert_array_equal(Spatial(grey="bt709").apply(image), image)
+    with pytest.raises(DataError, match="channels: expected 1 or 3 colours to make grey, got 4"):
+        Spatial(grey="bt601").apply(np.zeros((4, 4, 4), np.uint8))
+
+
 MONOTONE = [
     Spatial(),
+    *(Spatial(grey=luma) for luma in LUMA),
+    *(Spatial(7, pad="114", pad_align=align, grey="bt601", antialias=True) for align in ("centre", "start")),
+    *(Spatial(box, name) for box in ("5x9", "23x4", "20x20") for name in ("nearest", "bilinear", "area")),
     Spatial(crop=5, mask="circle"),
     *(
         Spatial(resize=side, interpolation=name, antialias=antialias)
@@ -188,6 +269,18 @@ REFUSED: dict[str, tuple[dict[str, Any], str]] = {
     "nan": ({"mask": "circle", "share": float("nan")}, "mask: expected a share"),
     "idle interpolation": ({"interpolation": "area"}, "expected interpolation with resize, a share with mask"),
     "idle antialias": ({"antialias": True, "crop": 4}, "expected interpolation with resize, a share with mask"),
+    "a size that is none": ({"resize": "224"}, "resize: expected a side in pixels, such as 256, or WIDTHxHEIGHT"),
+    "a size of three": ({"resize": "2x2x2"}, "resize: expected a side in pixels, such as 256, or WIDTHxHEIGHT"),
+    "an empty size": ({"resize": "0x5"}, "resize: expected a side of 1 to 16384 pixels, got 0"),
+    "no colour": ({"resize": 8, "pad": "purple"}, "pad: expected black, white, grey, a level 0 to 255, or three"),
+    "two levels": ({"resize": 8, "pad": "1,2"}, "pad: expected black"),
+    "a level too high": ({"resize": 8, "pad": "256"}, "pad: expected black"),
+    "a colour that is no text": ({"resize": 8, "pad": 114}, "pad: expected black"),
+    "nothing to fill": ({"pad": "black"}, "pad: expected with `resize`, the size to fill up to, got none"),
+    "nothing to fill with": ({"resize": 8, "pad_align": "start"}, "pad_align: expected with `pad`, a colour"),
+    "align": ({"resize": 8, "pad": "0", "pad_align": "end"}, "pad_align: expected centre or start, got 'end'"),
+    "weights": ({"grey": "rec2020"}, "grey: expected bt601, bt709, mean, got 'rec2020'"),
+    "colours around grey": ({"resize": 8, "pad": "1,2,3", "grey": "mean"}, "pad: expected one level for a grey image"),
     "idle share": ({"share": 0.5}, "expected interpolation with resize, a share with mask"),
 }
 
@@ -219,11 +312,16 @@ def test_colours_stay_where_they_were() -> None:
 
 # --- Recipes, and models that bring their own -------------------------------------------------------------------------
 
-PIPELINES = [spatial for spatial, _ in BY_HAND.values()] + [Spatial(256, "bicubic", True, 224, "rectangle", 0.75)]
+PIPELINES = [spatial for spatial, _ in BY_HAND.values()] + [
+    Spatial(256, "bicubic", True, 224, "rectangle", 0.75),
+    Spatial("32x16", pad="1,2,3", pad_align="start"),
+    Spatial("32x16", pad="grey", grey="bt709"),
+]
 WHOLE = [
     Preprocess(),
     Preprocess(1.0, (0.5,), (0.25,), "nchw"),
     Preprocess(mean=(0.485, 0.456, 0.406), std=(0.229, 0.224, 0.225), spatial=Spatial(resize=256, crop=224)),
+    Preprocess(1.0, (103.939, 116.779, 123.68), channels="bgr"),
 ]
 
 
@@ -278,6 +376,8 @@ def test_another_preprocessing_is_refused(asked: Preprocess) -> None:
         '{"spatial": {"size": 5}}', '{"spatial": {"resize": "20"}}', '{"spatial": {"resize": 20.5}}',
         '{"spatial": {"crop": [16]}}', '{"spatial": {"crop": -1}}', '{"spatial": {"mask": ["circle"]}}',
         '{"spatial": {"resize": 20, "interpolation": ["bilinear"]}}',
+        '{"channels": "grey"}', '{"channels": ["bgr"]}', '{"spatial": {"resize": 20, "pad": 114}}',
+        '{"channels": "bgr", "spatial": {"grey": "bt601"}}', '{"spatial": {"resize": "20x"}}',
         '{"spatial": {"resize": 20, "antialias": "no"}}', '{"spatial": {"mask": "circle", "share": "1"}}',
     ],
 )  # fmt: skip
@@ -294,6 +394,7 @@ SEEN = [
     Spatial(resize=20, crop=16),
     Spatial(resize=16, antialias=True, crop=16, mask="circle", share=0.9),
     Spatial(crop=16, mask="rectangle", share=0.5),
+    Spatial("16x16", pad="114", antialias=True),
 ]
 
 

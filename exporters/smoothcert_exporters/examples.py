@@ -27,6 +27,7 @@ def real_examples(
     pipeline = Pipeline(preprocess or Preprocess(), shape, input_layout)
     after, outer = pipeline.residual, pipeline.outer
     channels = next((n for n in (outer[:1] + outer[-1:]) if n in (1, 3)), None) if len(outer) == 3 else None
+    channels = 3 if after.spatial.grey else channels  # grey is made of colours
     opened = open_dataset(data, channels)
     found = islice((opened.load(i).x for i in range(len(opened))), _MOST)
     return np.stack([prepared(x, outer, after).values for x in found])

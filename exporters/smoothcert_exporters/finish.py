@@ -162,6 +162,8 @@ def _inputs(
     divided = element_type(proto.graph) not in WHOLE and pipeline.preprocess.scale is None
     levels = span is not None and span[1] == 255
     require(not (divided and levels), "input_range: up to 255 is for files of levels; give `scale=1` as well")
+    if divided and span is not None and span[1] <= 1:
+        pipeline.preprocess.require_unit()
     if span is None:
         span = float(min(0.0, example.min())), float(max(1.0, example.max()))
         examples = example if examples is None else examples

@@ -1,4 +1,4 @@
-"""Preprocessing put into a graph: scale, mean, std, and the order of its axes."""
+"""Preprocessing put into a graph: scale, mean, std, and the order of its axes and colours."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from ..graph import defined, inputs, refill, rename
 _FLOATS = {TensorProto.FLOAT, TensorProto.FLOAT16, TensorProto.DOUBLE, TensorProto.BFLOAT16}
 _COLOURS = (1, 3, 4)
 _AXES = {("nchw", "nhwc"): (0, 2, 3, 1), ("nhwc", "nchw"): (0, 3, 1, 2)}  # from the file's order to the network's
-_WORDS = {"Mul": "scale", "Sub": "mean", "Div": "std"}
+_WORDS = {"Mul": "scale", "Gather": "the channels", "Sub": "mean", "Div": "std"}
 
 
 @dataclass(frozen=True)
@@ -62,12 +62,14 @@ class Pipeline:
         return Preprocess(scale=scale, layout=layout, spatial=self.preprocess.spatial)
 
     @property
-    def arithmetic(self) -> list[tuple[str, NDArray[np.float32]]]:
+    def arithmetic(self) -> list[tuple[str, NDArray[Any]]]:
         """(operator, operand) in order, as the runtime computes them."""
-        chain = []
+        chain: list[tuple[str, NDArray[Any]]] = []
         if self.preprocess.scale not in (None, 1.0):
             chain.append(("Mul", np.asarray(self.preprocess.scale, np.float32)))
-        arranged = replace(self.preprocess, layout=self.inner)
+        arranged = self._arranged
+        if gathered := arranged.gathered(self.network):
+            chain.append(("Gather", gathered[0]))
         for operator, values in (("Sub", arranged.mean), ("Div", arranged.std)):
             if values:
                 chain.append((operator, arranged.channel_values(values, self.network)))
@@ -78,15 +80,33 @@ class Pipeline:
         if self.axes is not None:
             batch = np.transpose(batch, self.axes)
         for operator, operand in self.arithmetic:
-            batch = {"Mul": np.multiply, "Sub": np.subtract, "Div": np.divide}[operator](batch, operand)
+            if operator == "Gather":
+                batch = np.take(batch, operand, self.channel_axis)
+            else:
+                batch = {"Mul": np.multiply, "Sub": np.subtract, "Div": np.divide}[operator](batch, operand)
         return np.ascontiguousarray(batch, np.float32)
+
+    @property
+    def _arranged(self) -> Preprocess:
+        return replace(self.preprocess, layout=self.inner)
+
+    @property
+    def channel_axis(self) -> int:
+        """The axis of a batch, in the network's order, along which channels are turned round or copied."""
+        gathered = self._arranged.gathered(self.network)
+        return 0 if gathered is None else gathered[1] + 1
+
+    @property
+    def taken(self) -> Shape:
+        """Shape of one input in the network's order of axes: of one channel where the graph makes three of it."""
+        return self._arranged.taken(self.network)
 
     @property
     def outer(self) -> Shape:
         """Shape of one of the file's inputs."""
         if self.axes is None:
-            return self.network
-        return tuple(self.network[axis - 1] for axis in np.argsort(self.axes)[1:])
+            return self.taken
+        return tuple(self.taken[axis - 1] for axis in np.argsort(self.axes)[1:])
 
 
 @dataclass(frozen=True, eq=False)
@@ -121,13 +141,16 @@ def fold(proto: onnx.ModelProto, pipeline: Pipeline) -> Folded:
         nodes.append(helper.make_node(operator, operands, [output], name=output, **attributes))
         return output
 
+    if pipeline.taken != pipeline.network:
+        tensor.shape.dim[pipeline.channel_axis].dim_value = 1
     if axes is not None:
         name = add("Transpose", name, perm=axes)
         tensor.shape.CopyFrom(onnx.TensorShapeProto(dim=[tensor.shape.dim[axis] for axis in np.argsort(axes)]))
     for operator, operand in arithmetic:
         constant = next(names)
         model.graph.initializer.append(numpy_helper.from_array(operand, constant))
-        name = add(operator, name, constant)
+        along = {"axis": pipeline.channel_axis} if operator == "Gather" else {}
+        name = add(operator, name, constant, **along)
     if tensor.elem_type != TensorProto.FLOAT:
         name = add("Cast", name, to=tensor.elem_type)
         tensor.elem_type = TensorProto.FLOAT

@@ -47,7 +47,7 @@ class Way:
         places = np.arange(math.prod(shape)).reshape(shape)
         image, preprocess = (np.moveaxis(places, 0, -1) if shape[0] > 1 else places[0]), _preprocess(file)
         try:
-            found = arrange(image, file.shape, preprocess.layout, planar=False)
+            found = arrange(image, preprocess.taken(file.shape), preprocess.layout, planar=False)
         except DataError:
             raise ModelError(
                 f"{where}: expected a classifier of images {show(shape)}, as the surrogate makes, got one of "

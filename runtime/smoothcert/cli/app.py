@@ -9,7 +9,7 @@ from typing import Annotated, Any
 import typer
 
 from ..errors import ArgumentError, SmoothcertError
-from . import calibrate, certify, check, export, parts, report, runs, surrogate
+from . import calibrate, certify, check, export, inspect, parts, report, runs, surrogate
 from .closed_pipe import dropped
 from .messages import as_options
 
@@ -25,7 +25,7 @@ app = typer.Typer(
 )
 for _family in (certify, parts, check, runs, report):
     app.registered_commands += _family.app.registered_commands
-app.command(epilog="Example: smoothcert inspect demo:digits.onnx")(export.inspect)
+app.command(epilog="Example: smoothcert inspect demo:digits.onnx demo:digits.npz")(inspect.inspect)
 _CONSTANTS = "Example: smoothcert calibrate surrogate OUT demo:digits.npz zoom.cal"
 calibrate.app.command("surrogate", epilog=_CONSTANTS)(surrogate.constants)
 app.add_typer(calibrate.app, name="calibrate")

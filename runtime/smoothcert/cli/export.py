@@ -1,4 +1,4 @@
-"""`smoothcert export FRAMEWORK` and `smoothcert inspect`: options, and a call of the exporters."""
+"""`smoothcert export FRAMEWORK`: options, and a call of the exporters."""
 
 from __future__ import annotations
 
@@ -76,13 +76,6 @@ class Written:
             tolerance=self.tolerance,
             provider=self.provider,
         )
-
-
-def inspect(model: Model, output: Output = None) -> None:
-    """What the runtime sees in MODEL: inputs, outputs, operators, metadata, and what adapting it would do."""
-    from smoothcert_exporters.inspect import inspect_model
-
-    print("\n".join(inspect_model(model, output).lines))
 
 
 @app.callback()

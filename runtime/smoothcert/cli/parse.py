@@ -10,8 +10,9 @@ from pathlib import Path
 from ..algorithms import PILOT, Algorithm, Enumerate, Fixed, Radius, Slices, Target
 from ..calibration_file import read_calibration
 from ..errors import ArgumentError, DataError, require
+from ..inputs.grey import LUMA
 from ..inputs.spatial import Spatial
-from ..model.preprocess import Preprocess
+from ..model.preprocess import Channels, Preprocess
 from ..published_file import read_published
 from ..smoothing import TRANSFORMS, UNSMOOTHED, Attack, Range, Smoothing, Transform, compose, parse_part
 from ..smoothing.bundle import CodeNoise
@@ -162,15 +163,35 @@ def _surrogate(asked: opt.ToCertify) -> Smoothing:
 
 
 def spatial(how: opt.Spatial) -> Spatial:
-    """The pipeline that --resize, --interpolation, --antialias, --crop and --mask name."""
+    """The pipeline that --channels grey, --resize, --interpolation, --antialias, --pad, --crop and --mask name."""
     mask, _, share = how.mask.partition("=")
     shares = numbers("--mask", share) or (1.0,)
     require(len(shares) == 1, f"--mask: expected NAME or NAME=SHARE, such as circle=0.9, got {how.mask!r}")
-    return Spatial(how.resize, how.interpolation or "bilinear", how.antialias, how.crop, mask, shares[0])
+    return Spatial(
+        how.resize,
+        how.interpolation or "bilinear",
+        how.antialias,
+        how.crop,
+        mask,
+        shares[0],
+        how.pad,
+        how.pad_align or "centre",
+        _colours(how.channels)[1],
+    )
+
+
+def _colours(text: str) -> tuple[Channels, str]:
+    """The order of the model's colours, and the weights of grey, that --channels names."""
+    name, _, luma = text.partition("=")
+    if name == "grey":
+        require(luma in ("", *LUMA), f"--channels grey: expected {', '.join(LUMA)}, got {luma!r}")
+        return "rgb", luma or "bt601"
+    require(text in ("", "rgb", "bgr"), f"--channels: expected rgb, bgr, grey or grey=WEIGHTS, got {text!r}")
+    return ("bgr" if text == "bgr" else "rgb"), ""
 
 
 def preprocess(values: opt.Normalisation, pixels: opt.Spatial) -> Preprocess | None:
     """What the options say of preprocessing; None where they say nothing, and the model's metadata may."""
     means = numbers("--mean", values.mean), numbers("--std", values.std)
-    said = Preprocess(values.scale, *means, values.layout, spatial(pixels))
+    said = Preprocess(values.scale, *means, values.layout, spatial(pixels), _colours(pixels.channels)[0])
     return None if said == Preprocess() else said

@@ -181,8 +181,9 @@ def finetune(
 
     require(normalisation.layout in ("auto", "nchw"), f"--layout: expected nchw, got {normalisation.layout}")
     trained = opened(folder)
-    channels = trained.plan.image[0] if trained.plan.image[0] in (1, 3) else None
-    images = Images.of(open_dataset(data, channels), data.name, Spatial.of(trained.plan.spatial))
+    spatial, colours = Spatial.of(trained.plan.spatial), trained.plan.image[0]
+    channels = 3 if spatial.grey else colours if colours in (1, 3) else None
+    images = Images.of(open_dataset(data, channels), data.name, spatial)
     said = preprocess(normalisation, opt.Spatial())
     tuning = Tuning(
         model=model,

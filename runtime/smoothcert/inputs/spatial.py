@@ -1,8 +1,9 @@
-"""From an image of any size to the model's pixels: resize, crop, mask, on 8 bits or in float as the image came."""
+"""From an image of any size to the model's pixels: grey, resize, pad, crop, mask, on 8 bits or as the float came."""
 
 from __future__ import annotations
 
 import functools
+import re
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields
 from typing import Any
@@ -13,6 +14,8 @@ from numpy.typing import NDArray
 
 from ..errors import DataError, require
 from ..files.documents import built
+from .grey import LUMA, to_grey
+from .levels import EIGHT_BIT
 
 INTERPOLATIONS = {
     "nearest": cv2.INTER_NEAREST,
@@ -22,28 +25,54 @@ INTERPOLATIONS = {
     "lanczos": cv2.INTER_LANCZOS4,
 }
 MASKS = ("", "circle", "rectangle")
+COLOURS = {"black": "0", "white": "255", "grey": "128"}  # levels of names
+_ALIGNS = ("centre", "start")
 _MONOTONE = {"nearest", "bilinear", "area"}  # no negative weights: a brighter image never gives a darker pixel
+
+
+def _plain_colour(text: str) -> str:
+    """The levels of a colour, `0` or `114,114,0`: one where all are alike; empty for none."""
+    named, levels = ", ".join(COLOURS), list[int]()
+    if text and isinstance(text, str):
+        words = COLOURS.get(text, text).split(",")
+        levels = [int(word) for word in words if re.fullmatch("[0-9]{1,3}", word)]
+        levels = levels * (len(levels) == len(words)) * (max(levels, default=0) <= EIGHT_BIT.highest)
+    known = text == "" or len(levels) in (1, 3)
+    require(known, f"pad: expected {named}, a level 0 to 255, or three such as 114,114,114, got {text!r:.99}")
+    return ",".join(map(str, levels[:1] if len(set(levels)) == 1 else levels))
 
 
 @dataclass(frozen=True)
 class Spatial:
-    """Resize so that the shorter side is `resize`, cut out the central square of side `crop`, black out the borders.
+    """Grey, resize, fill up, cut out, black out: what is done to an image before it is a model's pixels, in that order.
 
-    As OpenCV computes it; 8-bit images stay 8-bit, rounded to nearest and saturated. `antialias` averages areas
-    (cv2.INTER_AREA) where the image shrinks, and interpolates where it grows. `mask`: `circle` keeps the disc, whose
-    diameter is `share` of the shorter side, `rectangle` the central part of `share` of each side; it is part of what is
-    certified. Sides are in pixels. The unset pipeline changes nothing.
+    `grey`: one channel by those weights (bt601, bt709, mean). `resize`: a side in pixels, which the shorter side gets,
+    or `WIDTHxHEIGHT`, to which both sides are stretched. With `pad`, both sides keep their ratio instead: the image is
+    fitted inside `WIDTHxHEIGHT`, or a square of `resize`, and the rest filled with that colour (a name, a level, or
+    red, green and blue, 0 to 255), around the image or behind it (`pad_align` centre or start). `crop`: the side of
+    the central square that is cut out. `mask`: `circle` keeps the disc, whose diameter is `share` of the shorter side,
+    `rectangle` the central part of `share` of each side; it is part of what is certified.
+
+    As OpenCV computes it; 8-bit images stay 8-bit, rounded to nearest and saturated. Float images are filled with
+    levels/255. `antialias` averages areas (cv2.INTER_AREA) where the image shrinks along both sides, and interpolates
+    elsewhere. The unset pipeline changes nothing.
     """
 
-    resize: int | None = None
+    resize: int | str | None = None
     interpolation: str = "bilinear"
     antialias: bool = False
     crop: int | None = None
     mask: str = ""
     share: float = 1.0
+    pad: str = ""
+    pad_align: str = "centre"
+    grey: str = ""
 
     def __post_init__(self) -> None:
-        for name, side in (("resize", self.resize), ("crop", self.crop)):
+        known = self.resize is None or type(self.resize) is int or self.box is not None
+        wanted = "a side in pixels, such as 256, or WIDTHxHEIGHT, such as 224x224"
+        require(known, f"resize: expected {wanted}, got {self.resize!r:.99}")
+        for name, side in (*(("resize", side) for side in self.box or (self.resize,)), ("crop", self.crop)):
             whole = side is None or (type(side) is int and 0 < side <= 2**14)
             require(whole, f"{name}: expected a side of 1 to 16384 pixels, got {side}")
         names = ", ".join(INTERPOLATIONS)
@@ -51,6 +80,18 @@ class Spatial:
         require(self.mask in MASKS, f"mask: expected circle or rectangle, got {self.mask!r}")
         require(type(self.antialias) is bool, f"antialias: expected true or false, got {self.antialias!r}")
         require(0 < self.share <= 1, f"mask: expected a share of the side, above 0 and up to 1, got {self.share:g}")
+        require(self.grey in ("", *LUMA), f"grey: expected {', '.join(LUMA)}, got {self.grey!r}")
+        object.__setattr__(self, "pad", _plain_colour(self.pad))
+        require(self.pad_align in _ALIGNS, f"pad_align: expected centre or start, got {self.pad_align!r}")
+        self._require_no_idle()
+
+    def _require_no_idle(self) -> None:
+        lone = not self.pad or self.resize is not None
+        require(lone, "pad: expected with `resize`, the size to fill up to, got none; add `resize=224x224`, say")
+        coloured = self.pad or self.pad_align == "centre"
+        require(bool(coloured), "pad_align: expected with `pad`, a colour to fill with, got none; add `pad=black`, say")
+        one = not self.grey or "," not in self.pad
+        require(one, f"pad: expected one level for a grey image, such as 114, got {self.pad}")
         idle = [self.resize is None and (self.interpolation, self.antialias) != ("bilinear", False)]
         idle.append(not self.mask and self.share != 1)
         require(not any(idle), "preprocessing: expected interpolation with resize, a share with mask; add those")
@@ -67,14 +108,24 @@ class Spatial:
         return {f.name: value for f in fields(self) if (value := asdict(self)[f.name]) != f.default}
 
     @property
+    def box(self) -> tuple[int, int] | None:
+        """Width and height that `resize` names; None where it is a side, or none."""
+        found = re.fullmatch(r"([0-9]{1,5})x([0-9]{1,5})", self.resize) if isinstance(self.resize, str) else None
+        return (int(found[1]), int(found[2])) if found else None
+
+    @property
     def monotone(self) -> bool:
-        """Whether pixelwise bounds on an image pass through: no weight of the interpolation is negative."""
+        """Whether pixelwise bounds on an image pass through: no weight is negative, neither of grey nor of resizing."""
         return self.resize is None or self.interpolation in _MONOTONE
 
     def apply(self, image: NDArray[Any]) -> NDArray[Any]:
         """The image (H, W) or (H, W, C), C up to 4, uint8 or float32, behind the pipeline. `DataError` if too small."""
+        if self.grey:
+            image = to_grey(image, self.grey)
         if self.resize:
-            image = self._resized(image, self.resize)
+            image = self._resized(image)
+        if self.pad:
+            image = self._padded(image)
         if self.crop:
             height, width = image.shape[:2]
             if min(height, width) < self.crop:
@@ -88,15 +139,42 @@ class Spatial:
             image = image * (inside if image.ndim == 2 else inside[..., None])
         return np.ascontiguousarray(image)
 
-    def _resized(self, image: NDArray[Any], side: int) -> NDArray[Any]:
+    @property
+    def _frame(self) -> tuple[int, int]:
+        """Width and height of a letterbox."""
+        return self.box or (int(self.resize or 0), int(self.resize or 0))
+
+    def _size(self, width: int, height: int) -> tuple[int, int]:
+        """Width and height to which an image is resized."""
+        if self.pad:
+            most = self._frame
+            ratio = min(most[0] / width, most[1] / height)
+            fitted = (round(width * ratio), round(height * ratio))
+            return min(max(fitted[0], 1), most[0]), min(max(fitted[1], 1), most[1])
+        side, shorter = int(self.resize or 0) if self.box is None else 0, min(height, width)
+        return self.box or (side * width // shorter, side * height // shorter)
+
+    def _resized(self, image: NDArray[Any]) -> NDArray[Any]:
         height, width = image.shape[:2]
-        shorter = min(height, width)
-        if side == shorter:
+        size = self._size(width, height)
+        if size == (width, height):
             return image
-        size = (side * width // shorter, side * height // shorter)
-        shrinks = self.antialias and side < shorter
+        shrinks = self.antialias and size[0] <= width and size[1] <= height
         flag = cv2.INTER_AREA if shrinks else INTERPOLATIONS[self.interpolation]
         return cv2.resize(image, size, interpolation=flag).reshape(size[1], size[0], *image.shape[2:])
+
+    def _padded(self, image: NDArray[Any]) -> NDArray[Any]:
+        (width, height), levels = self._frame, [int(level) for level in self.pad.split(",")]
+        rows, columns, *colours = image.shape
+        if len(levels) > 1 and colours != [3]:
+            raise DataError(f"pad: expected one level for images of {colours or 1} colours, got {self.pad}")
+        fill = np.array(levels, image.dtype) if image.dtype == np.uint8 else np.array(levels, image.dtype) / 255
+        filled = np.empty((height, width, *colours), image.dtype)
+        filled[...] = fill if colours else fill[0]
+        centred = self.pad_align == "centre"
+        top, left = ((height - rows) // 2, (width - columns) // 2) if centred else (0, 0)
+        filled[top : top + rows, left : left + columns] = image
+        return filled
 
 
 PLAIN = Spatial()

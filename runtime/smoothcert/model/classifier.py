@@ -76,7 +76,8 @@ class OrtClassifier(Classifier):
         self.provider, self.tf32 = providers, tf32
         self.threads = threads or cores()
         self.preprocess = self._file.agreed(preprocess)
-        self.sha256, self.shape, self.precision = self._file.sha256, self._file.shape, self._file.precision
+        self.sha256, self.precision = self._file.sha256, self._file.precision
+        self.shape = self.preprocess.taken(self._file.shape)
         self.adapted, self.warning, self.card = self._file.adapted, self._file.warning, self._file.card
         self._independent: set[tuple[int, ...]] = set()
         self._sessions = Sessions(self._file, self.preprocess, providers, tf32)
@@ -88,7 +89,9 @@ class OrtClassifier(Classifier):
 
     @property
     def channels(self) -> int | None:
-        """1 or 3 where the model's input says so: how image files are to be read."""
+        """1 or 3 where the model's input says so: how image files are to be read. In colour where that becomes grey."""
+        if self.preprocess.spatial.grey:
+            return 3
         ends = (self.shape[0], self.shape[2]) if len(self.shape) == 3 else ()
         grey = len(self.shape) == 2 or (len(self.shape) == 1 and math.isqrt(self.shape[0] or 2) ** 2 == self.shape[0])
         return next((c for c in ends if c in (1, 3)), 1 if grey else None)
@@ -135,6 +138,11 @@ class OrtClassifier(Classifier):
             self._require_independent(found)
             self._independent.add(found.values.shape)
         return found
+
+    def require_constants(self, x: NDArray[Any]) -> None:
+        """`ArgumentError` where mean and std are in levels, and 8-bit data like x would be divided by 255 first."""
+        if x.dtype == np.uint8 and not self._file.takes_integers:
+            self.preprocess.require_unit()
 
     def require_range(self, x: NDArray[Any]) -> None:
         """`DataError` for float values that are far beyond the input range of the model's metadata, as levels are."""

@@ -105,6 +105,7 @@ class ModelFile:
     def with_input(self, dtype: np.dtype[Any], levels: Levels | None, preprocess: Preprocess) -> bytes:
         """The model behind an input of the given element type, (value * scale - mean) / std computed in the graph.
 
+        Channels are turned round or copied ahead of mean and std, which are those of the model's own channels.
         `levels`: those that the input is in, perturbed. Scale is then their unit's inverse unless given, such as 1/255,
         and a model that takes integers gets the levels themselves, rounded, and clipped where its type has no others.
         """
@@ -117,6 +118,8 @@ class ModelFile:
             chain += [("Div", np.float32(levels.unit))]
         elif preprocess.scale is not None:
             chain += [("Mul", np.float32(preprocess.scale))]
+        if gathered := preprocess.gathered(self.shape):
+            chain += [("Gather", gathered[0])]
         for op, values in (("Sub", preprocess.mean), ("Div", preprocess.std)):
             if values:
                 chain.append((op, preprocess.channel_values(values, self.shape)))
@@ -134,11 +137,14 @@ class ModelFile:
             if value is not None:
                 operands.append(f"{CONSTANT}_{i}")
                 graph.initializer.append(numpy_helper.from_array(np.asarray(value), operands[1]))
-            nodes.append(helper.make_node(op, operands, [f"{STEP}_{i}"]))
+            along: dict[str, Any] = {"axis": gathered[1] + 1} if gathered and op == "Gather" else {}
+            nodes.append(helper.make_node(op, operands, [f"{STEP}_{i}"], **along))
             name = f"{STEP}_{i}"
         nodes.append(helper.make_node("Cast", [name], [inner.name], to=self.elem_type))
         outer = helper.make_tensor_value_info(INPUT, helper.np_dtype_to_tensor_dtype(dtype), None)
         outer.type.tensor_type.shape.CopyFrom(inner.type.tensor_type.shape)
+        if gathered and preprocess.taken(self.shape) != self.shape:
+            outer.type.tensor_type.shape.dim[gathered[1] + 1].dim_value = 1
         rest = list(graph.node)
         del graph.node[:]
         graph.node.extend([*nodes, *rest])

@@ -16,10 +16,14 @@ from ..files.documents import built
 from ..inputs.input import Input
 from ..inputs.levels import EIGHT_BIT, PCM16, levels_of
 from ..inputs.spatial import PLAIN, Raw, Spatial
+from .misfit import ways
 
 Layout = Literal["auto", "nchw", "nhwc", "flat"]
 LAYOUTS: tuple[Layout, ...] = ("auto", "nchw", "nhwc", "flat")
+Channels = Literal["rgb", "bgr"]
+CHANNELS: tuple[Channels, ...] = ("rgb", "bgr")
 _COLOURS = (1, 3, 4)
+_LARGEST = 4.0  # mean or deviation that anyone has for values of 0 to 1
 Shape = tuple[int | None, ...]  # of one input, without the batch axis; None is a free axis
 
 
@@ -28,9 +32,13 @@ class Preprocess:
     """What stands between an image and a graph that lacks it: `spatial`, then (value * scale - mean) / std per channel.
 
     `scale` None is 1/255 for 8-bit images, 1/32768 for 16-bit recordings, 1 for float inputs. `mean` and `std`: one
-    number for each channel of the model, or one for all. `layout`: of the model; `auto` reads it off its input shape.
+    number for each channel of the model, in the model's own order, or one for all. `layout`: of the model; `auto` reads
+    it off its input shape. `channels`: the order of the model's colours, rgb or bgr; that of images is always rgb.
     Noise is added behind `spatial`, before the arithmetic, which belongs to the base classifier; geometric attacks act
     before `spatial`.
+
+    The classifier turns the colours round, or makes three channels of the one that `spatial.grey` leaves, ahead of mean
+    and std: noise and parts act on red, green, blue, or on the one grey channel, and so do certificates.
     """
 
     scale: float | None = None
@@ -38,9 +46,12 @@ class Preprocess:
     std: tuple[float, ...] = ()
     layout: Layout = "auto"
     spatial: Spatial = PLAIN
+    channels: Channels = "rgb"
 
     def __post_init__(self) -> None:
         require(self.layout in LAYOUTS, f"layout: expected one of {', '.join(LAYOUTS)}, got {self.layout!r}")
+        require(self.channels in CHANNELS, f"channels: expected rgb, bgr or grey, got {self.channels!r}")
+        require(self.channels == "rgb" or not self.spatial.grey, "channels: expected bgr or grey, got both; name one")
         for name in ("mean", "std"):
             object.__setattr__(self, name, _numbers(name, getattr(self, name)))
         if self.scale is not None:
@@ -58,16 +69,47 @@ class Preprocess:
     def recipe(self) -> dict[str, Any]:
         """Plain values; unset ones left out."""
         values = {f.name: getattr(self, f.name) for f in fields(self)} | {"spatial": self.spatial.recipe}
-        return {k: list(v) if isinstance(v, tuple) else v for k, v in values.items() if v not in (None, (), {})}
+        said = {k: list(v) if isinstance(v, tuple) else v for k, v in values.items() if v not in (None, (), {})}
+        return {k: v for k, v in said.items() if (k, v) != ("channels", "rgb")}
+
+    def require_unit(self) -> None:
+        """`ArgumentError` for mean and std in levels without a scale, which would meet intensities of 0 to 1."""
+        largest = max(map(abs, (*self.mean, *self.std)), default=0.0)
+        unit = self.scale is not None or largest <= _LARGEST
+        said = f"expected mean and std of values 0 to 1, for 8-bit levels are divided by 255 first, got {largest:g}"
+        require(unit, f"mean: {said}; add `scale=1` where they are in levels 0 to 255")
+
+    def gathered(self, shape: Shape) -> tuple[NDArray[np.int64], int] | None:
+        """Which channels the model's are, of those it gets, and along which axis; None where they are the same ones.
+
+        `shape` is that of one input of the model. `ArgumentError` for bgr where that has no three channels.
+        """
+        axis = self._axis(shape, 3)
+        if self.channels == "bgr":
+            three = len(shape) == 3 and shape[axis] in (3, None)
+            require(three, f"channels: bgr is for models of three channels, got one of inputs {show(shape)}")
+            return np.array([2, 1, 0]), axis
+        copied = self.spatial.grey and len(shape) == 3 and shape[axis] == 3
+        return (np.zeros(3, np.int64), axis) if copied else None
+
+    def taken(self, shape: Shape) -> Shape:
+        """Shape of one input that is given, for a model of that shape: of one channel where it is copied to three."""
+        gathered = None if self.channels == "bgr" else self.gathered(shape)
+        return shape if gathered is None else tuple(1 if a == gathered[1] else n for a, n in enumerate(shape))
+
+    def _axis(self, shape: Shape, count: int) -> int:
+        """The axis of `count` channels."""
+        axis = {"nchw": 0, "nhwc": len(shape) - 1}.get(self.layout)
+        if axis is not None:
+            return axis
+        outer = len(shape) == 3 and (shape[0] == count or (shape[0] in _COLOURS and shape[2] not in _COLOURS))
+        return 0 if outer else len(shape) - 1
 
     def channel_values(self, values: tuple[float, ...], shape: Shape) -> NDArray[np.float32]:
         """`values` (one, or one a channel) shaped to broadcast over one input of the model."""
         if len(values) == 1:
             return np.array(values[0], np.float32)
-        axis = {"nchw": 0, "nhwc": len(shape) - 1}.get(self.layout)
-        if axis is None:
-            outer = len(shape) == 3 and (shape[0] == len(values) or (shape[0] in _COLOURS and shape[2] not in _COLOURS))
-            axis = 0 if outer else len(shape) - 1
+        axis = self._axis(shape, len(values))
         require(
             len(shape) == 3 and shape[axis] in (len(values), None),
             f"mean/std: expected one value, or one a channel of the model's input {show(shape)}, got {len(values)}",
@@ -98,10 +140,14 @@ def prepared(x: NDArray[Any], shape: Shape | None = None, preprocess: Preprocess
     `shape` None: as it is. Where its colours are is settled once, here. Raises `DataError` where it does not fit.
     """
     how = preprocess or Preprocess()
+    shape = None if shape is None else how.taken(shape)
     planar = _planar(x, shape, how.layout)
     view = _processed(numeric(x), how.spatial, planar)
     values = np.ascontiguousarray(view) if shape is None else arrange(view, shape, how.layout, planar)
-    return Input.of(values, _layout(view, shape, how.layout, planar), x, _raw(x, planar, how.spatial))
+    places = _layout(view, shape, how.layout, planar)
+    if how.channels == "bgr" and (places is None or places[0] * places[3] != 3):
+        raise DataError(f"channels: expected images of three colours for bgr, got {x.dtype} {show(x.shape)}")
+    return Input.of(values, places, x, _raw(x, planar, how.spatial))
 
 
 def raw_image(x: NDArray[Any], spatial: Spatial = PLAIN) -> Raw | None:
@@ -138,7 +184,7 @@ def _layout(
     """(outer, height, width, inner) of an image once arranged for a model of that input shape; None for no image."""
     if planar is None:
         return None
-    colours, height, width = (1, *x.shape) if x.ndim == 2 else x.shape if planar else (x.shape[2], *x.shape[:2])
+    height, width, colours = _sides(x, planar) or (0, 0, 0)
     if shape is not None and colours > 1:
         places = np.arange(x.size, dtype=np.float32).reshape(x.shape)
         planar ^= arrange(places, shape, layout, planar).ravel()[1] != 1  # the arrangement moves the colours
@@ -216,7 +262,15 @@ def arrange(x: NDArray[Any], shape: Shape, layout: Layout, planar: bool | None) 
     unrolled = vector or (len(long) == 1 and x.squeeze().ndim <= 2)
     if unrolled and None not in long and x.size == math.prod(n or 0 for n in shape):
         return x.reshape([n or 0 for n in shape])
-    raise DataError(
-        f"expected an input that fits the model's {show(shape)} (layout {layout}), got {x.dtype} {show(x.shape)}; "
-        "resize or convert the data, or see `layout`"
-    )
+    others = (name for name in LAYOUTS if any(_fits(view, shape) for view in _arrangements(x, name, bool(planar))))
+    advice = next((f"pass `layout={name}`" for name in others), None) or ways(_sides(x, planar), shape, layout)
+    got = f"got {x.dtype} {show(x.shape)}"
+    raise DataError(f"expected an input that fits the model's {show(shape)} (layout {layout}), {got}; {advice}")
+
+
+def _sides(x: NDArray[Any], planar: bool | None) -> tuple[int, int, int] | None:
+    """Height, width and colours of an image; None for what is none."""
+    if planar is None:
+        return None
+    colours, height, width = (1, *x.shape) if x.ndim == 2 else x.shape if planar else (x.shape[2], *x.shape[:2])
+    return height, width, colours

@@ -106,7 +106,7 @@ class Answers:
         return (
             f"base accuracy is {100 * right / n:.1f}% of {n} inputs, no better than always answering the commonest "
             f"label ({100 * chance:.1f}%): check the preprocessing (`scale`, `mean`, `std`, `layout`) and the order of "
-            "the classes"
+            "the classes; smoothcert inspect MODEL DATA tries what is common"
         )
 
 

@@ -57,6 +57,8 @@ def new_run(
     require(shard == "1/1" or bool(nonce), "shard: expected a `nonce` too, any text, the same for every shard")
     if smoothing.measured is not None:
         smoothing.measured.require_rate(classifier.sound.rate)
+    one = first(data, indices).x
+    classifier.require_constants(one)
     on_images = algorithm.acts_on_raw(smoothing) or classifier.preprocess.spatial != PLAIN
     opencv = {"opencv": cv2.__version__} if on_images else {}
     channels = {} if classifier.channels is None else {"channels": classifier.channels}
@@ -66,7 +68,7 @@ def new_run(
     recipe = {
         "smoothcert": __version__,
         "nonce": nonce,
-        "attack_model": algorithm.attack_model(smoothing, levels_of(first(data, indices).x)),
+        "attack_model": algorithm.attack_model(smoothing, levels_of(one)),
         "model": {"path": str(files.model.resolve()), **classifier.recipe, **opencv},
         "data": {"path": str(files.data.resolve()), "sha256": data.sha256, "inputs": len(data), **channels, **sound},
         "smoothing": smoothing.recipe,

@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 
 from ..bounds.laws import LogNormal
 from ..errors import DataError
+from ..inputs.grey import LUMA
 from ..inputs.input import Input
 from ..inputs.levels import EIGHT_BIT
 from .blur import BLURS
@@ -27,7 +28,6 @@ from .part import Pair, Part
 from .transform import Image, Kind, Transform
 
 Matrix = NDArray[np.float64]
-LUMA = {"bt601": (0.299, 0.587, 0.114), "bt709": (0.2126, 0.7152, 0.0722), "mean": (1 / 3, 1 / 3, 1 / 3)}
 _ANGLES = 7200  # at which the stretch is looked at
 
 

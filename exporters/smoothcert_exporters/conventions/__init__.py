@@ -1,0 +1,1 @@
+"""What stands ahead of models as people train them, tried on labelled data."""
