@@ -27,7 +27,7 @@ _EXAMPLES = r"""Examples:
   smoothcert advise demo:digits.onnx demo:digits.npz --limit 20 \
       --smooth noise=0.25,0.5,1 --png advice.png"""
 # Options that say how a run is made; of those alone, what was given to advice is given to the run that it prints.
-_OWN = {"model", "data", "smooth", "n", "alpha", "limit", "skip", "quiet"}
+_OWN = {"model", "data", "smooth", "n", "alpha", "radii", "limit", "skip", "quiet"}
 
 
 @app.command(epilog=f"{SEE}\n\n{_EXAMPLES}")
@@ -76,12 +76,15 @@ def advise(
     """
     from ..inputs.datasets import open_dataset
     from ..report.curves import draw
+    from ..report.pictures import require_name
     from ..runs.advice import Wanted
     from ..runs.advice import advise as ask
     from .launch import classifier_of
     from .parse import numbers, preprocess
     from .show import print_notes
 
+    if png is not None:
+        require_name(png)  # before anything takes time
     wanted = Wanted(tuple(smooth), numbers("--radii", radii), samples, n=n, alpha=alpha, skip=skip, limit=limit)
     classifier = classifier_of(model, output, machine, preprocess(normalisation, spatial))
     if not tsv:
@@ -122,8 +125,11 @@ def _shown(advice: Advice, classifier: OrtClassifier, data: Any, skip: int, comm
     for part in parts:
         terminal.print(advised.part_table(part))
         terminal.print(advised.part_line(part, advice))
-        run = f"--n {advice.run.n} --alpha {advice.run.alpha:g} --skip {advice.following}"
-        terminal.print(f"{command} --smooth {shlex.quote(part.taken[0].option)} {run}")
+        if advice.left:
+            run = f"--n {advice.run.n} --alpha {advice.run.alpha:g} --skip {advice.following}"
+            terminal.print(f"{command} --smooth {shlex.quote(part.taken[0].option)} {run}")
+    if not advice.left:
+        terminal.print("no input is left to certify: advice has seen them all; certify others, or give --limit")
     for line in _noted(parts, classifier, data, skip):
         terminal.print(line)
     for line in advised.weak_points(advice, parts):

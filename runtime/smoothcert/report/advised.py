@@ -88,10 +88,11 @@ def heading(advice: Advice, machine: str) -> Iterator[str]:
     )
     if advice.left_out:
         yield f"left out, for this model is slow: {', '.join(advice.left_out)}; name them by --smooth, or give --limit"
-    others = "other inputs" if advice.following < advice.inputs + run.fresh else "inputs like these"
+    others = "other inputs" if advice.left else "inputs like these"
     yield (
         f"figures: certified accuracy, in %, of certify with n = {run.n:,}, alpha = {run.alpha:g} on {run.fresh:,} "
-        f"{others}: expected, and from-to with 95 % confidence, each figure by itself; * marks the scale for a radius"
+        f"{others}: expected, and from-to with 95 % confidence, each figure by itself; * marks the scale for a radius, "
+        "- is out of reach"
     )
     if not advice.labelled:
         yield "no labels: a figure is the share certified with the model's own answer"

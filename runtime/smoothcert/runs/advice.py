@@ -2,29 +2,30 @@
 
 from __future__ import annotations
 
-import hashlib
 import time
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
-from functools import cached_property
 
 import numpy as np
 
+from ..algorithms.base import require_sizes
 from ..bounds.forecast import Forecast, Planned, expected, forecast, forecast_share
 from ..certification import require_one_function
-from ..errors import DataError
-from ..inputs.datasets import Dataset, loaded
+from ..errors import DataError, require
+from ..inputs.datasets import Dataset, selection
 from ..inputs.input import Input
 from ..model.classifier import OrtClassifier
-from ..sampling import ESTIMATION, Sampler
+from ..sampling import Sampler
 from ..smoothing import Smoothing
 from .asked import first
 from .ladder import Ladder, fitting, ladder
 from .preflight import rate_of, require_labels
+from .voter import Row, Voter
 
 SECONDS = 35.0  # of votes, unless the number of inputs is given
 _MOST, _LEAST = 100, 20  # inputs then
+_VOTES = 2000  # at most: the bounds' tables grow with them, and a run is what tells more
 _PATIENCE = 4.0  # times as long as that, and only the first ladder is climbed, unless parts are named
 
 
@@ -64,14 +65,15 @@ class Climbed:
 
 @dataclass(frozen=True, eq=False)
 class Advice:
-    """What was found on `inputs` inputs for a run over `run.fresh` others; the first of those is `following`.
+    """What was found on `inputs` inputs for a run over `run.fresh` others, of which the first is `following`.
 
-    `base`: the base classifier's answers, `labels` likewise, None where not known. `left_out`: parts not tried, for
-    want of time.
+    `left`: how many the data have from there on; where none, the figures are for as many as were tried. `base`: the
+    base classifier's answers, `labels` likewise, None where not known. `left_out`: parts not tried, for want of time.
     """
 
     inputs: int
     following: int
+    left: int
     run: Planned
     climbed: tuple[Climbed, ...]
     labels: tuple[int | None, ...]
@@ -115,6 +117,15 @@ class Wanted:
     skip: int = 0
     limit: int | None = None
 
+    def require_meant(self) -> None:
+        """`ArgumentError` for numbers that no advice has."""
+        require_sizes(self.n, self.alpha, self.n0)
+        require(0 < self.samples <= _VOTES, f"samples: expected 1 to {_VOTES:,} votes, got {self.samples}")
+        require(self.limit is None or self.limit > 0, f"limit: expected at least 1, got {self.limit}")
+        require(all(radius > 0 for radius in self.radii), f"radii: expected radii > 0, got {self.radii}")
+        one = not self.radii or len(self.parts) == 1
+        require(one, f"radii: expected with one `smoothing`, whose radii they are, got {len(self.parts)}")
+
 
 def advise(
     classifier: OrtClassifier, data: Dataset, wanted: Wanted, progress: Callable[[int, int], None] = lambda *_: None
@@ -125,7 +136,8 @@ def advise(
     read, or a part that was named does not suit the data.
     """
     start = time.perf_counter()
-    indices = range(len(data))[wanted.skip :]
+    wanted.require_meant()
+    indices = selection(len(data), skip=wanted.skip)
     if not indices:
         raise DataError(f"`skip` leaves none of {len(data)} inputs; take less")
     require_labels(classifier, data, indices)
@@ -134,7 +146,7 @@ def advise(
     votes = -(-wanted.samples // size) * size  # part of a batch costs as much as a whole one
     ladders, number, left_out = _planned(classifier, _ladders(classifier, x, wanted), x, votes, len(indices), wanted)
     rungs = [smoothing for one in ladders for smoothing in one.rungs]
-    voter, rows = _Voter(classifier, data, tuple(rungs), votes), list[_Row]()
+    voter, rows = Voter(classifier, data, tuple(rungs), votes), list[Row]()
     for index in indices[:number]:
         if wanted.limit is None and len(rows) >= _LEAST and time.perf_counter() - start > SECONDS:
             break
@@ -145,6 +157,7 @@ def advise(
     return Advice(
         inputs=used,
         following=wanted.skip + used,
+        left=len(indices) - used,
         run=Planned(wanted.n0, wanted.n, wanted.alpha, len(indices) - used or used),
         climbed=tuple(Climbed(one, tuple(next(found) for _ in one.rungs)) for one in ladders),
         labels=tuple(data.label(index) for index in indices[:used]),
@@ -188,47 +201,6 @@ def _planned(
 def _rung(smoothing: Smoothing, votes: int, x: Input, cast: list[tuple[int, float]]) -> Rung:
     slack, spent = smoothing.perturbation.samples(x).slack, sum(seconds for _, seconds in cast)
     return Rung(smoothing, votes, slack, tuple(count for count, _ in cast), votes * len(cast) / max(spent, 1e-9))
-
-
-@dataclass(frozen=True)
-class _Row:
-    """Of one input: the base classifier's answer, and for each rung the votes for the right class, with seconds."""
-
-    base: int | None
-    votes: tuple[tuple[int, float], ...]
-
-
-@dataclass(frozen=True, eq=False)
-class _Voter:
-    """Asks the classifier about inputs, at every rung. Its draws are those of advice alone: a run has others."""
-
-    classifier: OrtClassifier
-    data: Dataset
-    rungs: tuple[Smoothing, ...]
-    votes: int
-
-    @cached_property
-    def key(self) -> int:
-        text = f"advice {self.classifier.sha256} {self.classifier.preprocess.recipe} {self.data.sha256}"
-        return int.from_bytes(hashlib.sha256(text.encode()).digest()[:8], "big")
-
-    def row(self, index: int) -> _Row:
-        """An input that cannot be read has no answer and no votes: in a run, it is not certified either."""
-        try:
-            x = self.classifier.prepare(loaded(self.data, index).x)
-            base = self.classifier.answer(x)
-        except DataError:
-            return _Row(None, tuple((0, 0.0) for _ in self.rungs))
-        label = self.data.label(index)
-        right = base if label is None else label
-        return _Row(base, tuple(self._cast(rung, x, index, right) for rung in self.rungs))
-
-    def _cast(self, rung: Smoothing, x: Input, index: int, right: int) -> tuple[int, float]:
-        start, count = time.perf_counter(), 0
-        with suppress(DataError):  # an input that the part does not suit fails in a run too
-            sampler = Sampler(self.classifier, rung.perturbation, x, self.key, index)
-            count = sampler.counts(ESTIMATION, 0, self.votes).get(right, 0)
-        return count, time.perf_counter() - start
 
 
 def unlike(advice: Advice, data: Dataset, skip: int) -> str:

@@ -65,6 +65,7 @@ def ladder(text: str, x: Input, training_noise: float | None = None, radii: Sequ
     for a part that does not smooth exactly on its own, `DataError` for one that does not suit x.
     """
     name, scales, options = _words(text)
+    PARTS[name].transforms.require_suited(x)
     known = _known(x).get(name)
     unit = _unit(known.per, x) if known else 1.0
     if not scales:
