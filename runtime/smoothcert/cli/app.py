@@ -9,7 +9,7 @@ from typing import Annotated, Any
 import typer
 
 from ..errors import ArgumentError, SmoothcertError
-from . import calibrate, certify, check, export, inspect, parts, report, runs, surrogate
+from . import advise, calibrate, certify, check, export, inspect, parts, report, runs, surrogate
 from .closed_pipe import dropped
 from .messages import as_options
 
@@ -23,7 +23,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for _family in (certify, parts, check, runs, report):
+for _family in (certify, advise, parts, check, runs, report):
     app.registered_commands += _family.app.registered_commands
 app.command(epilog="Example: smoothcert inspect demo:digits.onnx demo:digits.npz")(inspect.inspect)
 _CONSTANTS = "Example: smoothcert calibrate surrogate OUT demo:digits.npz zoom.cal"

@@ -9,6 +9,7 @@ from ..algorithms import Algorithm
 from ..errors import SmoothcertError, require
 from ..inputs.datasets import open_dataset
 from ..model.classifier import OrtClassifier
+from ..model.preprocess import Preprocess
 from ..runs.asked import Files, new_run
 from ..runs.folder import RunFolder
 from ..runs.folder_name import folder_name
@@ -20,17 +21,8 @@ from .show import print_notes, show_run
 
 def launch(model: Path, data: Path, asked: opt.ToCertify, algorithm: Algorithm, setting: opt.Setting) -> None:
     """Open model and data, run, print. `SmoothcertError` where an input failed."""
-    machine, run = setting.machine, setting.run
-    require(not machine.tf32 or machine.provider != "cpu", "--tf32: expected with --provider cuda or tensorrt, got cpu")
-    classifier = OrtClassifier(
-        model,
-        providers=machine.provider,
-        threads=machine.threads,
-        batch_size=machine.batch_size,
-        output=asked.output,
-        preprocess=preprocess(setting.normalisation, setting.spatial),
-        tf32=machine.tf32,
-    )
+    run = setting.run
+    classifier = classifier_of(model, asked.output, setting.machine, preprocess(setting.normalisation, setting.spatial))
     print_notes(classifier)
     files, opened = (
         Files(model, data, asked.calibration, surrogate_path(asked)),
@@ -51,6 +43,20 @@ def launch(model: Path, data: Path, asked: opt.ToCertify, algorithm: Algorithm, 
     failed = show_run(new, folder, quiet=run.quiet)
     if failed:
         raise SmoothcertError(failed)
+
+
+def classifier_of(model: Path, output: str | None, machine: opt.Machine, ahead: Preprocess | None) -> OrtClassifier:
+    """The classifier on the machine that the options name."""
+    require(not machine.tf32 or machine.provider != "cpu", "--tf32: expected with --provider cuda or tensorrt, got cpu")
+    return OrtClassifier(
+        model,
+        providers=machine.provider,
+        threads=machine.threads,
+        batch_size=machine.batch_size,
+        output=output,
+        preprocess=ahead,
+        tf32=machine.tf32,
+    )
 
 
 def _unnamed(asked: opt.ToCertify, setting: opt.Setting) -> dict[str, Any]:

@@ -24,3 +24,8 @@ def demo_file(name: str) -> Path:
             f"a file of your own that is called so is given as ./{PREFIX}{name}"
         )
     return _FOLDER / name
+
+
+def shown(path: Path) -> str:
+    """The path as a command line may have it: `demo:digits.onnx` for a file that comes with the package."""
+    return PREFIX + path.name if path.parent == _FOLDER and path.name in _NAMES else str(path)

@@ -32,7 +32,12 @@ def write(
     cv2.putText(picture, text, where, cv2.FONT_HERSHEY_SIMPLEX, size, colour, 1, cv2.LINE_AA)
 
 
+def require_name(path: Path) -> None:
+    """`ArgumentError` for a name without .png."""
+    require(cv2.haveImageWriter(str(path)), f"png: expected a name that ends in .png, got {path}")
+
+
 def save(picture: Picture, path: Path) -> None:
     """Write the file; `ArgumentError` for a name without .png, or a place that cannot be written."""
-    require(cv2.haveImageWriter(str(path)), f"png: expected a name that ends in .png, got {path}")
+    require_name(path)
     require(cv2.imwrite(str(path), picture), f"png: expected a path that can be written, got {path}")

@@ -16,6 +16,9 @@ from ..runs.recipe import Recipe
 from ..smoothing import smoothing_of
 from .answers import Answers
 
+_FEW = 10  # inputs that nothing is concluded from
+_LOST = 0.75  # share of base accuracy below which smoothing has taken far too much of it
+
 
 @dataclass(frozen=True)
 class Summary:
@@ -37,6 +40,17 @@ class Summary:
     answers: Answers
     attack_model: str  # in words, see `attack_models`
     read: Counter[str]  # how many recordings were changed as they were read, by change
+
+    @property
+    def poor(self) -> bool:
+        """Whether most inputs abstain, or the smoothed classifier is right far less often than the base classifier."""
+        answers = self.answers
+        if self.inputs < _FEW or not answers.smoothed:
+            return False
+        kept = answers.agreement
+        if answers.labelled and answers.base:
+            kept = answers.accuracy(answers.smoothed) / max(answers.accuracy(answers.base), 1e-9)
+        return sum(self.abstained.values()) > self.inputs / 2 or (bool(answers.base) and kept < _LOST)
 
 
 def failures(recipe: Recipe) -> tuple[float, float]:

@@ -55,6 +55,11 @@ def table(recipe: Recipe, summary: Summary) -> Iterable[Any]:
     if summary.read:
         yield f"note: {changed_text(summary.read, summary.inputs)}"
     yield f"per input {summary.samples:,.0f} samples, {summary.seconds:.2f} s"
+    if summary.poor and "surrogate" not in recipe["smoothing"]:
+        yield (
+            "a poor run: smoothcert advise MODEL DATA shows what other scales would certify, and whether the model, "
+            "its training or a denoiser is what is missing"
+        )
 
 
 def _accuracies(recipe: Recipe, summary: Summary) -> Any:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from itertools import islice
@@ -16,16 +16,21 @@ from numpy.typing import NDArray
 from ..algorithms import why_only_abstain
 from ..certification import LEVELS, in_levels, require_one_function, sampler_of
 from ..errors import DataError, require
+from ..inputs.datasets import Dataset
 from ..inputs.input import Input
 from ..inputs.levels import EIGHT_BIT, Levels, levels_of
 from ..inputs.recordings import changed_text, changes
+from ..model.card import ModelCard
+from ..model.classifier import OrtClassifier
 from ..sampling import PROBE, Sampler
+from ..smoothing import Noise, Part
 from .asked import first, readable
 from .opening import OpenRun
 
 _COMPARED = 8  # first inputs that are tried among perturbed ones
 _FIRST = 16  # inputs that are looked at before a run
 _SECONDS = 0.2  # that samples are timed for
+_ALIKE = 1.5  # factor up to which noise in training and in the smoothing are much the same
 _DISGUISED = (
     "hint: the inputs look like 8-bit images divided by 255; as uint8 they would get integer noise, which is exact"
 )
@@ -57,7 +62,7 @@ def preflight(run: OpenRun) -> Preflight:
     smoothing, algorithm = run.question.smoothing, run.question.algorithm
     best = smoothing.favourable
     require(algorithm.largest(best) > 0, why_only_abstain(algorithm, best))
-    _require_labels(run)
+    require_labels(run.classifier, run.data, run.question.indices)
     raw = first(run.data, run.question.indices).x
     levels = levels_of(raw)
     is_levels = levels is not None
@@ -80,7 +85,9 @@ def preflight(run: OpenRun) -> Preflight:
     }
     looked = [e.made for e in islice(readable(run.data, run.question.indices), _FIRST)]
     notes |= {f"note: {text}": True for text in [changed_text(changes(looked), len(looked))] if text}
-    rate = _rate(sampler, size * run.classifier.threads)
+    if line := trained_otherwise(run.classifier.card, smoothing.parts, x):
+        notes[line] = True
+    rate = rate_of(sampler, size * run.classifier.threads)
     warning = LEVELS if in_levels(run.classifier, floats) else ""
     return Preflight(size, rate, slices, cutting, tuple(note for note, holds in notes.items() if holds), warning)
 
@@ -89,13 +96,28 @@ def _unrounded(levels: Levels) -> str:
     return _UNROUNDED.format(levels.name, 8 * levels.dtype.itemsize)
 
 
-def _require_labels(run: OpenRun) -> None:
-    classes = run.classifier.classes
-    for index in run.question.indices if classes else ():
-        label = run.data.label(index)
+def require_labels(classifier: OrtClassifier, data: Dataset, indices: Sequence[int]) -> None:
+    """`DataError` where a label has no class in the model."""
+    classes = classifier.classes
+    for index in indices if classes else ():
+        label = data.label(index)
         if label is not None and classes is not None and label >= classes:
-            name = run.data.name(index)
+            name = data.name(index)
             raise DataError(f"{name}: expected a label below the model's {classes} classes, got {label}")
+
+
+def trained_otherwise(card: ModelCard, parts: Iterable[Part], x: Input) -> str:
+    """A line where the model was trained with noise clearly other than the smoothing's; empty where it was not."""
+    drawn = next((part.scale for part in parts if isinstance(part, Noise)), None)
+    trained, values = card.training_noise, x.values
+    intensities = x.levels is not None or (values.min(initial=0) >= 0 and values.max(initial=0) <= 1)
+    if drawn is None or trained is None or not intensities or trained / _ALIKE <= drawn <= trained * _ALIKE:
+        return ""
+    which = "more than it has learnt" if drawn > trained else "less than it was made for"
+    return (
+        f"note: the model's metadata say that it was trained with noise {trained:g}; the smoothing's is {drawn:g}, "
+        f"{which}; smoothcert advise MODEL DATA shows what each scale would certify"
+    )
 
 
 def _first_prepared(run: OpenRun) -> Iterator[Input]:
@@ -104,7 +126,8 @@ def _first_prepared(run: OpenRun) -> Iterator[Input]:
             yield run.classifier.prepare(example.x)
 
 
-def _rate(sampler: Sampler, step: int) -> float:
+def rate_of(sampler: Sampler, step: int) -> float:
+    """Samples a second, `step` at a time."""
     sampler.counts(PROBE, 0, step)  # kernels are chosen, engines built
     done, spent, start = 0, 0.0, time.perf_counter()
     while spent < _SECONDS:
