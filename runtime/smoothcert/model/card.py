@@ -1,4 +1,4 @@
-"""What a model file says of itself beside its graph: input range, class names, training noise, origin, parity."""
+"""What a model file says of itself beside its graph: input range, classes, training noise, origin, parity, 8 bits."""
 
 from __future__ import annotations
 
@@ -30,6 +30,7 @@ class ModelCard:
     source: str = ""  # framework and version
     weights_sha256: str = ""  # of the graph's weights alone
     parity: Mapping[str, Any] | None = None  # what the export measured
+    quantisation: Mapping[str, Any] | None = None  # how its 8 bits came about: method, data, smoothing, agreement
 
     def __post_init__(self) -> None:
         span = self.input_range
