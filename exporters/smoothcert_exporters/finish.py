@@ -94,8 +94,8 @@ def finish(
         final, card, (parity, agreement) = _proved(adapted, work / target.name, reference, example, options)
         eighth = None
         if options.quantisation is not None:
-            ready = final.proto, final.preprocess
-            eighth = eight_bit(*ready, options.precision, options.quantisation, work, options.provider)
+            describe(final.proto, final.preprocess, card)  # by which its own data are read, resized and checked
+            eighth = eight_bit(final.proto, options.precision, options.quantisation, work, options.provider)
             final = replace(final, proto=eighth.proto, changes=(*final.changes, *eighth.changes))
             card = replace(card, quantisation=eighth.record)
         told = replace(card, source=source, weights_sha256=weights_sha256(final.proto))

@@ -12,11 +12,11 @@ import onnx
 
 from smoothcert.model.classifier import OrtClassifier
 from smoothcert.model.file import ModelFile, read_model
-from smoothcert.model.preprocess import Preprocess
 from smoothcert.model.providers import installed
 from smoothcert.model.scores import NEIGHBOURS
 from smoothcert.model.sessions import Sessions
 from smoothcert.sampling import PROBE, Sampler
+from smoothcert.smoothing import Part
 
 from ..files import save
 from ..options import Quantisation
@@ -44,29 +44,25 @@ class EightBit:
 
 
 def eight_bit(
-    float32: onnx.ModelProto,
-    preprocess: Preprocess,
-    precision: str,
-    asked: Quantisation,
-    work: Path,
-    provider: str = "cpu",
+    float32: onnx.ModelProto, precision: str, asked: Quantisation, work: Path, provider: str = "cpu"
 ) -> EightBit:
-    """A float32 graph, finished, in 8 bits: static, min-max, a scale for each channel of the weights.
+    """A float32 model, finished, metadata included, in 8 bits: static, min-max, a scale for each channel of weights.
 
-    `preprocess`: what it leaves to be done ahead. `work`: an empty folder. Raises `ModelError` for what cannot be
+    `work`: a folder for files that nobody keeps. Raises `ModelError` for what cannot be
     quantised, mixes rows, or agrees too seldom with float32; `DataError` for data that do not fit.
     """
     require_float32(float32)
     graph, floats = prepared(float32)
     picked = chosen(graph.graph, floats)
-    file, before = _opened(graph, preprocess, work / "float32.onnx", "cpu")
+    file, before = _opened(graph, work / "float32.onnx", "cpu")
     inputs = opened(asked, before)
     drawn, copies = batches(before, asked.smoothing, inputs, asked.copies)
-    found = ranges(file, preprocess, activations(graph.graph, picked, floats), drawn, before.threads)
+    names = activations(graph.graph, picked, floats)
+    found = ranges(file, before.preprocess, names, drawn, before.threads)
     gpu = precision == "int8-gpu"
     scheme = Scheme("int8" if gpu else "uint8", "int8", asked.reduce_range and not gpu)
     proto = quantised(graph, picked, found, scheme)
-    small, after = _opened(proto, preprocess, work / "int8.onnx", provider)
+    small, after = _opened(proto, work / "int8.onnx", provider)
     one = sampler(after, asked.smoothing, inputs, inputs.compared[0])
     _require_one_function(one, small, after)
     votes = asked.votes or (_MANY if math.prod(one.made.shape) <= _SMALL else _FEW)
@@ -79,25 +75,27 @@ def eight_bit(
         "weights": scheme.weights,
         "reduce_range": scheme.reduce_range,
         "operators": list(picked.operators),
-        "smoothing": [part.description for part in asked.smoothing.parts],
+        "smoothing": [_told(part) for part in asked.smoothing.parts],
         "data_sha256": inputs.data.sha256,
         "inputs": len(inputs.measured),
         "copies": copies,
         "agreement": math.floor(100 * agreed.agreement) / 100,
     }
     said = (
-        f"8 bits: {picked.layers} layers ({', '.join(picked.operators)}), ranges of {copies} perturbed copies of "
-        f"{len(inputs.measured)} inputs"
+        f"8 bits in {', '.join(picked.operators)}: {picked.layers} with weights, ranges of {copies} perturbed copies "
+        f"of {len(inputs.measured)} inputs"
     )
     return EightBit(proto, agreed, record, (said,), _GPU if gpu else "")
 
 
-def _opened(
-    proto: onnx.ModelProto, preprocess: Preprocess, path: Path, provider: str
-) -> tuple[ModelFile, OrtClassifier]:
+def _told(part: Part) -> dict[str, Any]:
+    return {name: value for name, value in part.description.items() if name != "unit"}
+
+
+def _opened(proto: onnx.ModelProto, path: Path, provider: str) -> tuple[ModelFile, OrtClassifier]:
     """The graph as the runtime opens a file of it."""
     file = read_model(save(proto, path))
-    return file, OrtClassifier(file, preprocess=preprocess, providers=provider)
+    return file, OrtClassifier(file, providers=provider)
 
 
 def _require_one_function(one: Sampler, file: ModelFile, classifier: OrtClassifier) -> None:

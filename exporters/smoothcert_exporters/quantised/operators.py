@@ -67,9 +67,7 @@ def chosen(graph: onnx.GraphProto, floats: Collection[str]) -> Chosen:
 def require_float32(proto: onnx.ModelProto) -> None:
     """`ModelError` for a graph that is quantised already, has half-precision weights, or weights in other files."""
     if any("QuantizeLinear" in node.op_type or node.op_type.startswith("QLinear") for node in proto.graph.node):
-        raise ModelError(
-            "precision int8: expected a float32 model, got one that is quantised already; take the original"
-        )
+        raise ModelError("precision int8: expected a float32 model, got one quantised already; take the original")
     if any(tensor.data_type in _NARROW for tensor in proto.graph.initializer):
         raise ModelError("precision int8: expected float32 weights, got half-precision ones; take the original")
     if any(tensor.data_location == TensorProto.EXTERNAL for tensor in proto.graph.initializer):

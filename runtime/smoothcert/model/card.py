@@ -64,6 +64,14 @@ class ModelCard:
         }
 
 
+def smoothing_words(quantisation: Mapping[str, Any]) -> str:
+    """The smoothing that 8-bit ranges were measured at, as `noise = 0.5, blur = 2`."""
+    parts = quantisation.get("smoothing")
+    known = [part for part in parts if isinstance(part, dict)] if isinstance(parts, list) else []
+    words = ", ".join(f"{part.get('part')} = {part.get('scale')}" for part in known)
+    return words if words and words.isprintable() and len(words) < 200 else "an unknown smoothing"
+
+
 @contextmanager
 def entry(metadata: Mapping[str, str], key: str) -> Iterator[Any]:
     """The JSON value of that entry; what reading it raises, there or inside, becomes a `ModelError`."""
