@@ -15,6 +15,7 @@ QUICK = {
     "startup": ["--runs", "3"],
     "samples": ["--limit", "10", "--n", "10000"],
     "throughput": ["--seconds", "0.5", "--rounds", "3"],
+    "quantised": ["--seconds", "0.5", "--rounds", "3", "--copies", "16"],
     "surrogate": ["--seconds", "0.5", "--rounds", "3"],
     "transforms": ["--seconds", "0.5", "--rounds", "3"],
     "calibration": ["--seconds", "0.5", "--rounds", "2"],

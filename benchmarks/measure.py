@@ -44,6 +44,14 @@ def environment(threads: int) -> str:
     return f"{name}{family}, {cores()} cores, {threads} threads, {platform.system()}\n{', '.join(versions)}"
 
 
+def eight_bit_instructions() -> str:
+    """What the processor has for sums of 8-bit products, as Linux calls it."""
+    info = Path("/proc/cpuinfo")
+    words = set(info.read_text().split()) if info.exists() else set()
+    known = ("avx2", "avx512f", "avx_vnni", "avx512_vnni", "amx_int8", "asimddp", "i8mm")
+    return ", ".join(name for name in known if name in words) or "unknown"
+
+
 def cores() -> int:
     """Cores that this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

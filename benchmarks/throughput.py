@@ -14,6 +14,7 @@ import argparse
 import itertools
 import statistics
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 import numpy as np
 import onnxruntime
@@ -62,9 +63,11 @@ def pytorch_loop(
     return Contender(run, batch)
 
 
-def smoothcert_loop(network: Network, threads: int, provider: str = "cpu") -> tuple[Contender, int]:
-    """Votes of our sampler, and its batch size."""
-    classifier = OrtClassifier(network.onnx, threads=threads, providers=provider)
+def smoothcert_loop(
+    network: Network, threads: int, provider: str = "cpu", model: Path | None = None
+) -> tuple[Contender, int]:
+    """Votes of our sampler, and its batch size; of the network's own export, or of another."""
+    classifier = OrtClassifier(model or network.onnx, threads=threads, providers=provider)
     x = classifier.prepare(image(network))
     sampler = Sampler(classifier, compose(Noise(SIGMA)).perturbation, x, key=SEED, index=0)
     batch = classifier.batch_size(x.values.size)

@@ -3,7 +3,7 @@
 from .export import export
 from .finish import Export
 from .metadata import annotate
-from .options import Options
+from .options import Options, Quantisation
 from .proof.parity import Parity
 
-__all__ = ["Export", "Options", "Parity", "annotate", "export"]
+__all__ = ["Export", "Options", "Parity", "Quantisation", "annotate", "export"]

@@ -26,18 +26,21 @@ from .files import outsourced, publish, save
 from .graph import element_type, static_shape
 from .graph import inputs as graph_inputs
 from .metadata import describe, strip, weights_sha256
-from .options import DEFAULTS, Options
+from .options import DEFAULTS, INT8, Options
 from .proof.parity import BATCHES, Function, Parity, random_inputs
 from .proof.trial import WHOLE
 from .proof.written import Proof
+from .quantised.compared import Compared
+from .quantised.eight_bit import eight_bit
 
 
 @dataclass(frozen=True)
 class Export:
     """What an export wrote, and how it was checked.
 
-    `parity`: the framework against ONNX Runtime. `agreement`: the float32 graph against one of another precision.
-    `changes` in words. `batch`: the size that the graph stays fixed to, None for any; `warning`: what that costs.
+    `parity`: the framework against ONNX Runtime. `agreement`: the float32 graph against one of half precision;
+    `compared`: against one of 8 bits, by labels under the smoothing. `changes` in words. `batch`: the size that the
+    graph stays fixed to, None for any; `warning`: what that costs, or what was not tried.
     """
 
     path: Path
@@ -49,6 +52,7 @@ class Export:
     changes: tuple[str, ...]
     batch: int | None
     warning: str = ""
+    compared: Compared | None = None
 
     @property
     def lines(self) -> tuple[str, ...]:
@@ -60,6 +64,7 @@ class Export:
             *self.changes,
             f"{self.source} against ONNX Runtime: {self.parity}; {sizes}",
             *against,
+            *(self.compared.lines if self.compared else ()),
             *([f"warning: {self.warning}"] if self.warning else []),
         )
 
@@ -87,6 +92,12 @@ def finish(
         adapted = adapt(proto, folder)
         load_external_data_for_model(adapted.proto, folder)
         final, card, (parity, agreement) = _proved(adapted, work / target.name, reference, example, options)
+        eighth = None
+        if options.quantisation is not None:
+            describe(final.proto, final.preprocess, card)  # by which its own data are read, resized and checked
+            eighth = eight_bit(final.proto, options.precision, options.quantisation, work, options.provider)
+            final = replace(final, proto=eighth.proto, changes=(*final.changes, *eighth.changes))
+            card = replace(card, quantisation=eighth.record)
         told = replace(card, source=source, weights_sha256=weights_sha256(final.proto))
         describe(final.proto, final.preprocess, told)
         written = read_model(save(final.proto, work / target.name))
@@ -100,7 +111,8 @@ def finish(
         agreement=agreement,
         changes=(*adapted.changes, *final.changes),
         batch=adapted.batch,
-        warning=adapted.warning,
+        warning="; ".join(filter(None, (adapted.warning, eighth.warning if eighth else ""))),
+        compared=eighth.compared if eighth else None,
     )
 
 
@@ -117,7 +129,7 @@ def _proved(
     final, agreement = fold(adapted.proto, pipeline), None
     parity, scores = proof.parity(final.proto, final.preprocess, reference, tolerance)
     record: dict[str, Any] = {"framework": parity.bounds}
-    if (precision := options.precision) != "float32":
+    if (precision := options.precision) not in ("float32", *INT8):
         final = fold(convert(adapted.proto, precision), pipeline)
         limit = max(tolerance, TOLERANCES[precision])
         agreement = proof.agreement(final.proto, final.preprocess, scores, precision, limit)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from graphlib import TopologicalSorter
 from typing import Any
 
 import numpy as np
@@ -103,6 +104,13 @@ def refill(items: Any, others: Iterable[Any]) -> None:
     kept = list(others)
     del items[:]
     items.extend(kept)
+
+
+def order(graph: onnx.GraphProto) -> None:
+    """Nodes behind those they read from, as ONNX wants it; converters append theirs."""
+    maker = {name: i for i, node in enumerate(graph.node) for name in node.output}
+    behind = {i: sorted({maker[n] for n in reads(node) if n in maker}) for i, node in enumerate(graph.node)}
+    refill(graph.node, [graph.node[i] for i in TopologicalSorter(behind).static_order()])
 
 
 def rename(graph: onnx.GraphProto, names: Mapping[str, str]) -> None:

@@ -12,6 +12,7 @@ import onnx
 from onnx import TensorProto
 
 from smoothcert.errors import ModelError, ProviderError
+from smoothcert.model.card import ModelCard, smoothing_words
 from smoothcert.model.source import read_source
 
 from .adapt.adapted import adapt
@@ -84,6 +85,7 @@ class Inspection:
             *(f"output: {tensor}" for tensor in self.outputs),
             f"operators: {named}{more}",
             *(f"metadata: {key} = {_short(value)}" for key, value in self.metadata.items()),
+            *_eight_bits(self.metadata),
             self._cuda,
             *(f"adaptation: {line}" for line in done or ("nothing to do",)),
         )
@@ -185,6 +187,24 @@ def _outside(tensors: list[onnx.TensorProto], folder: Path) -> int:
     """Bytes of the files of external weights that are there."""
     places = {e.value for t in tensors for e in t.external_data if e.key == "location"}
     return sum(file.stat().st_size for place in places if (file := folder / place).is_file())
+
+
+def _eight_bits(metadata: dict[str, str]) -> tuple[str, ...]:
+    """How a file with 8 bits came about, in a line, where its metadata say so."""
+    try:
+        said = ModelCard.of(metadata).quantisation or {}
+    except ModelError:
+        return ()  # damaged: the entry itself is shown
+    if not said:
+        return ()
+    wanted = ("method", "activations", "weights", "copies", "inputs", "agreement")
+    method, activations, weights, copies, inputs, agreement = (said.get(name, "unknown") for name in wanted)
+    narrow = " of 7 bits" if said.get("reduce_range") else ""
+    line = (
+        f"8 bits: {method}; activations {activations}, weights {weights}{narrow}; ranges of {copies} perturbed copies "
+        f"of {inputs} inputs at {smoothing_words(said)}; share of labels that agree with float32: {agreement}"
+    )
+    return (line,) if line.isprintable() else ()
 
 
 def _short(value: str) -> str:

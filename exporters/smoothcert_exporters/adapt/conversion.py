@@ -12,6 +12,7 @@ from smoothcert.errors import ModelError
 _SECONDS = 300  # for graphs of many nodes, weights included
 _UPGRADE = "onnx.version_converter.convert_version(proto, {version})"
 _INLINE = "onnx.inliner.inline_local_functions(onnx.shape_inference.infer_shapes(proto), convert_version=True)"
+_INFER = "onnx.shape_inference.infer_shapes(proto)"
 _CHILD = """
 import sys
 sys.path[:] = {path!r}
@@ -41,6 +42,11 @@ def upgraded(proto: onnx.ModelProto, version: int) -> onnx.ModelProto:
 def inlined_by_conversion(proto: onnx.ModelProto) -> onnx.ModelProto:
     """The model with functions of other opsets converted and written out; See `upgraded` for its errors and risks."""
     return _converted(proto, _INLINE, "have its functions of other opsets written out")
+
+
+def inferred(proto: onnx.ModelProto) -> onnx.ModelProto:
+    """The model with types and shapes of its tensors, as far as ONNX can tell; see `upgraded` for its errors."""
+    return _converted(proto, _INFER, "have the types of its tensors found")
 
 
 def _converted(proto: onnx.ModelProto, call: str, what: str) -> onnx.ModelProto:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from copy import deepcopy
-from graphlib import TopologicalSorter
 from typing import Any
 
 import numpy as np
@@ -13,7 +12,7 @@ from onnx import TensorProto, helper, numpy_helper
 
 from smoothcert.errors import ModelError, require
 
-from ..graph import opset, reads, refill, subgraphs
+from ..graph import opset, order, subgraphs
 from .conversion import upgraded
 from .folding import constant_nodes
 
@@ -53,7 +52,7 @@ def convert(proto: onnx.ModelProto, precision: str) -> onnx.ModelProto:
     _uncast_outputs(narrow.graph)
     if precision == "bfloat16":
         _to_bfloat16(narrow.graph, originals)
-    _sort(narrow.graph)
+    order(narrow.graph)
     return narrow
 
 
@@ -69,15 +68,6 @@ def _last_layer(graph: onnx.GraphProto) -> list[str]:
             before = [name for name in node.input if name and name not in weights]
             node = None if node.op_type in _LAYERS or len(before) != 1 else makers.get(before[0])
     return names
-
-
-def _sort(graph: onnx.GraphProto) -> None:
-    """Nodes behind those they read from, as ONNX wants it; the converter appends its casts."""
-    maker = {name: i for i, node in enumerate(graph.node) for name in node.output}
-    order = TopologicalSorter(
-        {i: sorted({maker[n] for n in reads(node) if n in maker}) for i, node in enumerate(graph.node)}
-    )
-    refill(graph.node, [graph.node[i] for i in order.static_order()])
 
 
 def _uncast_outputs(graph: onnx.GraphProto) -> None:

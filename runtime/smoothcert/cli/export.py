@@ -12,6 +12,7 @@ import typer
 from ..errors import require
 from . import options as opt
 from .groups import grouped
+from .quantised import EightBits
 
 if TYPE_CHECKING:
     from smoothcert_exporters.options import Options
@@ -22,7 +23,7 @@ to_write = partial(typer.Option, rich_help_panel="What to write")
 proof = partial(typer.Option, rich_help_panel="Proof that the file computes the same")
 
 FRAMEWORKS = ("pytorch", "keras", "jax", "sklearn", "boosting")
-Precision = Literal["float32", "float16", "bfloat16"]
+Precision = Literal["float32", "float16", "bfloat16", "int8", "int8-gpu"]
 
 Out = Annotated[Path, typer.Argument(help="ONNX file to write.")]
 Model = Annotated[Path, typer.Argument(parser=opt.path, help="ONNX file.")]
@@ -47,8 +48,10 @@ class Written:
     ] = None
     training_noise: Annotated[float | None, to_write(help="Standard deviation in training, for the metadata.")] = None
     precision: Annotated[
-        Precision, to_write(metavar="NAME", help="float32, float16 or bfloat16; scores stay float32.")
+        Precision,
+        to_write(metavar="NAME", help="float32, float16, bfloat16, int8 or int8-gpu; scores stay float32."),
     ] = "float32"
+    eight: EightBits = field(default_factory=EightBits)
     examples: Annotated[
         Path | None, proof(parser=opt.path, metavar="DATA", help="Data set of first inputs to try, beside random ones.")
     ] = None
@@ -73,6 +76,7 @@ class Written:
             training_noise=self.training_noise,
             examples=None if self.examples is None else real_examples(self.examples, shape, said, layout),
             precision=self.precision,
+            quantisation=self.eight.asked(self.precision),
             tolerance=self.tolerance,
             provider=self.provider,
         )

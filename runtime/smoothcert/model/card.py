@@ -1,4 +1,4 @@
-"""What a model file says of itself beside its graph: input range, class names, training noise, origin, parity."""
+"""What a model file says of itself beside its graph: input range, classes, training noise, origin, parity, 8 bits."""
 
 from __future__ import annotations
 
@@ -30,6 +30,7 @@ class ModelCard:
     source: str = ""  # framework and version
     weights_sha256: str = ""  # of the graph's weights alone
     parity: Mapping[str, Any] | None = None  # what the export measured
+    quantisation: Mapping[str, Any] | None = None  # how its 8 bits came about: method, data, smoothing, agreement
 
     def __post_init__(self) -> None:
         span = self.input_range
@@ -61,6 +62,14 @@ class ModelCard:
             for name, value in values.items()
             if value not in (None, (), "")
         }
+
+
+def smoothing_words(quantisation: Mapping[str, Any]) -> str:
+    """The smoothing that 8-bit ranges were measured at, as `noise = 0.5, blur = 2`."""
+    parts = quantisation.get("smoothing")
+    known = [part for part in parts if isinstance(part, dict)] if isinstance(parts, list) else []
+    words = ", ".join(f"{part.get('part')} = {part.get('scale')}" for part in known)
+    return words if words and words.isprintable() and len(words) < 200 else "an unknown smoothing"
 
 
 @contextmanager

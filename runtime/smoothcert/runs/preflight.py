@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 import time
 from collections.abc import Iterable, Iterator, Sequence
@@ -20,7 +21,7 @@ from ..inputs.datasets import Dataset
 from ..inputs.input import Input
 from ..inputs.levels import EIGHT_BIT, Levels, levels_of
 from ..inputs.recordings import changed_text, changes
-from ..model.card import ModelCard
+from ..model.card import ModelCard, smoothing_words
 from ..model.classifier import OrtClassifier
 from ..sampling import PROBE, Sampler
 from ..smoothing import Noise, Part
@@ -38,6 +39,10 @@ _UNROUNDED = "note: the data are {}: what rounding to {} bits and clipping do is
 _TOKENS = (
     "note: the model takes integers: it gets the levels 0 to 255 themselves, rounded; noise goes beyond them on both "
     "sides"
+)
+_RANGES = (
+    "note: the ranges of this 8-bit model were measured at {}, not at this run's smoothing: values beyond them are cut "
+    "off; export it again at this smoothing"
 )
 
 
@@ -82,6 +87,7 @@ def preflight(run: OpenRun) -> Preflight:
         _DISGUISED: _disguised(raw) and all(part.whole for part in smoothing.parts),
         _unrounded(levels or EIGHT_BIT): is_levels and algorithm.certifies and real,
         _TOKENS: is_levels and run.classifier.takes_tokens,
+        **_cut_off(run),
     }
     looked = [e.made for e in islice(readable(run.data, run.question.indices), _FIRST)]
     notes |= {f"note: {text}": True for text in [changed_text(changes(looked), len(looked))] if text}
@@ -90,6 +96,16 @@ def preflight(run: OpenRun) -> Preflight:
     rate = rate_of(sampler, size * run.classifier.threads)
     warning = LEVELS if in_levels(run.classifier, floats) else ""
     return Preflight(size, rate, slices, cutting, tuple(note for note, holds in notes.items() if holds), warning)
+
+
+def _cut_off(run: OpenRun) -> dict[str, bool]:
+    """A note where the ranges of an 8-bit model were measured at another smoothing than the run's."""
+    said = run.classifier.card.quantisation
+    if not said:
+        return {}
+    described = (part.description for part in run.question.smoothing.parts)
+    parts = json.loads(json.dumps([{k: v for k, v in one.items() if k != "unit"} for one in described]))
+    return {_RANGES.format(smoothing_words(said)): said.get("smoothing") != parts}
 
 
 def _unrounded(levels: Levels) -> str:
