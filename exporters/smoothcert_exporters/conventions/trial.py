@@ -33,9 +33,9 @@ def rank_conventions(
 ) -> Ranking:
     """The base accuracy of a model under the common conventions, on labelled inputs.
 
-    Values first, behind one way to the model's size; then the other ways with the best values; and values again where
-    another way is better. `sides`: height and width to bring images to, for a model that takes any; by default what its
-XX    """
+        Values first, behind one way to the model's size; then the other ways with the best values; and values again where
+        another way is better. `sides`: height and width to bring images to, for a model that takes any; by default what its
+    XX"""
     examples = [loaded(data, index) for index in indices]
     labels = np.array([_label(example) for example in examples])
     own = None if file.preprocess is None else file.preprocess.spatial.box
