@@ -376,7 +376,7 @@ def test_another_preprocessing_is_refused(asked: Preprocess) -> None:
         '{"spatial": {"size": 5}}', '{"spatial": {"resize": "20"}}', '{"spatial": {"resize": 20.5}}',
         '{"spatial": {"crop": [16]}}', '{"spatial": {"crop": -1}}', '{"spatial": {"mask": ["circle"]}}',
         '{"spatial": {"resize": 20, "interpolation": ["bilinear"]}}',
-        '{"channels": "grey"}', '{"channels": ["bgr"]}', '{"spatial": {"resize": 20, "pad": 114}}',
+        '{"channels": "gray"}', '{"channels": ["bgr"]}', '{"spatial": {"resize": 20, "pad": 114}}',
         '{"channels": "bgr", "spatial": {"grey": "bt601"}}', '{"spatial": {"resize": "20x"}}',
         '{"spatial": {"resize": 20, "antialias": "no"}}', '{"spatial": {"mask": "circle", "share": "1"}}',
     ],

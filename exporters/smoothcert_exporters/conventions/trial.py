@@ -5,14 +5,16 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from copy import deepcopy
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from functools import partial
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from smoothcert.errors import ArgumentError, DataError, SmoothcertError
 from smoothcert.inputs.datasets import Dataset, Example, loaded
+from smoothcert.inputs.levels import EIGHT_BIT
 from smoothcert.model.classifier import OrtClassifier
 from smoothcert.model.file import METADATA, ModelFile
 from smoothcert.model.preprocess import Preprocess, prepared
@@ -20,6 +22,8 @@ from smoothcert.model.preprocess import Preprocess, prepared
 from ..adapt.pipeline import Pipeline
 from .families import Range, Subject, spatials, values
 from .ranking import Answers, Ranking, Tried
+
+_BYTES = 2**31  # of inputs that are held at once
 
 
 def rank_conventions(
@@ -33,14 +37,16 @@ def rank_conventions(
 ) -> Ranking:
     """The base accuracy of a model under the common conventions, on labelled inputs.
 
-        Values first, behind one way to the model's size; then the other ways with the best values; and values again where
-        another way is better. `sides`: height and width to bring images to, for a model that takes any; by default what its
-    XX"""
-    examples = [loaded(data, index) for index in indices]
-    labels = np.array([_label(example) for example in examples])
+    Values first, behind one way to the model's size; then the other ways with the best values; and values again where
+    another way is better. `sides`: height and width to bring images to, for a model that takes any; by default what
+    its metadata say, or 224. A model's own preprocessing is tried too. `progress` gets the number of conventions
+    tried. `DataError` without labels, or where no convention fits.
+    """
+    seen = [_seen(loaded(data, index)) for index in indices]
+    labels = np.array([one.label for one in seen])
     own = None if file.preprocess is None else file.preprocess.spatial.box
-    subject = _subject(file, examples, sides or (None if own is None else own[::-1]))
-    trial = _Trial(file, examples, threads)
+    subject = _subject(file, seen, sides or (None if own is None else own[::-1]))
+    trial = _Trial(file, data, indices, threads, divided=subject.range == "levels" and not file.takes_integers)
     tried, failed = dict[tuple[Preprocess, bool], Tried](), list[Exception]()
 
     def attempt(preprocess: Preprocess, *, own: bool = False) -> None:
@@ -68,31 +74,42 @@ def rank_conventions(
     return Ranking.of([*tried.values()])
 
 
-def _label(example: Example) -> int:
+@dataclass(frozen=True)
+class _Seen:
+    """What is remembered of an input: label, colours, sides, whether it is in levels, and its greatest value."""
+
+    label: int
+    colours: int
+    sides: tuple[int, int]
+    whole: bool
+    greatest: float
+
+
+def _seen(example: Example) -> _Seen:
+    """`DataError` for what has no label, or is no image."""
     if example.label is None:
         raise DataError(
             f"{example.name}: expected labelled data to try conventions on, got no label; give an array y, a folder "
             "for each class, or lines path,label"
         )
-    return example.label
+    image = prepared(example.x)
+    if image.layout is None:
+        x = example.x
+        raise DataError(f"{example.name}: expected an image to try conventions on, got {x.dtype} of shape {x.shape}")
+    outer, height, width, inner = image.layout
+    return _Seen(
+        example.label, outer * inner, (height, width), image.levels is not None, float(image.values.max(initial=0))
+    )
 
 
-def _subject(file: ModelFile, examples: Sequence[Example], asked: tuple[int, int] | None) -> Subject:
-    """`DataError` for data that are no images."""
-    images = [prepared(example.x) for example in examples]
-    strange = next((e for e, image in zip(examples, images, strict=True) if image.layout is None), None)
-    if strange is not None:
-        x = strange.x
-        raise DataError(f"{strange.name}: expected an image to try conventions on, got {x.dtype} of shape {x.shape}")
-    sides = [image.layout for image in images if image.layout]
-    whole = images[0].levels is not None
-    floats: Range = "float levels" if max(float(image.values.max()) for image in images) > 2 else "unit"
+def _subject(file: ModelFile, seen: Sequence[_Seen], asked: tuple[int, int] | None) -> Subject:
+    floats: Range = "float levels" if max(one.greatest for one in seen) > 2 else "unit"
     return Subject(
         file.shape,
         file.takes_integers,
-        sides[0][0] * sides[0][3],
-        "levels" if whole else floats,
-        frozenset((height, width) for _, height, width, _ in sides),
+        seen[0].colours,
+        "levels" if seen[0].whole else floats,
+        frozenset(one.sides for one in seen),
         asked,
     )
 
@@ -100,19 +117,21 @@ def _subject(file: ModelFile, examples: Sequence[Example], asked: tuple[int, int
 class _Trial:
     """One session of a model, and the inputs, behind the spatial pipeline that was last asked for."""
 
-    def __init__(self, file: ModelFile, examples: Sequence[Example], threads: int | None) -> None:
+    def __init__(
+        self, file: ModelFile, data: Dataset, indices: Sequence[int], threads: int | None, *, divided: bool
+    ) -> None:
         proto = deepcopy(file.proto)
         kept = [entry for entry in proto.metadata_props if entry.key != METADATA]
         del proto.metadata_props[:]
         proto.metadata_props.extend(kept)
-        self._file, self._examples = file, examples
+        self._file, self._data, self._indices, self._divided = file, data, indices, divided
         self._classifier = OrtClassifier(replace(file, proto=proto), threads=threads, preprocess=Preprocess(scale=1.0))
-        self._prepared: tuple[Preprocess, list[NDArray[np.float32]]] | None = None
+        self._prepared: tuple[Preprocess, list[NDArray[Any]]] | None = None
 
     def answers(self, preprocess: Preprocess) -> Answers:
         """The label of every input; `DataError` and `ModelError` where inputs do not fit."""
         rows = self._rows(preprocess)
-        divided = preprocess.scale is None and not self._file.takes_integers
+        divided = preprocess.scale is None and self._divided
         found, groups = np.empty(len(rows), np.int64), dict[tuple[int, ...], list[int]]()
         for i, row in enumerate(rows):
             groups.setdefault(row.shape, []).append(i)
@@ -128,19 +147,27 @@ class _Trial:
         return found
 
     def _labels(
-        self, rows: list[NDArray[np.float32]], pipeline: Pipeline, divided: bool, size: int, places: list[int]
+        self, rows: list[NDArray[Any]], pipeline: Pipeline, divided: bool, size: int, places: list[int]
     ) -> Answers:
-        batch = np.stack([rows[i] for i in places])
-        if divided and self._examples[places[0]].x.dtype == np.uint8:
-            batch = batch / np.float32(255)
+        batch = np.stack([rows[i] for i in places]).astype(np.float32)
+        if divided:
+            batch = batch / np.float32(EIGHT_BIT.unit)
         batch = pipeline.apply(batch)
         filled = np.resize(batch, (size, *batch.shape[1:]))
         return self._classifier.labels(filled, len(places), None)
 
-    def _rows(self, preprocess: Preprocess) -> list[NDArray[np.float32]]:
-        """The inputs in the model's layout behind `spatial`, before any arithmetic."""
+    def _rows(self, preprocess: Preprocess) -> list[NDArray[Any]]:
+        """The inputs in the model's layout behind `spatial`, before any arithmetic; read again for every pipeline."""
         way = Preprocess(layout=preprocess.layout, spatial=preprocess.spatial)
         if self._prepared is None or self._prepared[0] != way:
-            made = [prepared(e.x, self._file.shape, way).values.astype(np.float32) for e in self._examples]
+            self._prepared = None
+            made, size = list[NDArray[Any]](), 0
+            for index in self._indices:
+                made.append(prepared(loaded(self._data, index).x, self._file.shape, way).values)
+                size += made[-1].nbytes
+                if size > _BYTES:
+                    raise DataError(
+                        f"expected inputs of at most {_BYTES:,} bytes in all, got more; take fewer: `limit`"
+                    )
             self._prepared = way, made
         return self._prepared[1]

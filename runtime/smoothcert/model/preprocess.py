@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from numbers import Real
 from typing import Any, Literal
 
@@ -20,8 +20,8 @@ from .misfit import ways
 
 Layout = Literal["auto", "nchw", "nhwc", "flat"]
 LAYOUTS: tuple[Layout, ...] = ("auto", "nchw", "nhwc", "flat")
-Channels = Literal["rgb", "bgr"]
-CHANNELS: tuple[Channels, ...] = ("rgb", "bgr")
+Channels = Literal["rgb", "bgr", "grey"]
+CHANNELS: tuple[Channels, ...] = ("rgb", "bgr", "grey")
 _COLOURS = (1, 3, 4)
 _LARGEST = 4.0  # mean or deviation that anyone has for values of 0 to 1
 Shape = tuple[int | None, ...]  # of one input, without the batch axis; None is a free axis
@@ -34,6 +34,7 @@ class Preprocess:
     `scale` None is 1/255 for 8-bit images, 1/32768 for 16-bit recordings, 1 for float inputs. `mean` and `std`: one
     number for each channel of the model, in the model's own order, or one for all. `layout`: of the model; `auto` reads
     it off its input shape. `channels`: the order of the model's colours, rgb or bgr; that of images is always rgb.
+    `grey` stands for `spatial` with grey by the weights of bt601, and is kept so.
     Noise is added behind `spatial`, before the arithmetic, which belongs to the base classifier; geometric attacks act
     before `spatial`.
 
@@ -51,6 +52,9 @@ class Preprocess:
     def __post_init__(self) -> None:
         require(self.layout in LAYOUTS, f"layout: expected one of {', '.join(LAYOUTS)}, got {self.layout!r}")
         require(self.channels in CHANNELS, f"channels: expected rgb, bgr or grey, got {self.channels!r}")
+        if self.channels == "grey":
+            object.__setattr__(self, "spatial", replace(self.spatial, grey=self.spatial.grey or "bt601"))
+            object.__setattr__(self, "channels", "rgb")
         require(self.channels == "rgb" or not self.spatial.grey, "channels: expected bgr or grey, got both; name one")
         for name in ("mean", "std"):
             object.__setattr__(self, name, _numbers(name, getattr(self, name)))
