@@ -15,8 +15,7 @@ import numpy as np
 import pytest
 
 from smoothcert import Attack, Brightness, Contrast, Gamma, Noise, Rotation, compose
-from smoothcert.algorithms import pilot
-from smoothcert.algorithms import Algorithm, Enumerate, Fixed, Predict, Radius, Slices, Target
+from smoothcert.algorithms import Algorithm, Enumerate, Fixed, Predict, Radius, Slices, Target, pilot
 from smoothcert.evidence import Evidence, Slice
 from smoothcert.runs.decisions import Decisions, attack_models, problems
 from smoothcert.runs.folder import LEDGER, RECIPE, RunFolder
