@@ -38,6 +38,7 @@ from smoothcert.model.classifier import CallableClassifier
 from smoothcert.model.preprocess import Preprocess, raw_image
 from smoothcert.runs.asked import Files, new_run
 from smoothcert.runs.folder import LEDGER, RECIPE, RunFolder
+from smoothcert.runs.opening import open_run
 from smoothcert.runs.recipe import run_key
 from smoothcert.smoothing import TRANSFORMS, Attack, Range, Smoothing, slicing
 from smoothcert.smoothing.cutting import Cutting, enclosable, farthest
@@ -716,7 +717,7 @@ def whole(cli: Cli, few_digits: Path) -> list[dict[str, Any]]:
 def test_a_run_names_its_attack_and_verifies(cli: Cli, few_digits: Path) -> None:
     result = cli(*RUN[:-1], "--run", "r")
     assert result.code == 0
-    said = r"6 inputs, 64 to 2,000 samples for each of about \d+ slices, p_lower above 0.691462 needed"
+    said = r"6 inputs, 48 to 2,000 samples for each of about \d+ slices, p_lower above 0.691462 needed, by input more"
     assert re.search(said, result.out)
     assert "slices mode" in result.out
     assert "│ rotation -4:4 │             100.0% │" in result.out
@@ -788,7 +789,8 @@ def test_the_preflight_counts_slices_and_the_time_to_cut_them(cli: Cli, monkeypa
     Path("m.onnx").write_bytes(half_space((16, 16), np.ones(256), 1.0))
     np.savez("d.npz", x=np.stack([rough(16, 16)] * 30))
     run = ("--smooth", "noise=0.5", "--mode", "slices", "--attack", "rotation=-20:20", "--n", 200, "-q", "--run", "r")
-    cutting, slices = PixelSlicing.cut, len(cut_of(sliced("rotation", -20, 20), as_raw(rough(16, 16)), 0.5))
+    x = OrtClassifier("m.onnx", threads=1).prepare(rough(16, 16))
+    cutting, slices = PixelSlicing.cut, sliced("rotation", -20, 20, n0=320, n=200).pieces(x, noise(0.5))
 
     def slowly(*arguments: Any) -> list[tuple[float, float]]:
         time.sleep(0.5)
@@ -798,7 +800,7 @@ def test_the_preflight_counts_slices_and_the_time_to_cut_them(cli: Cli, monkeypa
     monkeypatch.setattr("smoothcert.cli.show.complete", lambda folder, run: iter(()))
     Path("r").mkdir()
     out = cli("certify", "m.onnx", "d.npz", *run).out
-    found = re.search(r"64 to 200 samples for each of about (\d+) slices.*: (\d+) s to (\d+) s$", out, re.MULTILINE)
+    found = re.search(r"48 to 200 samples for each of about (\d+) slices.*: (\d+) s to (\d+) s$", out, re.MULTILINE)
     assert found is not None
     assert int(found[1]) == slices
     assert 15 <= int(found[2]) <= int(found[3])
@@ -829,7 +831,7 @@ def forged(entries: list[dict[str, Any]], how: str) -> int:
         case "p_lower":
             certificate["p_lower"] += 0.01
         case "a count":
-            slices[1][2][-1][2] -= 40
+            slices[1][2][-1][2] -= 12
         case "a count that stands":
             slices[1][2][-1][2] -= 1
         case "votes":
@@ -841,6 +843,12 @@ def forged(entries: list[dict[str, Any]], how: str) -> int:
             label = certificate["prediction"]
             evidence["slices"] = [[-4.0, 4.0, [[64, label, 64]]]]
             evidence["estimation"] = {str(label): 64}
+        case "a wider reach":
+            evidence["reach"] = 2.0
+        case "a vote of the pilot":
+            evidence["pilot"][0][2] -= 1
+        case "no pilot":
+            del evidence["pilot"], evidence["reach"]
         case "slack":
             evidence["slack"] = 0.0004
         case "no slices":
@@ -851,7 +859,7 @@ def forged(entries: list[dict[str, Any]], how: str) -> int:
 @pytest.mark.parametrize(
     "how",
     ["prediction", "a radius", "p_lower", "a count", "a count that stands", "votes", "slices of another image",
-     "one wide slice", "slack", "no slices"],
+     "one wide slice", "a wider reach", "a vote of the pilot", "no pilot", "slack", "no slices"],
 )  # fmt: skip
 def test_verify_finds_the_forgery(cli: Cli, whole: list[dict[str, Any]], how: str) -> None:
     assert cli("verify", "whole").code == 0
@@ -860,6 +868,21 @@ def test_verify_finds_the_forgery(cli: Cli, whole: list[dict[str, Any]], how: st
     result = cli("verify", "whole")
     assert result.code == 1
     assert f"wrong: input {index}: " in result.out
+
+
+def test_a_run_of_an_earlier_version_is_what_it_was(cli: Cli, few_digits: Path) -> None:
+    """Its recipe has no n0: half a deviation, the first slice's class, alpha shared. Drawn again, the same votes."""
+    files, folder = Files(Path(MODEL), Path("six.npz")), RunFolder(Path("old"))
+    mode, classifier = sliced("rotation", -4, 4, n=2000), OrtClassifier(MODEL, threads=1)
+    begun = new_run(files, classifier, open_dataset(files.data, None), noise(0.5), mode)
+    folder.begin(begun.question.recipe)
+    assert "n0" not in folder.recipe()["algorithm"]
+    run = open_run(folder.recipe(), threads=1)
+    write(folder.path, [run.entry(i) for i in range(6)])
+    evidence = [entry["evidence"] for entry in timeless(Path("old"))]
+    assert all(e["selection"] == {} and e["slices"][0][2][0][0] == 64 and "reach" not in e for e in evidence)
+    result = cli("verify", "old", "--redraw", 2)
+    assert (result.code, result.out.count("0 problems")) == (0, 1)
 
 
 @pytest.mark.parametrize("slices", [[5], "wide"])
