@@ -15,7 +15,7 @@ from .table import interval_text
 from .terminal import counted, duration
 
 _MOST = 0.8  # share of base accuracy: certified at a radius, the scale is worth it; below it, smoothed, a part is weak
-_ALIKE = 0.02  # expected shares that differ by less are the same, and the smaller scale is taken
+_ALIKE = 0.02  # shares that differ by less are the same, and the smaller scale is taken
 _POOR = 0.5  # base accuracy below which the model itself is what is wrong
 
 
@@ -52,14 +52,14 @@ class PartAdvice:
         return PartAdvice(climbed.ladder.name, radii, tuple(outlooks), goal)
 
     def best(self, radius: float) -> Outlook:
-        """The smallest of the scales that are expected to certify most there."""
-        most = max(outlook.at[radius].expected for outlook in self.outlooks)
-        return next(outlook for outlook in self.outlooks if outlook.at[radius].expected >= most - _ALIKE)
+        """The smallest of the scales that certify most there."""
+        most = max(outlook.at[radius].middle for outlook in self.outlooks)
+        return next(outlook for outlook in self.outlooks if outlook.at[radius].middle >= most - _ALIKE)
 
     @property
     def taken(self) -> tuple[Outlook, float]:
         """The scale to take, and for which radius: the largest at which the goal is reached, else the smallest."""
-        reached = [r for r in self.radii if self.best(r).at[r].expected >= self.goal]
+        reached = [r for r in self.radii if self.best(r).at[r].middle >= self.goal]
         radius = reached[-1] if reached else self.radii[0]
         return self.best(radius), radius
 
