@@ -38,18 +38,18 @@ class Outlook:
 
 @dataclass(frozen=True, eq=False)
 class PartAdvice:
-    """The outlooks of one part, scales ascending. `goal`: the certified accuracy that makes a radius worth asking."""
+    """The outlooks of one part, scales ascending. `base`: the accuracy of the base classifier."""
 
     name: str
     radii: tuple[float, ...]
     outlooks: tuple[Outlook, ...]
-    goal: float
+    base: Forecast
 
     @staticmethod
-    def of(climbed: Climbed, run: Planned, goal: float) -> PartAdvice:
+    def of(climbed: Climbed, run: Planned, base: Forecast) -> PartAdvice:
         radii = climbed.ladder.radii
         outlooks = (Outlook(rung, {r: rung.forecast(r, run) for r in (0.0, *radii)}) for rung in climbed.rungs)
-        return PartAdvice(climbed.ladder.name, radii, tuple(outlooks), goal)
+        return PartAdvice(climbed.ladder.name, radii, tuple(outlooks), base)
 
     def best(self, radius: float) -> Outlook:
         """The smallest of the scales that certify most there."""
@@ -58,8 +58,11 @@ class PartAdvice:
 
     @property
     def taken(self) -> tuple[Outlook, float]:
-        """The scale to take, and for which radius: the largest at which the goal is reached, else the smallest."""
-        reached = [r for r in self.radii if self.best(r).at[r].middle >= self.goal]
+        """The scale to take, and for which radius: the largest that leaves most of base accuracy, else the smallest.
+
+        Both by the middles of their intervals, which few inputs lower alike.
+        """
+        reached = [r for r in self.radii if self.best(r).at[r].middle >= _MOST * self.base.middle]
         radius = reached[-1] if reached else self.radii[0]
         return self.best(radius), radius
 
@@ -67,13 +70,12 @@ class PartAdvice:
     def weak(self) -> Outlook | None:
         """The middle scale, where the answers under it are clearly worse than those without it; else None."""
         middle = self.outlooks[len(self.outlooks) // 2]
-        return middle if middle.smoothed.high < self.goal else None
+        return middle if middle.smoothed.high < _MOST * self.base.expected else None
 
 
 def parts_of(advice: Advice) -> tuple[PartAdvice, ...]:
     """The advice on each part."""
-    goal = _MOST * advice.base_accuracy.expected
-    return tuple(PartAdvice.of(climbed, advice.run, goal) for climbed in advice.climbed)
+    return tuple(PartAdvice.of(climbed, advice.run, advice.base_accuracy) for climbed in advice.climbed)
 
 
 # --- Tables and lines -------------------------------------------------------------------------------------------------

@@ -83,7 +83,7 @@ def preflight(run: OpenRun) -> Preflight:
         _TOKENS: is_levels and run.classifier.takes_tokens,
     }
     if line := trained_otherwise(run.classifier.card, smoothing.parts, x):
-        notes[line] = True
+        notes[f"{line}; smoothcert advise MODEL DATA shows what each scale would certify"] = True
     made = dict.fromkeys(e.made for e in islice(readable(run.data, run.question.indices), _FIRST) if e.made)
     notes |= {f"note: recordings as they are read: {text}": True for text in made}
     rate = rate_of(sampler, size * run.classifier.threads)
@@ -113,10 +113,8 @@ def trained_otherwise(card: ModelCard, parts: Iterable[Part], x: Input) -> str:
     if drawn is None or trained is None or not intensities or trained / _ALIKE <= drawn <= trained * _ALIKE:
         return ""
     which = "more than it has learnt" if drawn > trained else "less than it was made for"
-    return (
-        f"note: the model's metadata say that it was trained with noise {trained:g}; the smoothing's is {drawn:g}, "
-        f"{which}; smoothcert advise MODEL DATA shows what each scale would certify"
-    )
+    both = f"trained with noise {trained:g}; the smoothing's is {drawn:g}"
+    return f"note: the model's metadata say that it was {both}, {which}"
 
 
 def _first_prepared(run: OpenRun) -> Iterator[Input]:
