@@ -192,6 +192,38 @@ def test_ladders_suit_the_data() -> None:
     assert asked.radii == (0.5,)
 
 
+def linear_data(folder: Path, x: Any) -> tuple[OrtClassifier, Any]:
+    weights = np.random.default_rng(0).normal(size=(x[0].size, 3))
+    np.savez(folder / "d.npz", x=x)
+    return OrtClassifier(models.linear(x.shape[1:], weights, np.zeros(3))), open_dataset(folder / "d.npz")
+
+
+def test_every_part_that_fits_is_tried_and_inputs_that_fail_count_against_it(tmp_path: Path) -> None:
+    rng = np.random.default_rng(2)
+    colour = linear_data(tmp_path, rng.integers(0, 256, (12, 3, 8, 8), np.uint8))
+    found = advise(*colour, Wanted(samples=8, limit=2))
+    names = ["noise", "brightness", "contrast", "gamma", "hue", "saturation", "blur", "translation"]
+    assert [one.ladder.name for one in found.climbed] == names
+    vectors = rng.normal(size=(12, 5)).astype(np.float32)
+    vectors[1] = np.nan
+    found = advise(*linear_data(tmp_path, vectors), Wanted(samples=8, limit=3))
+    assert [one.ladder.name for one in found.climbed] == ["noise"]
+    assert found.base[1] is None
+    assert all(rung.counts[1] == 0 for rung in found.climbed[0].rungs)
+    assert (found.inputs, found.following, found.left, found.run.fresh) == (3, 3, 9, 9)
+    everything = advise(*linear_data(tmp_path, vectors), Wanted(samples=8, limit=50))
+    assert (everything.inputs, everything.left, everything.run.fresh) == (12, 0, 12)
+
+
+def test_a_slow_model_gets_fewer_inputs_and_parts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    data = linear_data(tmp_path, np.random.default_rng(2).integers(0, 256, (90, 8, 8), np.uint8))
+    monkeypatch.setattr("smoothcert.runs.advice.SECONDS", 1e-4)
+    found = advise(*data, Wanted(samples=8))
+    assert (found.inputs, [one.ladder.name for one in found.climbed]) == (20, ["noise"])
+    assert "brightness" in found.left_out
+    assert len(advise(*data, Wanted(("blur",), samples=8)).climbed[0].rungs) == 4
+
+
 # --- The command ------------------------------------------------------------------------------------------------------
 
 

@@ -41,6 +41,11 @@ class Forecast:
     low: float
     high: float
 
+    @property
+    def middle(self) -> float:
+        """Of the interval: what choices go by, for where votes tell little the expected share may be far off."""
+        return (self.low + self.high) / 2
+
 
 NOTHING = Forecast(0.0, 0.0, 0.0)  # what n votes cannot certify even if all agree
 

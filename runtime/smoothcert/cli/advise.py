@@ -102,7 +102,7 @@ def _watched(ask: Any, classifier: OrtClassifier, data: Any, wanted: Any, *, qui
     from ..report.terminal import watched
 
     with watched("voting", wanted.limit or 100, quiet=quiet, done=0) as progress:
-        found: Advice = ask(classifier, data, wanted, lambda done, of: progress(done))
+        found: Advice = ask(classifier, data, wanted, progress)
     return found
 
 

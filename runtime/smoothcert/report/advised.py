@@ -15,7 +15,7 @@ from .table import interval_text
 from .terminal import counted, duration
 
 _MOST = 0.8  # share of base accuracy: certified at a radius, the scale is worth it; below it, smoothed, a part is weak
-_ALIKE = 0.02  # expected shares that differ by less are the same, and the smaller scale is taken
+_ALIKE = 0.02  # shares that differ by less are the same, and the smaller scale is taken
 _POOR = 0.5  # base accuracy below which the model itself is what is wrong
 
 
@@ -38,28 +38,31 @@ class Outlook:
 
 @dataclass(frozen=True, eq=False)
 class PartAdvice:
-    """The outlooks of one part, scales ascending. `goal`: the certified accuracy that makes a radius worth asking."""
+    """The outlooks of one part, scales ascending. `base`: the accuracy of the base classifier."""
 
     name: str
     radii: tuple[float, ...]
     outlooks: tuple[Outlook, ...]
-    goal: float
+    base: Forecast
 
     @staticmethod
-    def of(climbed: Climbed, run: Planned, goal: float) -> PartAdvice:
+    def of(climbed: Climbed, run: Planned, base: Forecast) -> PartAdvice:
         radii = climbed.ladder.radii
         outlooks = (Outlook(rung, {r: rung.forecast(r, run) for r in (0.0, *radii)}) for rung in climbed.rungs)
-        return PartAdvice(climbed.ladder.name, radii, tuple(outlooks), goal)
+        return PartAdvice(climbed.ladder.name, radii, tuple(outlooks), base)
 
     def best(self, radius: float) -> Outlook:
-        """The smallest of the scales that are expected to certify most there."""
-        most = max(outlook.at[radius].expected for outlook in self.outlooks)
-        return next(outlook for outlook in self.outlooks if outlook.at[radius].expected >= most - _ALIKE)
+        """The smallest of the scales that certify most there."""
+        most = max(outlook.at[radius].middle for outlook in self.outlooks)
+        return next(outlook for outlook in self.outlooks if outlook.at[radius].middle >= most - _ALIKE)
 
     @property
     def taken(self) -> tuple[Outlook, float]:
-        """The scale to take, and for which radius: the largest at which the goal is reached, else the smallest."""
-        reached = [r for r in self.radii if self.best(r).at[r].expected >= self.goal]
+        """The scale to take, and for which radius: the largest that leaves most of base accuracy, else the smallest.
+
+        Both by the middles of their intervals, which few inputs lower alike.
+        """
+        reached = [r for r in self.radii if self.best(r).at[r].middle >= _MOST * self.base.middle]
         radius = reached[-1] if reached else self.radii[0]
         return self.best(radius), radius
 
@@ -67,13 +70,12 @@ class PartAdvice:
     def weak(self) -> Outlook | None:
         """The middle scale, where the answers under it are clearly worse than those without it; else None."""
         middle = self.outlooks[len(self.outlooks) // 2]
-        return middle if middle.smoothed.high < self.goal else None
+        return middle if middle.smoothed.high < _MOST * self.base.expected else None
 
 
 def parts_of(advice: Advice) -> tuple[PartAdvice, ...]:
     """The advice on each part."""
-    goal = _MOST * advice.base_accuracy.expected
-    return tuple(PartAdvice.of(climbed, advice.run, goal) for climbed in advice.climbed)
+    return tuple(PartAdvice.of(climbed, advice.run, advice.base_accuracy) for climbed in advice.climbed)
 
 
 # --- Tables and lines -------------------------------------------------------------------------------------------------

@@ -128,9 +128,9 @@ class Wanted:
 
 
 def advise(
-    classifier: OrtClassifier, data: Dataset, wanted: Wanted, progress: Callable[[int, int], None] = lambda *_: None
+    classifier: OrtClassifier, data: Dataset, wanted: Wanted, progress: Callable[[int], None] = lambda done: None
 ) -> Advice:
-    """Vote on the first inputs behind `skip`; `progress` gets the number done, and of how many.
+    """Vote on the first inputs behind `skip`; `progress` gets the number done.
 
     Deterministic but for the number of inputs, where no limit is given. `DataError` where no input is left or can be
     read, or a part that was named does not suit the data.
@@ -151,7 +151,7 @@ def advise(
         if wanted.limit is None and len(rows) >= _LEAST and time.perf_counter() - start > SECONDS:
             break
         rows.append(voter.row(index))
-        progress(len(rows), number)
+        progress(len(rows))
     found = iter([_rung(smoothing, votes, x, [row.votes[i] for row in rows]) for i, smoothing in enumerate(rungs)])
     used = len(rows)
     return Advice(

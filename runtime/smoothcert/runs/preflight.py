@@ -92,7 +92,7 @@ def preflight(run: OpenRun) -> Preflight:
     looked = [e.made for e in islice(readable(run.data, run.question.indices), _FIRST)]
     notes |= {f"note: {text}": True for text in [changed_text(changes(looked), len(looked))] if text}
     if line := trained_otherwise(run.classifier.card, smoothing.parts, x):
-        notes[line] = True
+        notes[f"{line}; smoothcert advise MODEL DATA shows what each scale would certify"] = True
     rate = rate_of(sampler, size * run.classifier.threads)
     warning = LEVELS if in_levels(run.classifier, floats) else ""
     return Preflight(size, rate, slices, cutting, tuple(note for note, holds in notes.items() if holds), warning)
@@ -130,10 +130,8 @@ def trained_otherwise(card: ModelCard, parts: Iterable[Part], x: Input) -> str:
     if drawn is None or trained is None or not intensities or trained / _ALIKE <= drawn <= trained * _ALIKE:
         return ""
     which = "more than it has learnt" if drawn > trained else "less than it was made for"
-    return (
-        f"note: the model's metadata say that it was trained with noise {trained:g}; the smoothing's is {drawn:g}, "
-        f"{which}; smoothcert advise MODEL DATA shows what each scale would certify"
-    )
+    both = f"trained with noise {trained:g}; the smoothing's is {drawn:g}"
+    return f"note: the model's metadata say that it was {both}, {which}"
 
 
 def _first_prepared(run: OpenRun) -> Iterator[Input]:
