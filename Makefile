@@ -103,10 +103,10 @@ test-python%: setup-dev
 		@echo "Python $*: SKIPPED, none here starts")
 
 test-exporters: $(EXPORTERS)/exporters ## tests of every framework's exporter, Keras on each of its backends
-	$(EXPORTERS)/bin/python -m pytest tests/test_pytorch.py tests/test_surrogate_training.py tests/test_sklearn.py tests/test_boosting.py tests/test_jax.py tests/test_training_page.py
+	$(EXPORTERS)/bin/python -m pytest tests/test_pytorch.py tests/test_surrogate_training.py tests/test_sklearn.py tests/test_boosting.py tests/test_jax.py
 	KERAS_BACKEND=tensorflow $(EXPORTERS)/bin/python -m pytest tests/test_keras.py
 	KERAS_BACKEND=torch $(EXPORTERS)/bin/python -m pytest tests/test_keras.py
-	KERAS_BACKEND=jax $(EXPORTERS)/bin/python -m pytest tests/test_keras.py
+	KERAS_BACKEND=jax $(EXPORTERS)/bin/python -m pytest tests/test_keras.py tests/test_training_page.py
 
 lint: setup-dev ## ruff: rules and format; import-linter: who may import whom
 	$(BIN)/ruff check .

@@ -81,6 +81,7 @@ def test_pytorch() -> None:
     assert np.allclose(seen[-1], wide.numpy(), atol=1e-5)
 
 
+@pytest.mark.filterwarnings("ignore")  # of the framework's own
 def test_jax() -> None:
     jax = pytest.importorskip("jax")
     page, key = written_out("JAX"), jax.random.key(3)
@@ -101,14 +102,16 @@ def test_jax() -> None:
         assert abs(np.asarray(slopes)).sum() > 0
 
 
+@pytest.mark.filterwarnings("ignore")
 def test_keras() -> None:
+    pytest.importorskip("jax")  # Keras's backend here: KERAS_BACKEND=jax
     keras = pytest.importorskip("keras")
     page = written_out("Keras")
     seen: list[NDArray[Any]] = []
 
     def network(x: Any) -> Any:
         seen.append(np.asarray(keras.ops.convert_to_numpy(x)))
-        return keras.ops.reshape(x, (-1, 64)) @ WEIGHTS
+        return keras.ops.matmul(keras.ops.reshape(x, (-1, 64)), WEIGHTS)
 
     for name in ("colour_loss", "consistency_loss"):
         loss = float(page[name](network, X, Y, keras.random.SeedGenerator(0)))
