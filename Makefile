@@ -106,7 +106,7 @@ test-exporters: $(EXPORTERS)/exporters ## tests of every framework's exporter, K
 	$(EXPORTERS)/bin/python -m pytest tests/test_pytorch.py tests/test_surrogate_training.py tests/test_sklearn.py tests/test_boosting.py tests/test_jax.py
 	KERAS_BACKEND=tensorflow $(EXPORTERS)/bin/python -m pytest tests/test_keras.py
 	KERAS_BACKEND=torch $(EXPORTERS)/bin/python -m pytest tests/test_keras.py
-	KERAS_BACKEND=jax $(EXPORTERS)/bin/python -m pytest tests/test_keras.py
+	KERAS_BACKEND=jax $(EXPORTERS)/bin/python -m pytest tests/test_keras.py tests/test_training_page.py
 
 lint: setup-dev ## ruff: rules and format; import-linter: who may import whom
 	$(BIN)/ruff check .

@@ -59,6 +59,15 @@ def cli(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp
     return call
 
 
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """In a module with `QUICK`, names of tests, all others are slow ones."""
+    for item in items:
+        quick = getattr(getattr(item, "module", None), "QUICK", None)
+        if quick is not None and not {item.name, getattr(item, "originalname", "")} & set(quick):
+            item.add_marker(pytest.mark.slow)
+
+
 @pytest.fixture(scope="session", autouse=True)
 def _hasty() -> None:
     """A first look times samples as long as it takes to have some: the speed that it prints is no test's business."""

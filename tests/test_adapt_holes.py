@@ -23,7 +23,10 @@ from smoothcert_exporters.adapt.adapted import adapt
 
 from .models import value
 
-pytestmark = pytest.mark.slow
+QUICK = (
+    "test_one_version_said_twice_is_no_harm",
+    "test_refused_when_read",
+)
 
 FLOAT = TensorProto.FLOAT
 node = helper.make_node
@@ -81,7 +84,6 @@ OLD: dict[str, tuple[list[onnx.NodeProto], int]] = {
 }
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("dead", [False, True], ids=["alone", "beside a dead input"])
 def test_what_onnx_upgrades_wrongly_is_refused(dead: bool) -> None:
     """12 operators of opset 7, fixed to a batch of 1, or free beside a dead input.

@@ -39,7 +39,11 @@ from smoothcert.smoothing import Calibration, Part, Smoothing
 from .conftest import IMAGES, MODEL, Result
 from .models import half_space
 
-pytestmark = pytest.mark.slow
+QUICK = (
+    "test_a_sound_run_stands[noise]",
+    "test_a_planted_violation_is_found_and_drawn[brightness]",
+    "test_allowed_false_certificates",
+)
 
 Cli = Callable[..., Result]
 BASE = ("certify", MODEL, "six.npz", "--n", 1000, "--quiet", "--run", "r")
@@ -173,7 +177,6 @@ def by_hand(recipe: dict[str, Any], attack: dict[str, Any], image: NDArray[np.ui
     return image
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("name", RUNS)
 def test_a_planted_violation_is_found_and_drawn(
     cli: Cli, certified: Callable[[str], None], few_digits: Path, name: str
@@ -288,7 +291,6 @@ def calibration(images: NDArray[np.uint8], strategy: str) -> Calibration:
     )
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("strategy", ["dataset-sampling", "input-global"])
 @pytest.mark.parametrize("attack", [None, {"rotation": (-2, 1)}], ids=["radius", "attack"])
 def test_calibrated_rotation(cli: Cli, few_digits: Path, strategy: str, attack: dict[str, Any] | None) -> None:

@@ -15,7 +15,7 @@ from smoothcert.smoothing.transform import transform_of
 
 from .conftest import IMAGES, MODEL, Result
 
-pytestmark = pytest.mark.slow
+QUICK = ("test_certificates_hold_for_every_value[pixelate]",)
 
 RANGES = {  # of Hao et al. 2022 (GSmooth) where they name one
     "pixelate": (0.5, 1.0),

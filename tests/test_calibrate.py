@@ -46,7 +46,11 @@ from smoothcert_calibration.measure import measure
 from smoothcert_calibration.merge import merge
 from smoothcert_calibration.plan import Plan, plan_of
 
-pytestmark = pytest.mark.slow
+QUICK = (
+    "test_errors_are_those_of_bare_opencv_calls",
+    "test_norms_are_rounded_up",
+    "test_draws_that_share_an_image_count_once",
+)
 
 ROTATION = (Rotation(5.0),)
 RANGE, GRID = {"rotation": (-10, 10)}, {"rotation": (-10, 10, 5)}

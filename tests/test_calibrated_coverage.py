@@ -40,7 +40,7 @@ from . import models
 from .samples import sampler
 from .test_calibrated import smoothed
 
-pytestmark = pytest.mark.slow
+QUICK = ("test_an_error_of_half_the_draws_is_no_bound",)
 
 Array = NDArray[np.float64]
 ALPHA = 0.05
@@ -138,7 +138,6 @@ def claims_of(name: str, g: float, error: float, e: float) -> float:
     return float(ndtr(distance + (0 if name == "forgets e" else ndtri(0.5 + e))))
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("shift", SHIFTS, ids=str)
 def test_the_theorem_holds_against_every_adversary(shift: tuple[float, float]) -> None:
     """P1(class) >= Phi(Phi^-1(p) - distance) - e all along, and more than 1/2 where the package certifies."""
@@ -149,7 +148,6 @@ def test_the_theorem_holds_against_every_adversary(shift: tuple[float, float]) -
             assert (there[duel.p > claims_of(rule, *shift, e)] > 0.5 - 1e-5).all()
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("shift", SHIFTS, ids=str)
 def test_the_theorem_is_not_too_careful(shift: tuple[float, float]) -> None:
     """Some adversary takes the majority from a class within .003 of the p asked for; of .02 where e is in play."""
@@ -158,7 +156,6 @@ def test_the_theorem_is_not_too_careful(shift: tuple[float, float]) -> None:
         assert claims_of("tight", *shift, e) - max(lost) < (0.02 if e else 0.003)
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize(
     ("rule", "g", "error", "e"),
     [
@@ -175,7 +172,6 @@ def test_weaker_rules_are_caught(rule: str, g: float, error: float, e: float) ->
     assert max(duel.lost(e) for duel in duels(g, error)) > claims_of(rule, g, error, e) + 3e-4
 
 
-@pytest.mark.slow
 def test_an_error_of_half_the_draws_is_no_bound() -> None:
     """E that half the draws exceed, with e = 0: an error of E = 1 there breaks the certificate for E = 0."""
     asked = claims_of("takes half the draws' error", 0.5, 1.5, 0.0)
@@ -186,7 +182,6 @@ def test_an_error_of_half_the_draws_is_no_bound() -> None:
     assert Duel(ndtr(limit), ndtr(limit - m), mass, own).lost(0.0) > asked + 0.02
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("shift", [(1.0, 0.0), (0.5, 1.5), (0.3, 0.3)], ids=str)
 @pytest.mark.parametrize("e", [0.0, 0.003, 0.03])
 def test_the_lead_of_two_classes_pays_twice(shift: tuple[float, float], e: float) -> None:
@@ -382,7 +377,6 @@ def directions(name: str) -> list[Array]:
     return [w / np.linalg.norm(w) for w in (found.direction(case.sigma), error)]
 
 
-@pytest.mark.slow
 @CASE
 def test_votes_agree_with_the_truth(name: str) -> None:
     """Of the image, and of the attacked image: within 4.5 standard deviations of the sum over cells."""
@@ -396,7 +390,6 @@ def test_votes_agree_with_the_truth(name: str) -> None:
             assert abs(votes.get(0, 0) - 8000 * p) < 4.5 * math.sqrt(8000 * p * (1 - p)) + 20
 
 
-@pytest.mark.slow
 @CASE
 def test_certificates_are_seldom_wrong(name: str) -> None:
     """The attack takes the majority from class 0: as many runs may certify class 0 as alpha allows (binomial test)."""
@@ -412,7 +405,6 @@ def test_certificates_are_seldom_wrong(name: str) -> None:
     assert found.probability(found.here, w, threshold, case.sigma) < smoothing.p_star(case.attack)
 
 
-@pytest.mark.slow
 @CASE
 def test_certificates_are_given(name: str) -> None:
     """Where class 0 has what p_star asks for and some to spare, it is certified, and the attack leaves its majority."""
@@ -429,7 +421,6 @@ def test_certificates_are_given(name: str) -> None:
             assert certificate.prediction == 0
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("name", TIGHT)
 def test_certificates_are_not_needlessly_careful(name: str) -> None:
     """The best linear reading loses its majority at a p not far below p_star."""
@@ -440,7 +431,6 @@ def test_certificates_are_not_needlessly_careful(name: str) -> None:
     assert 0 < subject(name).p_star(case.attack) - lost < TIGHT[name]
 
 
-@pytest.mark.slow
 def test_forgetting_the_error_would_be_wrong() -> None:
     """Half a level of brightness, rounded up to a whole one: E = 0 certifies what is false in most runs."""
     name = "brightness, rounded up"

@@ -22,7 +22,10 @@ from smoothcert.smoothing import smoothing_of
 
 from .conftest import MODEL, Result
 
-pytestmark = pytest.mark.slow
+QUICK = (
+    "test_the_order_of_the_parts_is_another_run",
+    "test_the_order_of_enumerated_attacks_is_another_run",
+)
 
 Cli = Callable[..., Result]
 BASE = ("certify", MODEL, "six.npz", "--n", 1000, "--nonce", "test", "--quiet")

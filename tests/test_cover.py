@@ -15,7 +15,10 @@ from smoothcert.bounds.laws import Exponential, FoldedNormal, LogRayleigh, Norma
 from smoothcert.smoothing import Part, Smoothing
 from smoothcert.smoothing.pairs import joint_laws
 
-pytestmark = pytest.mark.slow
+QUICK = (
+    "test_a_box_holds_its_points_and_little_more[cb, contrast alone]",
+    "test_grids_are_their_points_and_nothing_between",
+)
 
 Box = dict[str, tuple[float, float]]
 ROUNDING = 2e-6  # what quadrature adds to one point and not to another
@@ -108,7 +111,6 @@ def test_two_sided_boxes_hold_their_points(name: str) -> None:
             assert least >= reached - 0.01 - 0.1 * (1 - reached)
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize(
     "names",
     ["contrast brightness", "brightness contrast", "gamma contrast", "contrast noise", "contrast brightness noise",
@@ -266,7 +268,6 @@ def test_a_larger_box_needs_no_less(name: str) -> None:
         last = value
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("name", ["cg rayleigh", "bcn"])
 def test_effort_for_one_box(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """Nodes in all, at most thirty million: seconds on one core, not minutes."""

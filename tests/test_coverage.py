@@ -59,7 +59,10 @@ from .known_cases import (
 )
 from .marks import slow_but
 
-pytestmark = pytest.mark.slow
+QUICK = (
+    "test_the_counter_example_to_the_published_general_lipschitz_bound",
+    "test_fixed[brightness up]",
+)
 
 SOME = ("brightness up", "blur uniform wrap", "contrast then noise")
 

@@ -16,7 +16,11 @@ from scipy import ndimage
 from smoothcert.transforms import enclosure, warps
 from smoothcert.transforms.motions import ROTATION, SCALING
 
-pytestmark = pytest.mark.slow
+QUICK = (
+    "test_positions_beyond_sixteen_bits_get_the_whole_range",
+    "test_narrow_parts_leave_smooth_images_almost_fixed",
+    "test_it_refuses",
+)
 
 Image = NDArray[np.uint8]
 MOTIONS = {"rotation": ROTATION, "scaling": SCALING}

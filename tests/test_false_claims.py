@@ -19,7 +19,7 @@ from scipy.special import gammaln, xlog1py, xlogy
 
 from smoothcert.bounds.confidence import SAFE, SequentialTest, boundary, geometric_looks
 
-pytestmark = pytest.mark.slow
+QUICK = ("test_every_target_counts",)
 
 Boundaries = Sequence[Sequence[int]]
 Setting = tuple[tuple[float, ...], float, tuple[int, ...]]  # targets, alpha, looks
@@ -71,9 +71,9 @@ def worst(p0s: tuple[float, ...], alpha: float, boundaries: Boundaries, looks: t
     return float(false_claims(boundaries, looks, p0s, ps).max()) / alpha
 
 
-def setting(random: np.random.Generator) -> Setting:
-    """1 to 6 targets, often close to each other and to 1/2, n from 8 to 2,000, looks as they are or at random."""
-    n = round(np.exp(random.uniform(np.log(8), np.log(2000))))
+def setting(random: np.random.Generator, most: int = 2000) -> Setting:
+    """1 to 6 targets, often close to each other and to 1/2, n from 8 to `most`, looks as they are or at random."""
+    n = round(np.exp(random.uniform(np.log(8), np.log(most))))
     first = 0.5 + random.choice([0, 0.003, 0.01, 0.03, 0.1, 0.3]) * random.random()
     gaps = random.choice([1e-4, 0.001, 0.005, 0.02, 0.1]) * (1 - first) * random.random(random.integers(0, 6)) + 1e-6
     p0s = tuple(float(p) for p in first + np.cumsum([0, *gaps]))
@@ -83,13 +83,12 @@ def setting(random: np.random.Generator) -> Setting:
     return p0s, float(random.choice([0.001, 0.005, 0.01, 0.05, 0.1, 0.2, 0.3, 0.45])), looks
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("seed", range(4))
 def test_false_claims_stay_within_alpha(seed: int) -> None:
-    """5,500 random settings for each seed."""
+    """5,500 random settings for each seed, most of them of few votes, where what was once wrong was found."""
     random = np.random.default_rng(seed)
-    for _ in range(5500):
-        p0s, alpha, looks = setting(random)
+    for i in range(5500):
+        p0s, alpha, looks = setting(random, 300 if i % 10 else 2000)
         assert worst(p0s, alpha, SequentialTest(p0s, alpha, looks).boundaries, looks) <= 1, (p0s, alpha, looks)
 
 

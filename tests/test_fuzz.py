@@ -36,7 +36,7 @@ from smoothcert_calibration.show import lines, tables
 
 from .conftest import IMAGES, MODEL
 
-pytestmark = pytest.mark.slow
+QUICK = ("test_metadata",)
 
 SLOW, LARGE = 10, 1_500_000  # seconds; kilobytes
 RANDOM = st.integers(0, 2**48).map(Random)
@@ -213,7 +213,6 @@ COMMANDS: tuple[tuple[str, ...], ...] = (
 )  # fmt: skip
 
 
-@pytest.mark.slow
 @given(random=RANDOM)
 @cases(700)
 def test_run_folders(runs: dict[str, Path], tmp_path_factory: pytest.TempPathFactory, random: Random) -> None:

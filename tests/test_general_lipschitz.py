@@ -15,7 +15,10 @@ from scipy.stats import norm
 
 from smoothcert import Brightness, Translation, compose
 
-pytestmark = pytest.mark.slow
+QUICK = (
+    "test_exact_has_the_known_values",
+    "test_counter_example",
+)
 
 ROOT = Path(__file__).parents[1]
 PAGE = (ROOT / "docs" / "general-lipschitz.md").read_text(encoding="utf-8")

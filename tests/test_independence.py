@@ -20,7 +20,11 @@ from smoothcert.sampling import Sampler
 
 from . import mixing, models
 
-pytestmark = pytest.mark.slow
+QUICK = (
+    "test_rows_that_mix_are_refused",
+    "test_callables_are_tried_too",
+    "test_rounding_is_no_dependence",
+)
 
 RNG = np.random.default_rng(1)
 LEVELS = RNG.integers(0, 256, mixing.SIZE).astype(np.uint8)
@@ -71,7 +75,6 @@ def test_rows_that_do_not_mix_are_taken(name: str) -> None:
         assert not refused(classifier, REALS)
 
 
-@pytest.mark.slow
 def test_search_for_mixing_that_passes() -> None:
     """1,416 classifiers, batches and inputs; oracle: labels of noisy samples, in batches made up in other ways."""
     cases, harmful, missed = 0, 0, []
@@ -88,7 +91,6 @@ def test_search_for_mixing_that_passes() -> None:
     assert all(share < 0.01 and "labels" in name for share, name, _ in missed), missed
 
 
-@pytest.mark.slow
 def test_search_for_honest_classifiers_that_are_refused() -> None:
     """984 classifiers, batches and inputs."""
     wrong = [

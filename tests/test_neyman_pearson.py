@@ -28,7 +28,11 @@ from smoothcert.smoothing.pairs import joint_laws
 from .marks import slow_but
 from .sampled import p_star_sampled, sampled_threshold
 
-pytestmark = pytest.mark.slow
+QUICK = (
+    "test_values_of_the_theory",
+    "test_gaussian_parts_add_their_squares",
+    "test_runner_up_helps",
+)
 
 Array = NDArray[np.float64]
 
@@ -372,7 +376,6 @@ COMPOSITIONS = (
 )  # fmt: skip
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("names", COMPOSITIONS)
 def test_p_star_of_random_compositions(names: str) -> None:
     """Eight random scales, laws and attacks each; never below the oracle, hardly above."""
@@ -512,10 +515,10 @@ PAIRS = ((0.45, 0.1), (0.6, 0.05), (0.6, 0.3), (0.8, 0.02))
 SLOW = ("bcn", "t blur b c n", "t blur c b n", "blur b c n, weak", "cg rayleigh, up", "cg rayleigh, down", "cgt")
 TWO_SIDED = [name for name in CASES if name not in SLOW and not name.startswith("b blur")]
 
-QUICK = ("noise", "brightness", "gamma rayleigh, up", "translation", "cb", "bc", "gc lognormal", "cn", "tb")
+FEW = ("noise", "brightness", "gamma rayleigh, up", "translation", "cb", "bc", "gc lognormal", "cn", "tb")
 
 
-@pytest.mark.parametrize("name", slow_but(TWO_SIDED, *QUICK))
+@pytest.mark.parametrize("name", slow_but(TWO_SIDED, *FEW))
 def test_two_sided_from_both_sides(name: str) -> None:
     """Attacks along a ray, weak to strong: kept while the oracle's margin is positive, lost when it is not."""
     smoothing, attack = CASES[name]

@@ -28,7 +28,10 @@ from smoothcert.runs.folder import RunFolder
 from . import models
 from .conftest import IMAGES, MODEL, Result
 
-pytestmark = pytest.mark.slow
+QUICK = (
+    "test_arguments_in_messages_become_options",
+    "test_every_option_is_found_by_its_name_and_none_has_two_spellings",
+)
 
 Cli = Callable[..., Result]
 RUN = ("--smooth", "noise=0.5", "--n", 300, "--nonce", "o")
@@ -83,7 +86,6 @@ def test_a_reader_that_goes_away_changes_neither_the_work_nor_the_exit_code(
         assert (finished / "audit.json").exists()
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("verb", ["certify", "demo"])
 def test_head_of_a_real_pipe(tmp_path: Path, verb: str) -> None:
     smoothcert_ = f"{sys.executable} -m smoothcert"

@@ -16,7 +16,7 @@ from pathlib import Path
 
 import pytest
 
-pytestmark = pytest.mark.slow
+QUICK = ("test_errors_are_one_line",)
 
 MODEL, IMAGES = "demo:digits.onnx", "demo:digits.npz"
 COMMANDS = (

@@ -48,7 +48,11 @@ from smoothcert.transforms import rotate, scale
 from .conftest import IMAGES, MODEL, Result
 from .models import half_space, linear
 
-pytestmark = pytest.mark.slow
+QUICK = (
+    "test_a_single_value_is_one_slice",
+    "test_shares_of_alpha_add_up_to_no_more",
+    "test_a_comfortable_margin_is_certified",
+)
 
 Cli = Callable[..., Result]
 Image = NDArray[np.uint8]
@@ -245,7 +249,6 @@ TOO_MANY: dict[str, tuple[str, float, float, Image, float]] = {
 }
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("case", TOO_MANY)
 def test_the_advice_on_too_many_slices_helps(case: str) -> None:
     """Refused within 5 s of processor time; the sigma, and the part of the range, that it names can be cut."""
@@ -407,7 +410,6 @@ def test_a_class_that_some_angle_flips_is_hardly_ever_certified(n0: int | None) 
     assert within(wrong, 400, ALPHA)
 
 
-@pytest.mark.slow
 def test_a_false_distance_certifies_what_is_false(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(slicing, "farthest", lambda *arguments: farthest(*arguments) / 2)
     wrong, _ = wrong_share(100)
@@ -449,7 +451,6 @@ def claims_at_the_threshold(runs: int) -> tuple[int, int, Way]:
     return sum(map(bool, last)), sum(bool(x) and bool(test.claims(x[-1].n, x[-1].count)) for x in last), way
 
 
-@pytest.mark.slow
 def test_a_slice_at_its_threshold_is_claimed_no_more_often_than_its_share() -> None:
     reached, claimed, way = claims_at_the_threshold(700)
     assert way.middles[-1] == pytest.approx(float(ndtr(0.5)), abs=1e-4)
@@ -460,7 +461,6 @@ def test_a_slice_at_its_threshold_is_claimed_no_more_often_than_its_share() -> N
     assert stats.binomtest(claimed, reached, exact).pvalue > 1e-3
 
 
-@pytest.mark.slow
 def test_a_share_that_is_not_divided_is_found_out(monkeypatch: pytest.MonkeyPatch) -> None:
     true = Slices.test
     monkeypatch.setattr(Slices, "test", lambda mode, noise, count, slack=0.0: true(mode, noise, 1, slack))
@@ -746,7 +746,6 @@ def test_shards_and_torn_ledgers_give_the_whole(cli: Cli, whole: list[dict[str, 
     assert timeless(Path("whole")) == whole
 
 
-@pytest.mark.slow
 def test_killed_and_resumed(tmp_path: Path) -> None:
     with np.load(IMAGES) as archive:
         np.savez(tmp_path / "six.npz", x=archive["x"][:12], y=archive["y"][:12])

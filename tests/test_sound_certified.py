@@ -36,7 +36,10 @@ from smoothcert_calibration.plan import plan_of
 
 from .test_sound import tone
 
-pytestmark = pytest.mark.slow
+QUICK = (
+    "test_padded_time_shift_is_enumerated",
+    "test_time_shift_of_a_click",
+)
 
 Batch = NDArray[np.float32]
 N, ALPHA, RUNS = 4000, 0.05, 60

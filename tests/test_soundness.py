@@ -48,7 +48,11 @@ from .marks import slow_but
 from .models import half_space, linear, slabs
 from .samples import sampler
 
-pytestmark = pytest.mark.slow
+QUICK = (
+    "test_two_sided_certifies_what_one_sided_cannot",
+    "test_integer_truth",
+    "test_noise_of_another_sigma_is_caught",
+)
 
 RUNS, ALPHA, SIGMA, KEY, SIZE = 2000, 0.05, 0.5, 20, 8
 NOISE = compose(Noise(SIGMA))
@@ -219,7 +223,6 @@ def test_certify(name: str, bound: Bound) -> None:
     assert truth.radius > expected > 0
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("p", [0.7, 0.9, 0.994])
 def test_certify_is_wrong_as_often_as_its_bound(p: float) -> None:
     """Oracle: the exact probability that Clopper-Pearson's bound exceeds p; the sharpest check of the whole chain."""
@@ -292,7 +295,6 @@ TARGETS = {
 }
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("parts", TARGETS.values(), ids=TARGETS)
 def test_certify_targets(parts: tuple[float, ...]) -> None:
     """A target at the true radius itself counts as false: the mode's claims include their radius."""
@@ -327,7 +329,6 @@ TIES = {
 TINY = 1e-7
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("radii", [(TINY,), (TINY, 0.1, 0.2)], ids=["one target", "three targets"])
 @pytest.mark.parametrize("law", TIES.values(), ids=TIES)
 def test_certify_targets_at_ties(law: tuple[float, ...], radii: tuple[float, ...]) -> None:
@@ -416,7 +417,6 @@ def test_certify_integer(name: str, bound: Bound) -> None:
     assert {c.attack_model for c in certificates} == {"integer"}
 
 
-@pytest.mark.slow
 def test_certify_radius_integer() -> None:
     classifier, truth, n = WIDE.classifier, WIDE.truth, 2000
     certificates = outcomes(
@@ -428,7 +428,6 @@ def test_certify_radius_integer() -> None:
     assert median_radius(certificates) >= 0.95 * 0.95 * whole
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize(("part", "true"), [(0.9, True), (1.0, False), (1.02, False)], ids=["under", "at", "over"])
 def test_certify_targets_integer(part: float, true: bool) -> None:
     classifier, target = WIDE.classifier, part * WIDE.theorem
@@ -458,7 +457,6 @@ def voters(classifier: OrtClassifier, runs: int = RUNS) -> Iterable[Sampler]:
     return (sampler(classifier, NOISE, ZERO, key=KEY, index=index) for index in range(runs))
 
 
-@pytest.mark.slow
 def test_peeking_is_caught() -> None:
     """The fixed-n bound at full alpha, tested again after each batch of 50 until it exceeds p_star of the target."""
     classifier, truth = float_case(cuts_of(1 - P_TRUE, P_TRUE), 50)
@@ -474,7 +472,6 @@ def test_peeking_is_caught() -> None:
     assert not consistent(sum(map(peek, voters(classifier))), RUNS, ALPHA)
 
 
-@pytest.mark.slow
 def test_selecting_on_the_estimation_sample_is_caught() -> None:
     """At a tie, the class that happens to lead and its count from the same votes."""
     classifier, truth = float_case(cuts_of(0.5, 0.5))
@@ -489,7 +486,6 @@ def test_selecting_on_the_estimation_sample_is_caught() -> None:
     assert not consistent(wrong(truth, (decide(s, ESTIMATION) for s in voters(classifier))), RUNS, ALPHA)
 
 
-@pytest.mark.slow
 def test_following_the_favourite_for_nothing_is_caught(monkeypatch: pytest.MonkeyPatch) -> None:
     """Target mode at a two-way tie, all of alpha on each class's boundary."""
     monkeypatch.setattr(SequentialTest, "share", property(lambda self: 1.0))

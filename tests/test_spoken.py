@@ -13,7 +13,10 @@ from smoothcert.runs.folder import RunFolder
 
 from .test_cli import Cli
 
-pytestmark = pytest.mark.slow
+QUICK = (
+    "test_one_recording_from_python",
+    "test_the_files_are_small_and_right",
+)
 
 MODEL, DATA = "demo:spoken.onnx", "demo:spoken.npz"
 FILES = demo_file("spoken.onnx"), demo_file("spoken.npz")

@@ -30,7 +30,7 @@ from .surrogates import affine, write_bundle
 from .test_surrogate_cli import IMAGE, Cli, arrays, bundle, rewritten, run
 from .test_surrogate_cli import data as data  # a fixture
 
-pytestmark = pytest.mark.slow
+QUICK = ("test_a_disc_of_translations_is_not_certified_at_whole_pixels_alone",)
 
 
 def contrast_encoder() -> bytes:
