@@ -54,7 +54,7 @@ def compare(network: Network, threads: int, seconds: float, rounds: int, copies:
 def digits(sigma: float) -> list[str]:
     """How far labels and radii of the embedded digits agree at one scale."""
     asked = Quantisation(
-        data=DIGITS.with_suffix(".npz"), smoothing=compose(Noise(sigma)), agreement=0, inputs=50, votes=10_000
+        data=DIGITS.with_suffix(".npz"), smoothing=compose(Noise(sigma)), agreement=0, inputs=50, votes=1000
     )
     options = Options(input_range=(0, 1), precision="int8", quantisation=asked)
     found = export_file(DIGITS.with_suffix(".onnx"), CACHE / "digits-int8.onnx", options=options).compared

@@ -34,6 +34,7 @@ from smoothcert.smoothing import PARTS, TRANSFORMS, parse_part
 from smoothcert.smoothing.calibration import STRATEGIES
 from smoothcert.transforms.warps import WARP_BORDERS
 from smoothcert_exporters.adapt.precision import PRECISIONS
+from smoothcert_exporters.options import INT8
 from smoothcert_exporters.proof.parity import TOLERANCE
 
 
@@ -144,7 +145,7 @@ CHOICES: dict[str, tuple[type, str, Any]] = {
     "interpolation": (opt.Spatial, "interpolation", INTERPOLATIONS),
     "layout": (opt.Normalisation, "layout", LAYOUTS),
     "provider": (opt.Machine, "provider", PROVIDERS),
-    "precision": (export.Written, "precision", PRECISIONS),
+    "precision": (export.Written, "precision", (*PRECISIONS, *INT8)),
 }
 
 
