@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -22,6 +22,7 @@ class Options:
     metadata. `input_layout`: order of axes (nchw or nhwc) that the file takes; by default the model's. `input_range`:
     least and largest value of the file's inputs. `class_names`: one for each class; by default what scikit-learn and
     its like know. `training_noise`: its standard deviation, in [0,1] intensities. `sample_rate`: in Hz, of recordings.
+    `denoiser`: what the metadata say of one inside.
     `examples` (n, *shape): real inputs, as the file takes them or 8-bit images or 16-bit recordings, that parity is
     measured on beside random ones. `precision`: float32, float16
     or bfloat16. `tolerance`: largest difference of a score, as a share of the largest score; at least what the
@@ -34,6 +35,7 @@ class Options:
     class_names: Sequence[str] = ()
     training_noise: float | None = None
     sample_rate: int | None = None
+    denoiser: Mapping[str, Any] | None = None
     examples: NDArray[Any] | None = None
     precision: str = "float32"
     tolerance: float = TOLERANCE

@@ -149,13 +149,14 @@ def certificates(
     model: Path | None = None,
     data: Path | None = None,
     surrogate: Path | None = None,
+    denoiser: Path | None = None,
     provider: str = "",
     threads: int | None = None,
 ) -> tuple[OpenRun, tuple[Entry, ...]]:
     """The run of a folder, opened as `open_run` does, and its certificates.
 
-    `surrogate` where it is no longer where the recipe says. Raises, besides, `RunError` where there are none,
-    `CalibrationError` where OpenCV is another than the run's.
+    `surrogate` and `denoiser` where it is no longer where the recipe says. Raises, besides, `RunError` where there are
+    none, `CalibrationError` where OpenCV is another than the run's.
     """
     recipe = folder.recipe()
     done = (entry for entry in folder.entries() if "certificate" in entry)
@@ -165,5 +166,6 @@ def certificates(
     calibration = recipe["smoothing"].get("calibration", {})
     if (measured := calibration.get("opencv", cv2.__version__)) != cv2.__version__:
         raise CalibrationError(f"calibration: made with OpenCV {measured}, got {cv2.__version__}; audit with that one")
-    run = open_run(recipe, model=model, data=data, surrogate=surrogate, provider=provider, threads=threads)
+    moved = {"model": model, "data": data, "surrogate": surrogate, "denoiser": denoiser}
+    run = open_run(recipe, **moved, provider=provider, threads=threads)
     return run, certified

@@ -76,12 +76,23 @@ def preflight(run: OpenRun) -> Preflight:
         _DISGUISED: _disguised(raw) and all(part.whole for part in smoothing.parts),
         _unrounded(levels or EIGHT_BIT): is_levels and algorithm.certifies and real,
         _TOKENS: is_levels and run.classifier.takes_tokens,
+        **_mismatch(run),
     }
     made = dict.fromkeys(e.made for e in islice(readable(run.data, run.question.indices), _FIRST) if e.made)
     notes |= {f"note: recordings as they are read: {text}": True for text in made}
     rate = _rate(sampler, size * run.classifier.threads)
     warning = LEVELS if in_levels(run.classifier, floats) else ""
     return Preflight(size, rate, slices, cutting, tuple(note for note, holds in notes.items() if holds), warning)
+
+
+def _mismatch(run: OpenRun) -> dict[str, bool]:
+    """A note where the denoiser, here or in the model's file, is told of other noise than the smoothing's."""
+    told = (run.classifier.denoiser or run.classifier.card.denoiser or {}).get("sigma")
+    scales = [part.scale for part in run.question.smoothing.parts if part.name == "noise"]
+    if told is None or told in scales or not scales:
+        return {}
+    levels = f"the denoiser is told of noise {told:g}, the smoothing's is {scales[0]:g}"
+    return {f"note: {levels}: another level costs accuracy, never soundness": True}
 
 
 def _unrounded(levels: Levels) -> str:
