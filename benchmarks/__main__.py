@@ -16,6 +16,7 @@ QUICK = {
     "samples": ["--limit", "10", "--n", "10000"],
     "throughput": ["--seconds", "0.5", "--rounds", "3"],
     "surrogate": ["--seconds", "0.5", "--rounds", "3"],
+    "denoised": ["--seconds", "0.5", "--rounds", "3"],
     "transforms": ["--seconds", "0.5", "--rounds", "3"],
     "calibration": ["--seconds", "0.5", "--rounds", "2"],
     "audio": ["--seconds", "0.5", "--rounds", "3"],

@@ -59,7 +59,7 @@ def doubled(shape: Sequence[int]) -> bytes:
 
 
 def mixed(shape: Sequence[int]) -> bytes:
-    """Colours that are not alike: y = x times 1, 0.5 and 0.25, for red, green and blue where they come in that order."""
+    """Colours that are not alike: y = x times 1, 0.5 and 0.25, in the order of the channels."""
     factors = np.array([1, 0.5, 0.25], np.float32)
     factors = factors[:, None, None] if shape[0] == 3 else factors
     return model(

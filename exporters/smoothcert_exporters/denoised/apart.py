@@ -42,19 +42,18 @@ class Apart:
         low, high = how.ends
         signal, noise = np.sqrt(how.abar or 1.0), np.sqrt(1 - (how.abar or 0.0))
         given = (signal * (images.astype(np.float64) * (high - low) + low)).astype(np.float32)
-        found = self._denoised(given)
-        if how.output == "noise":
-            found = (given.astype(np.float64) - noise * found) / signal
-        found = (found - low) / (high - low)
-        return np.asarray(found.clip(0, 1) if how.clip else found, np.float32)
+        found = np.asarray(self._denoised(given), np.float64)
+        image = (given - noise * found) / signal if how.output == "noise" else found
+        image = (image - low) / (high - low)
+        return np.asarray(image.clip(0, 1) if how.clip else image, np.float32)
 
     def arranged(self, images: Array) -> Array:
         """Clean images as the classifier takes them, resized and with their axes in its order."""
-        view = self.pair.view
+        view, sized = self.pair.view, np.asarray(images, np.float32)
         if view.weights is not None:
             rows, columns = view.weights
-            images = rows @ images @ columns.T
-        turned = np.moveaxis(images, 1, -1) if view.turned else images
+            sized = np.asarray(rows @ sized @ columns.T, np.float32)
+        turned = np.moveaxis(sized, 1, -1) if view.turned else sized
         return np.ascontiguousarray(turned).reshape(len(images), *view.shape)
 
     def _denoised(self, given: Array) -> NDArray[Any]:

@@ -21,6 +21,9 @@ app = typer.Typer(help="Write a trained classifier as ONNX, ready to certify.", 
 to_write = partial(typer.Option, rich_help_panel="What to write")
 proof = partial(typer.Option, rich_help_panel="Proof that the file computes the same")
 
+_DENOISED = r"""Example:
+  smoothcert export denoised demo:digits-clean.onnx \
+      demo:digits-denoiser.onnx both.onnx"""
 FRAMEWORKS = ("pytorch", "keras", "jax", "sklearn", "boosting")
 Precision = Literal["float32", "float16", "bfloat16"]
 
@@ -125,7 +128,7 @@ def onnx(
     print("\n".join(done.lines))
 
 
-@app.command(epilog="Example: smoothcert export denoised demo:digits-clean.onnx demo:digits-denoiser.onnx both.onnx")
+@app.command(epilog=_DENOISED)
 @grouped
 def denoised(
     model: Model,
