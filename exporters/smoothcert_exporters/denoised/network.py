@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -24,6 +25,7 @@ from ..graph import inputs, opset, static_shape
 
 COLOURS = (1, 3)
 _OLDEST = 13  # opset from which arithmetic is put around a denoiser
+_MOST = 1 << 24  # values of an input beside the image
 _FLOATS = (TensorProto.FLOAT, TensorProto.FLOAT16, TensorProto.DOUBLE)
 
 
@@ -129,6 +131,8 @@ def _constant(value: onnx.ValueInfoProto, how: Denoiser, where: str) -> NDArray[
     kind = helper.tensor_dtype_to_np_dtype(value.type.tensor_type.elem_type)
     if static_shape(value) is None or kind.kind not in "fiu":
         raise ModelError(f"{where}: expected a number for every input, got {value.name!r}, which takes none")
+    if math.prod(n or 1 for n in static_shape(value) or ()) > _MOST:
+        raise ModelError(f"{where}: expected an input {value.name!r} of at most {_MOST:,} values, got a larger one")
     if kind.kind != "f" and not number.is_integer():
         raise ModelError(f"{where}: expected a whole number for {value.name!r}, of type {kind}, got {number:g}")
     return np.array(number, kind)
