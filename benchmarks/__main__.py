@@ -17,6 +17,7 @@ QUICK = {
     "throughput": ["--seconds", "0.5", "--rounds", "3"],
     "quantised": ["--seconds", "0.5", "--rounds", "3", "--copies", "16"],
     "surrogate": ["--seconds", "0.5", "--rounds", "3"],
+    "denoised": ["--seconds", "0.5", "--rounds", "3"],
     "transforms": ["--seconds", "0.5", "--rounds", "3"],
     "calibration": ["--seconds", "0.5", "--rounds", "2"],
     "audio": ["--seconds", "0.5", "--rounds", "3"],

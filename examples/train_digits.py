@@ -105,18 +105,18 @@ def blur(x: Tensor) -> Tensor:
     return kernel @ x @ kernel.transpose(2, 3)
 
 
-def augment(x: Tensor) -> Tensor:
-    """Geometry, blur, gamma, contrast and brightness, then Gaussian noise that is not clipped."""
+def augment(x: Tensor, most: float = MAX_SIGMA) -> Tensor:
+    """Geometry, blur, gamma, contrast and brightness, then Gaussian noise of sigma up to `most`, not clipped."""
     count = len(x)
     x = blur(warp(x))
     x = x.clamp(1e-4, 1) ** torch.exp(uniform(count, -0.5, 0.5))
     x = x * uniform(count, 0.7, 1.4) + uniform(count, -0.25, 0.25)
-    sigma = MAX_SIGMA * uniform(count, 0, 1).sqrt()  # more large noise than small: it is harder to learn
+    sigma = most * uniform(count, 0, 1).sqrt()  # more large noise than small: it is harder to learn
     return x + sigma * torch.randn_like(x)
 
 
-def train(x_train: Images, y_train: Labels, epochs: int) -> DigitNet:
-    """Adam with a one-cycle learning rate; returns the last weights."""
+def train(x_train: Images, y_train: Labels, epochs: int, most: float = MAX_SIGMA) -> DigitNet:
+    """Adam with a one-cycle learning rate, noise of sigma up to `most`; returns the last weights."""
     torch.manual_seed(SEED)
     x = torch.from_numpy(x_train).unsqueeze(1).float() / 255
     y = torch.from_numpy(y_train)
@@ -127,7 +127,7 @@ def train(x_train: Images, y_train: Labels, epochs: int) -> DigitNet:
     for epoch in range(epochs):
         total = 0.0
         for batch in torch.randperm(len(x))[: batches * BATCH].view(batches, BATCH):
-            loss = F.cross_entropy(net(augment(x[batch])), y[batch])
+            loss = F.cross_entropy(net(augment(x[batch], most)), y[batch])
             optimizer.zero_grad()
             loss.backward()  # type: ignore[no-untyped-call]
             optimizer.step()
@@ -138,13 +138,13 @@ def train(x_train: Images, y_train: Labels, epochs: int) -> DigitNet:
     return net.eval()
 
 
-def export(net: DigitNet, path: Path) -> None:
+def export(net: nn.Module, path: Path, output: str = "logits") -> None:
     """Write the network as ONNX (opset 18), without the exporter's notes on where it ran."""
     program = torch.onnx.export(
         net,
         (torch.zeros(2, 1, SIDE, SIDE),),
         input_names=["image"],
-        output_names=["logits"],
+        output_names=[output],
         dynamic_shapes=({0: torch.export.Dim("N")},),
         opset_version=18,
         dynamo=True,
@@ -152,7 +152,7 @@ def export(net: DigitNet, path: Path) -> None:
     )
     assert program is not None  # it is None only for the old exporter
     traced = program.model_proto
-    traced.graph.name = "digits"
+    traced.graph.name = path.stem
     del traced.graph.value_info[:]
     tensors = [*traced.graph.input, *traced.graph.output, *traced.graph.initializer]
     for item in [traced.graph, *traced.graph.node, *tensors]:

@@ -65,7 +65,8 @@ def test_a_wrong_name_is_one_line_that_says_how_to_mean_a_file(cli: Cli) -> None
     done = cli("certify", "demo:digit.onnx", "demo:digits.npz", *SMOOTH)
     assert done.code == 2
     assert done.err == (
-        "smoothcert: demo:digit.onnx: expected demo:digits.onnx, demo:digits.npz, demo:spoken.onnx, "
+        "smoothcert: demo:digit.onnx: expected demo:digits.onnx, demo:digits.npz, "
+        "demo:digits-clean.onnx, demo:digits-denoiser.onnx, demo:spoken.onnx, "
         "demo:spoken.npz, the files that come with "
         "smoothcert; a file of your own that is called so is given as ./demo:digit.onnx\n"
     )

@@ -15,6 +15,7 @@ import pytest
 from onnx import TensorProto, helper
 
 from .conftest import Result
+from .denoisers import scaled
 from .models import model, value
 from .surrogates import affine, write_bundle
 
@@ -65,6 +66,14 @@ def test_a_run_is_certified_verified_and_audited(cli: Cli, tmp_path: Path, data:
     again = run(cli, folder, data)
     assert "resumed: 6 of 6 inputs were there already" in again.out
     assert cli("report", "r", "--ends", 0).code == 0
+
+
+def test_a_denoiser_is_no_part_of_a_surrogate(cli: Cli, tmp_path: Path, data: Path) -> None:
+    (tmp_path / "d.onnx").write_bytes(scaled((1, 6, 6)))
+    result = run(cli, bundle(tmp_path / "S"), data, "--denoiser", "d.onnx,clip=no", "--denoiser-sigma", 0.5)
+    assert result.code == 2
+    assert "a surrogate's noise is on codes, ahead of its decoder; leave --denoiser out" in result.err
+    assert result.err.count("\n") == 1
 
 
 @pytest.mark.parametrize("attack", ["brightness=-0.05:0.05", "brightness=-0.05:0.05:5"])

@@ -136,8 +136,8 @@ def _proved(
         record["float32"] = agreement.bounds
     record |= {"tolerance": tolerance, "batches": list(BATCHES if adapted.batch is None else (adapted.batch,))}
     names, noise = tuple(options.class_names), options.training_noise
-    rate = options.sample_rate
-    card = ModelCard(span, class_names=names, training_noise=noise, sample_rate=rate, parity=record)
+    known: dict[str, Any] = {"sample_rate": options.sample_rate, "denoiser": options.denoiser}
+    card = ModelCard(span, class_names=names, training_noise=noise, parity=record, **known)
     return final, card, (parity, agreement)
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -53,6 +53,7 @@ class Options:
     metadata. `input_layout`: order of axes (nchw or nhwc) that the file takes; by default the model's. `input_range`:
     least and largest value of the file's inputs. `class_names`: one for each class; by default what scikit-learn and
     its like know. `training_noise`: its standard deviation, in [0,1] intensities. `sample_rate`: in Hz, of recordings.
+    `denoiser`: what the metadata say of one inside.
     `examples` (n, *shape): real inputs, as the file takes them or 8-bit images or 16-bit recordings, that parity is
     measured on beside random ones. `precision`: float32, float16, bfloat16, int8 for CPUs or int8-gpu; the last two
     with `quantisation`. `tolerance`: largest difference of a score, as a share of the largest score; at least what the
@@ -65,6 +66,7 @@ class Options:
     class_names: Sequence[str] = ()
     training_noise: float | None = None
     sample_rate: int | None = None
+    denoiser: Mapping[str, Any] | None = None
     examples: NDArray[Any] | None = None
     precision: str = "float32"
     quantisation: Quantisation | None = None

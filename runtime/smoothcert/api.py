@@ -16,6 +16,8 @@ from .evidence import Evidence as Evidence
 from .files.demo_files import demo_file as demo_file
 from .inputs.spatial import Spatial as Spatial
 from .model.classifier import OrtClassifier as OrtClassifier
+from .model.denoised import open_denoised as open_denoised
+from .model.denoiser import Denoiser as Denoiser
 from .model.preprocess import Preprocess as Preprocess
 from .published_file import read_published as read_published
 from .runs.opening import open_run as open_run

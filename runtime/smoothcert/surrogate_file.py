@@ -133,6 +133,8 @@ class OpenBundle:
         """Decoder and classifier joined, on the provider and threads of `classifier`."""
         if not isinstance(classifier, OrtClassifier):
             raise ArgumentError(f"classifier: expected an OrtClassifier, got a {type(classifier).__name__}")
+        if classifier.denoiser is not None:
+            raise ArgumentError("denoiser: a surrogate's noise is on codes, ahead of its decoder; leave `denoiser` out")
         if classifier.sha256 != self.bundle.model:
             raise ModelError(
                 f"surrogate: expected the classifier that it was joined with, SHA-256 {self.bundle.model}, got "

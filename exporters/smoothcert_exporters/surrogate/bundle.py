@@ -28,12 +28,13 @@ from ..files import save
 from ..finish import finish
 from ..frameworks import pytorch
 from ..frameworks.naming import canonical
+from ..joining import renamed
 from ..metadata import strip
 from ..options import Options
 from ..proof.parity import TOLERANCE, Function, Parity, check_batches, compare
 from ..proof.trial import runner
 from .finetune import Normalised, Tuned
-from .joined import CODE, IMAGE, Way, join, renamed
+from .joined import CODE, IMAGE, Way, join
 from .surrogate import lipschitz
 from .training import Trained, codes
 

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import onnx
 from numpy.typing import NDArray
-from onnx import TensorProto, compose, helper, numpy_helper
+from onnx import TensorProto, helper, numpy_helper
 from onnx.external_data_helper import load_external_data_for_model
 
 from smoothcert.errors import DataError, ModelError
@@ -20,9 +19,8 @@ from smoothcert.model.graph.names import INPUT
 from smoothcert.model.preprocess import Preprocess, arrange, show
 from smoothcert.model.sessions import Sessions
 
-from ..adapt.conversion import upgraded
-from ..frameworks.naming import canonical
-from ..graph import opset
+from ..graph import refill
+from ..joining import joined
 
 CODE, IMAGE, SCORES = "code", "image", "scores"
 _TAKEN = "taken"  # the image as the classifier takes it
@@ -97,30 +95,9 @@ def join(decoder: onnx.ModelProto, way: Way) -> onnx.ModelProto:
     del ahead.graph.output[:]
     axes = ["batch", *way.places.shape]
     ahead.graph.output.append(helper.make_tensor_value_info(_TAKEN, TensorProto.FLOAT, axes))
-    newest = max(opset(ahead), opset(behind))
-    ahead, behind = (model if opset(model) == newest else upgraded(model, newest) for model in (ahead, behind))
-    ahead.ir_version = behind.ir_version = max(ahead.ir_version, behind.ir_version)
-    ahead, behind = compose.add_prefix(ahead, "decoder/"), compose.add_prefix(behind, "classifier/")
-    for model in (ahead, behind):
-        del model.metadata_props[:]
-    both = compose.merge_models(
-        ahead, behind, io_map=[(f"decoder/{_TAKEN}", f"classifier/{INPUT}")], outputs=[f"classifier/{file.output}"]
-    )
-    versions = {entry.domain: entry.version for entry in both.opset_import}
-    del both.opset_import[:]
-    both.opset_import.extend(helper.make_opsetid(domain, version) for domain, version in sorted(versions.items()))
-    renamed(both.graph, {f"decoder/{CODE}": CODE, f"classifier/{file.output}": SCORES})
-    canonical(both)
-    return both
-
-
-def renamed(graph: onnx.GraphProto, names: Mapping[str, str]) -> None:
-    """Give values of a graph other names."""
-    for value in (*graph.input, *graph.output):
-        value.name = names.get(value.name, value.name)
-    for node in graph.node:
-        node.input[:] = [names.get(name, name) for name in node.input]
-        node.output[:] = [names.get(name, name) for name in node.output]
+    (kept,) = [value for value in behind.graph.output if value.name == file.output]
+    refill(behind.graph.output, [kept])
+    return joined(ahead, behind, between=(_TAKEN, INPUT), ends=(CODE, SCORES))
 
 
 def _preprocess(file: ModelFile) -> Preprocess:

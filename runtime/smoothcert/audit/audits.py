@@ -148,13 +148,14 @@ def certificates(
     model: Path | None = None,
     data: Path | None = None,
     surrogate: Path | None = None,
+    denoiser: Path | None = None,
     provider: str = "",
     threads: int | None = None,
 ) -> tuple[OpenRun, tuple[Entry, ...]]:
     """The run of a folder, opened as `open_run` does, and its certificates.
 
-    `surrogate` where it is no longer where the recipe says. Raises, besides, `RunError` where there are none,
-    `CalibrationError` where a library that attacks are computed with is another than the run's.
+    `surrogate` and `denoiser` where it is no longer where the recipe says. Raises, besides, `RunError` where there are
+    none, `CalibrationError` where a library that attacks are computed with is another than the run's.
     """
     recipe = folder.recipe()
     done = (entry for entry in folder.entries() if "certificate" in entry)
@@ -163,5 +164,6 @@ def certificates(
         raise RunError(f"{folder.path}: expected certificates to audit, got none; run certify first")
     if "calibration" in recipe["smoothing"]:
         Calibration.of(recipe["smoothing"]["calibration"]).require_libraries("audit with that one")
-    run = open_run(recipe, model=model, data=data, surrogate=surrogate, provider=provider, threads=threads)
+    moved = {"model": model, "data": data, "surrogate": surrogate, "denoiser": denoiser}
+    run = open_run(recipe, **moved, provider=provider, threads=threads)
     return run, certified

@@ -45,6 +45,8 @@ def predict(
     n: Annotated[int, opt.statistic(help="Samples for each input.")] = 1000,
     alpha: opt.Alpha = opt.Statistics.alpha,
     calibration: opt.Calibration = None,
+    denoiser: opt.Denoiser = "",
+    denoiser_sigma: opt.DenoiserSigma = None,
     output: opt.Output = None,
     plugin: opt.Plugin = [],  # noqa: B006 - Typer's own lists
     setting: opt.Setting,
@@ -53,7 +55,9 @@ def predict(
     from ..algorithms import Predict
     from .launch import launch
 
-    asked = opt.ToCertify(smooth=smooth, calibration=calibration, output=output)
+    asked = opt.ToCertify(
+        smooth=smooth, calibration=calibration, denoiser=denoiser, denoiser_sigma=denoiser_sigma, output=output
+    )
     launch(model, data, asked, Predict(n, alpha), setting)
 
 

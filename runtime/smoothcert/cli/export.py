@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
@@ -22,6 +22,9 @@ app = typer.Typer(help="Write a trained classifier as ONNX, ready to certify.", 
 to_write = partial(typer.Option, rich_help_panel="What to write")
 proof = partial(typer.Option, rich_help_panel="Proof that the file computes the same")
 
+_DENOISED = r"""Example:
+  smoothcert export denoised demo:digits-clean.onnx \
+      demo:digits-denoiser.onnx both.onnx"""
 FRAMEWORKS = ("pytorch", "keras", "jax", "sklearn", "boosting")
 Precision = Literal["float32", "float16", "bfloat16", "int8", "int8-gpu"]
 
@@ -120,6 +123,44 @@ def onnx(
     options = written.options((samples,) if ahead else one or known_shape(model) or ())
     done = export_file(model, out, output=output, shape=one, options=options, front_end=ahead, samples=samples)
     print("\n".join(done.lines))
+
+
+@app.command(epilog=_DENOISED)
+@grouped
+def denoised(
+    model: Model,
+    denoiser: Annotated[
+        str,
+        typer.Argument(
+            metavar="FILE[,NAME=VALUE]", help="ONNX denoiser, with its conventions as certify --denoiser has them."
+        ),
+    ],
+    out: Out,
+    *,
+    denoiser_sigma: Annotated[
+        float | None, to_write(metavar="SIGMA", help="Noise that the denoiser is told of, where it is told.")
+    ] = None,
+    output: Output = None,
+    written: Written,
+) -> None:
+    """Write a classifier behind a denoiser as one file of noisy images, checked against the two run apart."""
+    from smoothcert_exporters.denoised.file import export_denoised
+    from smoothcert_exporters.denoised.pair import paired
+
+    from .parse import denoiser as parsed
+    from .parse import preprocess
+
+    taken = not written.input_layout and not written.input_range
+    require(
+        taken, "--input-layout and --input-range have no meaning here: the file takes images in [0,1]; leave them out"
+    )
+    said = preprocess(written.normalisation, written.spatial)
+    pair = paired(model, *parsed(denoiser, denoiser_sigma), output=output, preprocess=said)
+    print(
+        "\n".join(
+            export_denoised(pair, out, replace(written, normalisation=opt.Normalisation()).options(pair.shape)).lines
+        )
+    )
 
 
 @app.command(epilog="Example: smoothcert export surrogate zoom bundle --model classifier.onnx")

@@ -9,30 +9,35 @@ from ..algorithms import Algorithm
 from ..errors import SmoothcertError, require
 from ..inputs.datasets import open_dataset
 from ..model.classifier import OrtClassifier
+from ..model.denoised import open_denoised
+from ..model.denoiser import Denoiser
 from ..model.preprocess import Preprocess
 from ..runs.asked import Files, new_run
 from ..runs.folder import RunFolder
 from ..runs.folder_name import folder_name
+from ..smoothing import Noise, Smoothing
 from . import options as opt
 from .groups import changed
-from .parse import preprocess, smoothing, surrogate_path
+from .parse import denoiser, preprocess, smoothing, surrogate_path
 from .show import print_notes, show_run
 
 
 def launch(model: Path, data: Path, asked: opt.ToCertify, algorithm: Algorithm, setting: opt.Setting) -> None:
     """Open model and data, run, print. `SmoothcertError` where an input failed."""
-    run = setting.run
-    classifier = classifier_of(model, asked.output, setting.machine, preprocess(setting.normalisation, setting.spatial))
+    run, how = setting.run, smoothing(asked, algorithm)
+    ahead = _denoiser(asked, how)
+    said = preprocess(setting.normalisation, setting.spatial)
+    classifier = classifier_of(model, asked.output, setting.machine, said, ahead)
     print_notes(classifier)
     files, opened = (
-        Files(model, data, asked.calibration, surrogate_path(asked)),
+        Files(model, data, asked.calibration, surrogate_path(asked), ahead and ahead[0]),
         open_dataset(data, classifier.channels, classifier.sound),
     )
     new = new_run(
         files,
         classifier,
         opened,
-        smoothing(asked, algorithm),
+        how,
         algorithm,
         skip=run.skip,
         limit=run.limit,
@@ -45,23 +50,38 @@ def launch(model: Path, data: Path, asked: opt.ToCertify, algorithm: Algorithm, 
         raise SmoothcertError(failed)
 
 
-def classifier_of(model: Path, output: str | None, machine: opt.Machine, ahead: Preprocess | None) -> OrtClassifier:
-    """The classifier on the machine that the options name."""
+def classifier_of(
+    model: Path,
+    output: str | None,
+    machine: opt.Machine,
+    said: Preprocess | None,
+    ahead: tuple[Path, Denoiser] | None = None,
+) -> OrtClassifier:
+    """The classifier on the machine that the options name, behind the denoiser `ahead` where there is one."""
     require(not machine.tf32 or machine.provider != "cpu", "--tf32: expected with --provider cuda or tensorrt, got cpu")
     return OrtClassifier(
-        model,
+        open_denoised(model, *ahead, output=output, preprocess=said) if ahead else model,
         providers=machine.provider,
         threads=machine.threads,
         batch_size=machine.batch_size,
         output=output,
-        preprocess=ahead,
+        preprocess=None if ahead else said,
         tf32=machine.tf32,
     )
 
 
+def _denoiser(asked: opt.ToCertify, how: Smoothing) -> tuple[Path, Denoiser] | None:
+    """What --denoiser names; told of the smoothing's noise unless --denoiser-sigma says otherwise."""
+    if not asked.denoiser:
+        require(asked.denoiser_sigma is None, "--denoiser-sigma: expected with --denoiser alone")
+        return None
+    own = next((part.scale for part in how.parts if isinstance(part, Noise)), None)
+    return denoiser(asked.denoiser, own if asked.denoiser_sigma is None else asked.denoiser_sigma)
+
+
 def _unnamed(asked: opt.ToCertify, setting: opt.Setting) -> dict[str, Any]:
     """The settings that are not the default's and that the default folder's name has no words for."""
-    others = {"output", "error_rule", "tf32"}
+    others = {"output", "error_rule", "tf32", "denoiser", "denoiser_sigma"}
     others |= set() if setting.machine.provider == "cpu" else {"batch_size"}  # which changes scores on a GPU
     some = {name: value for name, value in changed(asked, setting.machine).items() if name in others}
     return changed(setting.normalisation, setting.spatial) | some

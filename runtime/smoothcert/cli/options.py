@@ -68,6 +68,9 @@ MovedModel = Annotated[Path | None, of_run("--model", parser=path, metavar="FILE
 MovedSurrogate = Annotated[
     Path | None, of_run("--surrogate", parser=path, metavar="FOLDER", help="The surrogate, if it has moved.")
 ]
+MovedDenoiser = Annotated[
+    Path | None, of_run("--denoiser", parser=path, metavar="FILE", help="The denoiser, if it has moved.")
+]
 MovedData = Annotated[Path | None, of_run("--data", parser=path, metavar="FILE", help="The data, if they have moved.")]
 
 
@@ -118,6 +121,24 @@ Calibration = Annotated[
 Output = Annotated[
     str | None, to_certify(metavar="NAME", help="The model's output with scores or labels, where it has several.")
 ]
+Denoiser = Annotated[
+    str,
+    to_certify(
+        metavar="FILE[,NAME=VALUE]",
+        help="ONNX denoiser between noise and model: the model gets its clean images, and needs no training with "
+        "noise. By default it takes [0,1] and gives the clean image."
+        "\n\nrange=-1:1: what black and white are to it; 0:255 for levels."
+        "\n\noutput=noise: it gives the noise."
+        "\n\ninput.NAME=VALUE: what another input gets: a number, sigma (the noise's deviation in that range), step."
+        "\n\ndiffusion=linear or cosine, steps=1000: it inverts a diffusion, at the step of that noise; or "
+        "diffusion=ABAR."
+        "\n\nvariance=learned: the first half of its channels. channels=bgr. clip=no. See docs/denoising.md.",
+    ),
+]
+DenoiserSigma = Annotated[
+    float | None,
+    to_certify(metavar="SIGMA", help="Noise that the denoiser is told of. (default: that of --smooth noise=SIGMA)"),
+]
 Alpha = Annotated[float, statistic(help="Probability that a certificate may be wrong.")]
 Threads = Annotated[int | None, on_machine(help="Threads on this machine. (default: all cores)")]
 Skip = Annotated[int, of_run(help="Leave out that many inputs at the start.")]
@@ -167,6 +188,8 @@ class ToCertify:
             "reflect101 or replicate. (default: black)",
         ),
     ] = None
+    denoiser: Denoiser = ""
+    denoiser_sigma: DenoiserSigma = None
     output: Output = None
 
 

@@ -12,6 +12,7 @@ from ..calibration_file import read_calibration
 from ..errors import ArgumentError, DataError, require
 from ..inputs.grey import LUMA
 from ..inputs.spatial import Spatial
+from ..model.denoiser import Denoiser
 from ..model.preprocess import Channels, Preprocess
 from ..published_file import read_published
 from ..smoothing import TRANSFORMS, UNSMOOTHED, Attack, Range, Smoothing, Transform, compose, parse_part
@@ -160,6 +161,12 @@ def _surrogate(asked: opt.ToCertify) -> Smoothing:
     require(asked.guarantee in ("exact", "paper"), f"--guarantee: expected exact or paper, got {asked.guarantee}")
     published = read_published(asked.calibration) if asked.calibration else None
     return open_surrogate(path or "").smoothing(noise, attack(asked.attack), published)
+
+
+def denoiser(text: str, sigma: float | None) -> tuple[Path, Denoiser]:
+    """The file and the conventions of `FILE,range=-1:1,output=noise`, for noise of that deviation."""
+    name, _, words = text.partition(",")
+    return opt.path(name), Denoiser.of(words, sigma)
 
 
 def spatial(how: opt.Spatial) -> Spatial:

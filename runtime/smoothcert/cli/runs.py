@@ -40,6 +40,7 @@ def verify(
     data: opt.MovedData = None,
     calibration: Annotated[Path | None, opt.of_run(metavar="FILE", help="The calibration, if it has moved.")] = None,
     surrogate: opt.MovedSurrogate = None,
+    denoiser: opt.MovedDenoiser = None,
     plugin: opt.Plugin = [],  # noqa: B006 - Typer's own lists
 ) -> None:
     """Decide every certificate of RUN again from its evidence, and check hashes.
@@ -50,11 +51,11 @@ def verify(
     from ..runs.verify import verify as verify_run
     from .show import print_notes
 
-    verdict = verify_run(RunFolder(run), model, data, calibration, surrogate, redraws=redraw)
+    verdict = verify_run(RunFolder(run), model, data, calibration, surrogate, denoiser, redraws=redraw)
     if verdict.redrawn:
         print_notes(verdict.redrawn.classifier)
         print(f"{verdict.redrawn.entries} inputs drawn again")
-    files = {name: f"--{name}" for name in ("model", "data", "calibration", "surrogate")}
+    files = {name: f"--{name}" for name in ("model", "data", "calibration", "surrogate", "denoiser")}
     for line in verdict.unchecked:
         print(f"not checked: {as_options(line, files, named=False)}")
     for line in verdict.wrong:
@@ -84,6 +85,7 @@ def audit(
     model: opt.MovedModel = None,
     data: opt.MovedData = None,
     surrogate: opt.MovedSurrogate = None,
+    denoiser: opt.MovedDenoiser = None,
     plugin: opt.Plugin = [],  # noqa: B006
     quiet: opt.Quiet = False,
 ) -> None:
@@ -94,7 +96,13 @@ def audit(
     from .show import print_notes
 
     opened, certified = certificates(
-        RunFolder(run), model=model, data=data, surrogate=surrogate, provider=provider or "", threads=threads
+        RunFolder(run),
+        model=model,
+        data=data,
+        surrogate=surrogate,
+        denoiser=denoiser,
+        provider=provider or "",
+        threads=threads,
     )
     seed = secrets.randbits(48) if seed is None else seed
     asked = Audit(opened, certified, limit, attacks, n, confidence, seed)

@@ -12,6 +12,7 @@ from ..certificate import ABSTAIN
 from ..errors import SmoothcertError
 from ..files.demo_files import demo_file
 from ..model.classifier import Classifier, OrtClassifier
+from ..model.denoiser import Denoiser
 from ..report import floor_text, summarise, table
 from ..report.answers import Answers
 from ..report.terminal import console, counted, duration, watched
@@ -29,6 +30,8 @@ def print_notes(classifier: Classifier | None) -> None:
     """A line where a model's file was adapted in memory, and one on stderr for what could not be changed."""
     if not isinstance(classifier, OrtClassifier):
         return
+    if classifier.denoiser:
+        print(f"denoiser: {Denoiser.of_recipe(classifier.denoiser)}")
     if classifier.adapted:
         print(f"adapted in memory: {'; '.join(classifier.adapted)}")
     if classifier.warning:

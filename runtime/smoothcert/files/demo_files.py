@@ -8,13 +8,14 @@ from ..errors import SmoothcertError
 
 PREFIX = "demo:"
 _FOLDER = Path(__file__).parents[1] / "data"
-_NAMES = ("digits.onnx", "digits.npz", "spoken.onnx", "spoken.npz")
+_NAMES = ("digits.onnx", "digits.npz", "digits-clean.onnx", "digits-denoiser.onnx", "spoken.onnx", "spoken.npz")
 
 
 def demo_file(name: str) -> Path:
     """Where a file that comes with the package lies: "digits.onnx", a classifier, or "digits.npz", its test images.
 
-    Or "spoken.onnx" and "spoken.npz": spoken digits. `SmoothcertError` for any other name. On the command line they are
+    "digits-clean.onnx" was trained without noise, "digits-denoiser.onnx" goes ahead of it. Or "spoken.onnx" and
+    "spoken.npz": spoken digits. `SmoothcertError` for any other name. On the command line they are
     `demo:digits.onnx`, and so on.
     """
     if name not in _NAMES:

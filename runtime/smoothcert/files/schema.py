@@ -73,6 +73,22 @@ class EntryLine(TypedDict):
 # What a recipe holds. Calibrations have `Range`, `Part` and `Selection` too.
 
 
+class Denoiser(TypedDict):
+    """Of a model: what stands ahead of it, and the preprocessing between the two."""
+
+    sha256: Sha256
+    preprocess: dict[str, Any]
+    sigma: NotRequired[Number]
+    range: tuple[Number, Number]
+    output: str
+    channels: str
+    clip: bool
+    diffusion: NotRequired[str | Number]
+    steps: NotRequired[Positive]
+    variance: NotRequired[str]
+    inputs: NotRequired[dict[str, str | Number]]
+
+
 class Model(TypedDict):
     path: str
     sha256: Sha256
@@ -84,6 +100,7 @@ class Model(TypedDict):
     preprocess: dict[str, Any]
     batch_size: NotRequired[Positive | str]
     adapted: NotRequired[list[str]]
+    denoiser: NotRequired[Denoiser]
     opencv: NotRequired[str]
 
 
@@ -177,7 +194,7 @@ class Selection(TypedDict):
     limit: NotRequired[Positive | None]
 
 
-class Path(TypedDict):  # of a calibration file, or of a surrogate's bundle
+class Path(TypedDict):  # of a calibration file, a surrogate's bundle or a denoiser
     path: str
 
 
@@ -200,6 +217,7 @@ class RecipeTable(TypedDict):
     attack_model: NotRequired[AttackModel]
     calibration: NotRequired[Path]
     surrogate: NotRequired[Path]
+    denoiser: NotRequired[Path]
     plugins: NotRequired[Plugins]
     host: NotRequired[dict[str, Any]]
 

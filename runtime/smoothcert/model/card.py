@@ -27,6 +27,7 @@ class ModelCard:
     class_names: tuple[str, ...] = ()
     training_noise: float | None = None  # standard deviation, in [0,1] intensities
     sample_rate: int | None = None  # in Hz, of the recordings that the graph takes
+    denoiser: Mapping[str, Any] | None = None  # of a file that was made of two: hashes, conventions
     source: str = ""  # framework and version
     weights_sha256: str = ""  # of the graph's weights alone
     parity: Mapping[str, Any] | None = None  # what the export measured

@@ -47,7 +47,7 @@ class OrtClassifier(Classifier):
     did not start, or left its first batch unanswered), `ArgumentError`. Attributes: `sha256` of the file and its
     external weights, `adapted`: what was changed in memory, `warning`: what could not be, `shape` of one input (None:
     free axis), `classes` (None: the graph does not say), `batch`, its size (None: by the input's), `provider`,
-    `precision`, `threads`, `card`.
+    `precision`, `threads`, `card`, `denoiser`: see `open_denoised`.
     """
 
     def __init__(
@@ -79,6 +79,7 @@ class OrtClassifier(Classifier):
         self.sha256, self.precision = self._file.sha256, self._file.precision
         self.shape = self.preprocess.taken(self._file.shape)
         self.adapted, self.warning, self.card = self._file.adapted, self._file.warning, self._file.card
+        self.denoiser = self._file.denoiser
         self._independent: set[tuple[int, ...]] = set()
         self._sessions = Sessions(self._file, self.preprocess, providers, tf32)
         self._as_it_came = AsItCame(self._file, self.preprocess)
@@ -122,6 +123,7 @@ class OrtClassifier(Classifier):
             **({} if self.provider == "cpu" else {"batch_size": self.batch or "by input size"}),
             "preprocess": self.preprocess.recipe,
             **({"adapted": list(self._file.adapted)} if self._file.adapted else {}),
+            **({"denoiser": dict(self._file.denoiser)} if self._file.denoiser else {}),
         }
 
     def prepare(self, x: NDArray[Any]) -> Input:

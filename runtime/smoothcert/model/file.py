@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -34,7 +35,8 @@ class ModelFile:
 
     `batch` is the fixed batch size or None, `shape` that of one input, `output` the name of the scores or labels,
     `adapted` what was changed in memory, `given` the graph before that (None: nothing was), `warning` what could not be
-    changed, `outside` the files of external weights.
+    changed, `outside` the files of external weights. `denoiser`: of one put ahead of the file in memory:
+    its SHA-256 and conventions.
     """
 
     proto: onnx.ModelProto
@@ -48,6 +50,7 @@ class ModelFile:
     given: onnx.ModelProto | None = None
     warning: str = ""
     outside: tuple[Outside, ...] = ()
+    denoiser: Mapping[str, Any] | None = None
 
     @property
     def takes_integers(self) -> bool:

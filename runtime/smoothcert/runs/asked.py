@@ -27,12 +27,13 @@ from .question import Question
 
 @dataclass(frozen=True)
 class Files:
-    """Where the model, the data, and the calibration or surrogate of a run stand."""
+    """Where the model, the data, and the calibration, surrogate or denoiser of a run stand."""
 
     model: Path
     data: Path
     calibration: Path | None = None
     surrogate: Path | None = None
+    denoiser: Path | None = None
 
 
 def new_run(
@@ -74,6 +75,7 @@ def new_run(
         "smoothing": smoothing.recipe,
         **({"calibration": {"path": str(files.calibration.resolve())}} if files.calibration else {}),
         **({"surrogate": {"path": str(files.surrogate.resolve())}} if files.surrogate else {}),
+        **({"denoiser": {"path": str(files.denoiser.resolve())}} if files.denoiser else {}),
         "algorithm": algorithm.recipe,
         **({"plugins": {"path": [LOADED[sha256].path for sha256 in plugins]}} if plugins else {}),
         "selection": {"skip": skip, "shard": shard} | ({} if limit is None else {"limit": limit}),

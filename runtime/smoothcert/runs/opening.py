@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -14,8 +15,11 @@ from ..evidence import Evidence
 from ..inputs.datasets import Dataset, loaded, open_dataset
 from ..inputs.recordings import Sound
 from ..model.classifier import OrtClassifier, open_model
+from ..model.denoised import open_denoised
+from ..model.denoiser import Denoiser
 from ..model.file import ModelFile
-from ..model.source import read_source
+from ..model.preprocess import Preprocess
+from ..model.source import Source, read_source
 from ..published_file import with_published
 from ..surrogate_file import with_codes
 from .folder import Entry
@@ -70,19 +74,20 @@ def open_run(
     data: Path | Dataset | None = None,
     calibration: Path | None = None,
     surrogate: Path | None = None,
+    denoiser: Path | None = None,
     provider: str = "",
     threads: int | None = None,
 ) -> OpenRun:
     """The run of a recipe, rebuilt on this machine.
 
-    `model`, `data`, `calibration`, `surrogate`: where they are no longer where the recipe says, or where the first two
-    are open already. `provider`: the recipe's by default. `threads`: all cores by default. Raises `ModelError`,
-    `DataError` or `CalibrationError` where one of them is not there, cannot be read or has another hash,
+    `model`, `data`, `calibration`, `surrogate`, `denoiser`: where they are no longer where the recipe says, or where
+    the first two are open already. `provider`: the recipe's by default. `threads`: all cores by default. Raises
+    `ModelError`, `DataError` or `CalibrationError` where one of them is not there, cannot be read or has another hash,
     `ProviderError` where the provider does not start, `RunError` or `ArgumentError` for a recipe that no run has.
     """
     question, written = Question.of(recipe), recipe["model"]
     if not isinstance(model, ModelFile):
-        model = open_model_file(recipe, _there("model", model or Path(written["path"]), ModelError))
+        model = open_model_file(recipe, _there("model", model or Path(written["path"]), ModelError), denoiser)
     size = written.get("batch_size")
     classifier = OrtClassifier(
         model,
@@ -103,17 +108,34 @@ def _there(name: str, path: Path, error: type[SmoothcertError]) -> Path:
     return path
 
 
-def open_model_file(recipe: Recipe, path: Path) -> ModelFile:
-    """The file of the run's model, adapted as the run adapted it. `ModelError` for another file."""
+def open_model_file(recipe: Recipe, path: Path, denoiser: Path | None = None) -> ModelFile:
+    """The file of the run's model, adapted as the run adapted it, behind its denoiser. `ModelError` for other files.
+
+    `denoiser`: where that is, if not where the recipe says.
+    """
     written, source = recipe["model"], read_source(path)
     if source.sha256 != written["sha256"]:
         raise ModelError(f"model: expected SHA-256 {written['sha256']}, got {source.sha256} for {path}")
-    file = open_model(source, written["output"])
+    opened = _behind(recipe, denoiser) if "denoiser" in written else open_model
+    file = opened(source, written["output"])
     if list(file.adapted) != written.get("adapted", []):
         with suppress(ModelError):  # the run found the output by a trial: naming it adapts the file otherwise
-            found = open_model(source)
+            found = opened(source, None)
             return found if found.output == written["output"] else file
     return file
+
+
+def _behind(recipe: Recipe, path: Path | None) -> Callable[[Source, str | None], ModelFile]:
+    """How a model is opened behind the run's denoiser; `ModelError` for another one."""
+    written = recipe["model"]["denoiser"]
+    path = _there("denoiser", path or Path(recipe.get("denoiser", {}).get("path", "denoiser")), ModelError)
+    ahead = read_source(path)
+    if ahead.sha256 != written["sha256"]:
+        raise ModelError(f"denoiser: expected SHA-256 {written['sha256']}, got {ahead.sha256} for {path}")
+    spatial = Preprocess.of(recipe["model"]["preprocess"]).spatial
+    preprocess = replace(Preprocess.of(written["preprocess"]), spatial=spatial)
+    how = Denoiser.of_recipe(written)
+    return lambda source, output: open_denoised(source, ahead, how, output=output, preprocess=preprocess)
 
 
 def open_data(recipe: Recipe, path: Path) -> Dataset:

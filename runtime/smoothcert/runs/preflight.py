@@ -88,6 +88,7 @@ def preflight(run: OpenRun) -> Preflight:
         _unrounded(levels or EIGHT_BIT): is_levels and algorithm.certifies and real,
         _TOKENS: is_levels and run.classifier.takes_tokens,
         **_cut_off(run),
+        **_mismatch(run),
     }
     looked = [e.made for e in islice(readable(run.data, run.question.indices), _FIRST)]
     notes |= {f"note: {text}": True for text in [changed_text(changes(looked), len(looked))] if text}
@@ -106,6 +107,16 @@ def _cut_off(run: OpenRun) -> dict[str, bool]:
     described = (part.description for part in run.question.smoothing.parts)
     parts = json.loads(json.dumps([{k: v for k, v in one.items() if k != "unit"} for one in described]))
     return {_RANGES.format(smoothing_words(said)): said.get("smoothing") != parts}
+
+
+def _mismatch(run: OpenRun) -> dict[str, bool]:
+    """A note where the denoiser, here or in the model's file, is told of other noise than the smoothing's."""
+    told = (run.classifier.denoiser or run.classifier.card.denoiser or {}).get("sigma")
+    scales = [part.scale for part in run.question.smoothing.parts if part.name == "noise"]
+    if told is None or told in scales or not scales:
+        return {}
+    levels = f"the denoiser is told of noise {told:g}, the smoothing's is {scales[0]:g}"
+    return {f"note: {levels}: another level costs accuracy, never soundness": True}
 
 
 def _unrounded(levels: Levels) -> str:

@@ -16,11 +16,12 @@ _FREE = {"host", "attack_model"}  # the second follows from data and smoothing
 
 
 def run_key(recipe: Recipe) -> int:
-    """64 bits of SHA-256 of all that determines the votes: model, data, smoothing, algorithm and nonce.
+    """64 bits of SHA-256 of all that determines the votes: model, denoiser, data, smoothing, algorithm and nonce.
 
     Provider, threads, batch size and shard do not enter: the same draws everywhere.
     """
-    model = {name: recipe["model"][name] for name in ("sha256", "output", "preprocess")}
+    names = ("sha256", "output", "preprocess", *(("denoiser",) if "denoiser" in recipe["model"] else ()))
+    model = {name: recipe["model"][name] for name in names}
     parts = [model, recipe["data"]["sha256"], recipe["smoothing"], recipe["algorithm"], recipe["nonce"]]
     text = json.dumps(parts, sort_keys=True, separators=(",", ":"))
     return int.from_bytes(hashlib.sha256(text.encode()).digest()[:8], "big")

@@ -36,12 +36,13 @@ def redraw(
     data: Path | Dataset | None = None,
     surrogate: Path | None = None,
     calibration: Path | None = None,
+    denoiser: Path | None = None,
 ) -> Redrawn:
     """Sample `count` inputs again, evenly over all of the ledger: what is wrong with votes, base classes and errors.
 
     All of an input's evidence must come again, exactly, with the versions of ONNX Runtime and OpenCV that the run had;
-    with others nothing is compared. `model`, `data`, `surrogate`, `calibration`: where they have moved; the first two
-    may be open already.
+    with others nothing is compared. `model`, `data`, `surrogate`, `calibration`, `denoiser`: where they have moved; the
+    first two may be open already.
     """
     require(count > 0, f"redraw: expected at least 1 input, got {count}")
     recipe = folder.recipe()
@@ -49,7 +50,7 @@ def redraw(
     if reason := _another_machine(recipe):
         return Redrawn(unchecked=(f"votes were not drawn again: {reason}",))
     try:
-        run = open_run(recipe, model=model, data=data, surrogate=surrogate, calibration=calibration)
+        run = open_run(recipe, model=model, data=data, surrogate=surrogate, calibration=calibration, denoiser=denoiser)
     except (ModelError, DataError, ProviderError) as error:
         return Redrawn(unchecked=(f"votes were not drawn again: {error}",))
     places = np.unique(np.linspace(0, len(entries) - 1, min(count, len(entries))).round().astype(int))

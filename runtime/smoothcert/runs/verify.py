@@ -47,10 +47,11 @@ def verify(
     data: Path | None = None,
     calibration: Path | None = None,
     surrogate: Path | None = None,
+    denoiser: Path | None = None,
     *,
     redraws: int | None = None,
 ) -> Verdict:
-    """Check the whole run; `model`, `data`, `calibration`, `surrogate`: where they have moved.
+    """Check the whole run; `model`, `data`, `calibration`, `surrogate`, `denoiser`: where they have moved.
 
     `redraws`: for `redraw`, or none.
     """
@@ -58,7 +59,7 @@ def verify(
     question = _question(folder, recipe)
     looked = _Looked([f"recipe: {line}" for line in _strange(recipe["model"])], [])
     wrong, unchecked = looked.wrong, looked.unchecked
-    file = _model(recipe, model or Path(recipe["model"]["path"]), looked)
+    file = _model(recipe, model or Path(recipe["model"]["path"]), denoiser, looked)
     inputs = _data(recipe, data or Path(recipe["data"]["path"]), looked)
     errors = _errors(question, calibration, looked)
     question, opened = _opened(question, surrogate, calibration, looked)
@@ -75,7 +76,8 @@ def verify(
         unchecked.append(f"the run is not finished: {missing} of {len(expected)} inputs are not in the ledger")
     again = None
     if redraws is not None:
-        again = redraw(folder, redraws, file or model, data if inputs is None else inputs, surrogate, calibration)
+        opened_data = data if inputs is None else inputs
+        again = redraw(folder, redraws, file or model, opened_data, surrogate, calibration, denoiser)
         known = [line for line in unchecked if not any(line in other for other in again.unchecked)]
         wrong, unchecked = [*wrong, *again.wrong], [*known, *again.unchecked]
     return Verdict(len(entries), tuple(wrong), tuple(unchecked), attack_models(recipe, entries), again)
@@ -111,12 +113,16 @@ class _Looked:
         return None
 
 
-def _model(recipe: Recipe, path: Path, looked: _Looked) -> ModelFile | None:
+def _model(recipe: Recipe, path: Path, denoiser: Path | None, looked: _Looked) -> ModelFile | None:
     def read(path: Path) -> tuple[ModelFile, dict[str, Any]]:
-        file = open_model_file(recipe, path)
+        file = open_model_file(recipe, path, denoiser)
         own = {} if file.preprocess is None else {"preprocess": file.preprocess.recipe}
         return file, {"precision": file.precision, "adapted": list(file.adapted), **own}
 
+    if "denoiser" in recipe["model"]:
+        ahead = denoiser or Path(recipe.get("denoiser", {}).get("path", "denoiser"))
+        if looked.at("denoiser", ahead, lambda path: path) is None:
+            return None
     file, known = looked.at("model", path, read) or (None, {})
     for name, value in known.items():
         if (got := recipe["model"].get(name, [])) != value:
