@@ -84,7 +84,7 @@ def sliced(algorithm: Slices, votes: Votes) -> Evidence:
     if algorithm.n0:
         first, selection = pilot.cast([votes.counts(0, 0, 64) for _ in range(5)])
         found, label = replace(found, selection=selection, pilot=first, reach=1.0), first[0].label
-        if pilot.hopeless(first, algorithm.needed(votes.smoothing)):
+        if pilot.hopeless(first, algorithm.needed(votes.smoothing), algorithm.n0):
             return replace(found, reach=0.5)
     test = algorithm.test(votes.smoothing, len(slices), votes.slack, found.reach or 0.5)
     for i in algorithm._order([(s.low, s.high) for s in slices]):

@@ -21,7 +21,8 @@ REACHES = (0.5, 0.6, 0.7, 0.85, 1.0, 1.2, 1.4, 1.7, 2.0, 2.5, 3.0)  # deviations
 HALF = REACHES[0]  # the reach of runs of earlier versions
 POINTS = 5  # attacks of the range at which a pilot votes
 _LOW = 0.25  # that a lower estimate is above the truth
-_HOPELESS = 0.001  # that an input is given up for its pilot though every slice could stand
+_HOPELESS = 0.001  # that an input is given up for its first votes though every slice could stand
+_MORE = 16  # times as many votes where the first leave it open whether any reach does
 _NEAR = 1.01  # times the least cost: what another processor's rounding may make of it
 
 Test = Callable[[float], SequentialTest | None]  # of a slice of that reach; None where it claims nothing
@@ -40,14 +41,27 @@ def possible(evidence: Evidence, n0: int) -> bool:
     if not 1 <= len(pilot) <= POINTS or evidence.reach not in REACHES or not votes:
         return False
     label, n = top(votes), n0 // len(pilot)
-    fit = all((look.n, look.label) == (n, label) and 0 <= look.count <= n for look in pilot)
-    return fit and sum(look.count for look in pilot) == votes[label] and sum(votes.values()) == n * len(pilot)
+    fit = all(look.n in (n, _MORE * n) and look.label == label and 0 <= look.count <= look.n for look in pilot)
+    total = sum(look.n for look in pilot), sum(look.count for look in pilot)
+    return fit and total == (sum(votes.values()), votes[label])
 
 
-def hopeless(pilot: Sequence[Look], needed: float) -> Look | None:
-    """The votes that show that no slice of any reach will stand there; None where none do."""
+def open_points(pilot: Sequence[Look], needed: float) -> dict[int, int]:
+    """By point, how many votes to cast in all where the first leave it open whether any reach does; see `hopeless`."""
+    if hopeless(pilot, needed, sum(look.n for look in pilot)):
+        return {}
+    return {i: _MORE * look.n for i, look in enumerate(pilot) if _is_low(look, needed)}
+
+
+def hopeless(pilot: Sequence[Look], needed: float, n0: int | None) -> Look | None:
+    """The votes by which the input is given up, for no slice is likely to stand there; None where none are."""
+    each = (n0 or 0) // max(len(pilot), 1)
     lost = (look for look in pilot if upper_confidence_bound(look.count, look.n, _HOPELESS) <= needed)
-    return next(lost, None)
+    return next(lost, None) or next((look for look in pilot if look.n > each and _is_low(look, needed)), None)
+
+
+def _is_low(look: Look, needed: float) -> bool:
+    return lower_confidence_bound(look.count, look.n, _LOW) <= needed
 
 
 def costs(
@@ -73,7 +87,7 @@ def _votes(pilot: Sequence[Look], test: SequentialTest | None) -> list[float]:
     if test is None:
         return []
     (p0,), (bounds,) = test.p0s, test.boundaries
-    if any(lower_confidence_bound(look.count, look.n, _LOW) <= p0 for look in pilot):
+    if any(_is_low(look, p0) for look in pilot):
         return []
     pairs = list(pairwise(pilot)) or [(pilot[0], pilot[0])]
     lows = (lower_confidence_bound(a.count + b.count, a.n + b.n, _LOW) for a, b in pairs)

@@ -141,7 +141,7 @@ class Slices(Algorithm):
         """Votes, slice by slice from the identity outwards, or else from the upper end, until one is futile."""
         slicing, transform = self.slicing(sampler.x, smoothing), self.transforms(smoothing)[self.name]
         found = self._piloted(sampler, slicing, smoothing)
-        if pilot.hopeless(found.pilot, self.needed(smoothing)):
+        if pilot.hopeless(found.pilot, self.needed(smoothing), self.n0):
             return found
         reach, label = found.reach or HALF, found.pilot[0].label if found.pilot else None
         cuts = slicing.cut(self.whole, reach)
@@ -165,9 +165,13 @@ class Slices(Algorithm):
         points, transform = slicing.points(self.whole, pilot.POINTS), self.transforms(smoothing)[self.name]
         each = self.n0 // len(points)
         samplers = [_moved(sampler, transform, point) for point in points]
-        looks, votes = pilot.cast([s.counts(SELECTION + 8 * (i + 1), 0, each) for i, s in enumerate(samplers)])
+        counts = [Counter(there.counts(SELECTION + 8 * (i + 1), 0, each)) for i, there in enumerate(samplers)]
+        needed = self.needed(smoothing)
+        for i, n in pilot.open_points(pilot.cast(counts)[0], needed).items():
+            counts[i] += Counter(samplers[i].counts(SELECTION + 8 * (i + 1), each, n))
+        looks, votes = pilot.cast(counts)
         reach = HALF
-        if not pilot.hopeless(looks, self.needed(smoothing)):
+        if not pilot.hopeless(looks, needed, self.n0):
             reach = pilot.chosen(self._costs(looks, slicing, smoothing, sampler.made.slack))
         return replace(sampler.evidence(self.mode, votes, {}), pilot=looks, reach=reach)
 
@@ -192,8 +196,8 @@ class Slices(Algorithm):
 
     def decide(self, evidence: Evidence, smoothing: Smoothing) -> Certificate:
         """The class that every slice claims; the last look of each is replayed."""
-        if lost := pilot.hopeless(evidence.pilot, self.needed(smoothing)):
-            reason = f"lost by its pilot: class {lost.label} got {lost.count} of {lost.n} votes at one of the attacks"
+        if lost := pilot.hopeless(evidence.pilot, self.needed(smoothing), self.n0):
+            reason = f"lost in the pilot: class {lost.label} got {lost.count} of {lost.n} votes at one of the attacks"
             return conclude(self, smoothing, evidence, reason=reason)
         test = self.test(smoothing, len(evidence.slices), evidence.slack, evidence.reach or HALF)
         order = self._order([(s.low, s.high) for s in evidence.slices])
@@ -214,7 +218,7 @@ class Slices(Algorithm):
         none = not first and not evidence.reach
         if evidence.looks or not (none if self.n0 is None else pilot.possible(evidence, self.n0)):
             return False
-        if pilot.hopeless(first, self.needed(smoothing)):
+        if pilot.hopeless(first, self.needed(smoothing), self.n0):
             return not slices and not evidence.estimation and evidence.reach == HALF
         ends = [end for s in slices for end in (s.low, s.high)]
         side_by_side = [self.whole.low, *ends[1::2]] == [*ends[::2], self.whole.high]

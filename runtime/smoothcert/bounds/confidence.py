@@ -22,7 +22,7 @@ BOUNDS: tuple[Bound, ...] = ("one-sided", "two-sided")
 
 SAFE = 1 - 1e-9  # every alpha is used at alpha * SAFE: the special functions round the unsound way half the time
 _TAIL = 1e-25  # probability of the lowest counts, which are dropped at a look and charged as if they had crossed
-_FUTILE = 0.02
+_FUTILE, _SELDOM = 0.02, 0.001  # the latter where many tests must all claim
 _LATER = 0.7  # of what is left of alpha at a look, where it is spent early: what later looks keep
 
 
@@ -242,9 +242,13 @@ class SequentialTest:
         return claimed == len(self.p0s) or self.futile(n, count, claimed)
 
     def futile(self, n: int, count: int, claimed: int) -> bool:
-        """Whether the next target is claimed with a probability under 2 %, even with p at its 98 % upper bound."""
+        """Whether the next target is claimed with a probability under 2 %, even with p at its 98 % upper bound.
+
+        For a `given` class .1 % and 99.9 %.
+        """
+        seldom = _SELDOM if self.given else _FUTILE
         needed, left = self.boundaries[claimed][-1] - count, self.looks[-1] - n
         if needed <= 0 or left < needed:
             return needed > 0
-        p_upper = upper_confidence_bound(count, n, _FUTILE)
-        return float(betainc(needed, left - needed + 1, p_upper)) < _FUTILE
+        p_upper = upper_confidence_bound(count, n, seldom)
+        return float(betainc(needed, left - needed + 1, p_upper)) < seldom
