@@ -64,7 +64,7 @@ class View:
 
 
 def linear(new: int, old: int) -> NDArray[np.float32]:
-    """(new, old): linear interpolation between pixel centres; where the image shrinks, triangles as wide as a new pixel.
+    """(new, old): linear interpolation between pixel centres; where the image shrinks, a wider triangle.
 
     As OpenCV's INTER_LINEAR where it grows, and Pillow's BILINEAR.
     """
