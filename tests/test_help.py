@@ -28,7 +28,7 @@ from smoothcert.cli.options import part_names
 from smoothcert.cli.parse import attack
 from smoothcert.cli.parts import parts
 from smoothcert.inputs.spatial import INTERPOLATIONS
-from smoothcert.model.preprocess import LAYOUTS
+from smoothcert.model.arrangement import LAYOUTS
 from smoothcert.model.providers import PROVIDERS
 from smoothcert.smoothing import PARTS, TRANSFORMS, parse_part
 from smoothcert.smoothing.calibration import STRATEGIES

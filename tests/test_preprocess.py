@@ -10,8 +10,9 @@ from numpy.typing import NDArray
 
 from smoothcert import Blur, OrtClassifier, Preprocess, Translation, certify
 from smoothcert.errors import DataError
+from smoothcert.model.arrangement import Shape
 from smoothcert.model.classifier import CallableClassifier
-from smoothcert.model.preprocess import Shape, prepared
+from smoothcert.model.preprocess import prepared
 
 from . import models
 

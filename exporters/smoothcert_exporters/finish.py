@@ -15,9 +15,10 @@ from onnx.external_data_helper import load_external_data_for_model
 from smoothcert.errors import require
 from smoothcert.files.writing import scratch_folder
 from smoothcert.inputs.levels import levels_of
+from smoothcert.model.arrangement import show
 from smoothcert.model.card import ModelCard
 from smoothcert.model.file import read_model
-from smoothcert.model.preprocess import Preprocess, show
+from smoothcert.model.preprocess import Preprocess
 
 from .adapt.adapted import Adapted, adapt
 from .adapt.pipeline import Folded, Pipeline, fold

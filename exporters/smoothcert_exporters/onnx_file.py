@@ -8,8 +8,8 @@ from dataclasses import replace
 import numpy as np
 
 from smoothcert.errors import require
+from smoothcert.model.arrangement import show
 from smoothcert.model.file import ModelFile
-from smoothcert.model.preprocess import show
 from smoothcert.model.source import read_source
 
 from .adapt.ready import adapted_source

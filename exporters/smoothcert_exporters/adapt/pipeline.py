@@ -13,8 +13,9 @@ from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
 
 from smoothcert.errors import require
+from smoothcert.model.arrangement import Layout, Shape, show
 from smoothcert.model.file import FOLDED
-from smoothcert.model.preprocess import Layout, Preprocess, Shape, show
+from smoothcert.model.preprocess import Preprocess
 
 from ..graph import defined, inputs, refill, rename
 

@@ -8,7 +8,8 @@ from itertools import product
 from typing import Literal
 
 from smoothcert.inputs.spatial import PLAIN, Spatial
-from smoothcert.model.preprocess import Channels, Layout, Preprocess, Shape
+from smoothcert.model.arrangement import Layout, Shape
+from smoothcert.model.preprocess import Channels, Preprocess
 
 Range = Literal["levels", "unit", "float levels"]  # of the data: 8-bit; floats of 0 to 1; floats beyond
 

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from smoothcert.errors import ModelError, ProviderError
 from smoothcert.model import providers
-from smoothcert.model.preprocess import show
+from smoothcert.model.arrangement import show
 from smoothcert.model.sessions import Sessions
 
 from ..graph import fixed_batch

@@ -14,10 +14,10 @@ from onnx import TensorProto, helper
 from onnx.external_data_helper import load_external_data_for_model
 
 from smoothcert.errors import ModelError
+from smoothcert.model.arrangement import show
 from smoothcert.model.denoiser import Denoiser
 from smoothcert.model.graph.checks import random_operators, require_one_meaning
 from smoothcert.model.graph.functions import inlined
-from smoothcert.model.preprocess import show
 from smoothcert.model.source import Source
 
 from ..adapt.conversion import upgraded

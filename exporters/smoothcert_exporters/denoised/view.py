@@ -10,8 +10,9 @@ from numpy.typing import NDArray
 
 from smoothcert.errors import ModelError
 from smoothcert.inputs.levels import EIGHT_BIT, Levels
+from smoothcert.model.arrangement import Shape, show
 from smoothcert.model.file import ModelFile
-from smoothcert.model.preprocess import Preprocess, Shape, show
+from smoothcert.model.preprocess import Preprocess
 
 from .network import COLOURS, Network
 

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from smoothcert.errors import ModelError, first_line
-from smoothcert.model.preprocess import show
+from smoothcert.model.arrangement import show
 
 _EXTRAS = {
     "torch.onnx": "pytorch",

@@ -14,9 +14,10 @@ from onnx.external_data_helper import load_external_data_for_model
 
 from smoothcert.errors import DataError, ModelError
 from smoothcert.inputs.levels import EIGHT_BIT
+from smoothcert.model.arrangement import arrange, show
 from smoothcert.model.file import ModelFile
 from smoothcert.model.graph.names import INPUT
-from smoothcert.model.preprocess import Preprocess, arrange, show
+from smoothcert.model.preprocess import Preprocess
 from smoothcert.model.sessions import Sessions
 
 from ..graph import refill

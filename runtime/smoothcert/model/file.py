@@ -13,12 +13,13 @@ from onnx import TensorProto, helper, numpy_helper
 from ..errors import ModelError
 from ..files.documents import typed
 from ..inputs.levels import EIGHT_BIT, PCM16, Levels
+from .arrangement import Shape
 from .card import ModelCard, entry
 from .graph.checks import random_operators, require_one_meaning
 from .graph.functions import inlined
 from .graph.names import CONSTANT, INPUT, STEP, require_free_names
 from .graph.walk import STANDARD, operators, tensors
-from .preprocess import Preprocess, Shape
+from .preprocess import Preprocess
 from .source import Readable, read_source
 from .weights import Outside
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from numbers import Real
 from typing import Any, Literal
@@ -16,15 +16,11 @@ from ..files.documents import built
 from ..inputs.input import Input
 from ..inputs.levels import EIGHT_BIT, PCM16, levels_of
 from ..inputs.spatial import PLAIN, Raw, Spatial
-from .misfit import ways
+from .arrangement import COLOURS, LAYOUTS, Layout, Shape, arrange, places_of, planar_of, show
 
-Layout = Literal["auto", "nchw", "nhwc", "flat"]
-LAYOUTS: tuple[Layout, ...] = ("auto", "nchw", "nhwc", "flat")
 Channels = Literal["rgb", "bgr", "grey"]
 CHANNELS: tuple[Channels, ...] = ("rgb", "bgr", "grey")
-_COLOURS = (1, 3, 4)
 _LARGEST = 4.0  # mean or deviation that anyone has for values of 0 to 1
-Shape = tuple[int | None, ...]  # of one input, without the batch axis; None is a free axis
 
 
 @dataclass(frozen=True)
@@ -106,7 +102,7 @@ class Preprocess:
         axis = {"nchw": 0, "nhwc": len(shape) - 1}.get(self.layout)
         if axis is not None:
             return axis
-        outer = len(shape) == 3 and (shape[0] == count or (shape[0] in _COLOURS and shape[2] not in _COLOURS))
+        outer = len(shape) == 3 and (shape[0] == count or (shape[0] in COLOURS and shape[2] not in COLOURS))
         return 0 if outer else len(shape) - 1
 
     def channel_values(self, values: tuple[float, ...], shape: Shape) -> NDArray[np.float32]:
@@ -129,15 +125,6 @@ def _numbers(name: str, given: Any) -> tuple[float, ...]:
     return tuple(map(float, values))
 
 
-def show(shape: Shape) -> str:
-    """`(3, ?, ?)`: a shape for people."""
-    return f"({', '.join('?' if d is None else str(d) for d in shape)})"
-
-
-def _fits(x: NDArray[Any], shape: Shape) -> bool:
-    return x.ndim == len(shape) and all(d in (None, n) for d, n in zip(shape, x.shape, strict=True))
-
-
 def prepared(x: NDArray[Any], shape: Shape | None = None, preprocess: Preprocess | None = None) -> Input:
     """A raw input (H W, H W C, C H W or a vector; uint8, int16 or float) as a model of that input shape takes it.
 
@@ -145,10 +132,10 @@ def prepared(x: NDArray[Any], shape: Shape | None = None, preprocess: Preprocess
     """
     how = preprocess or Preprocess()
     shape = None if shape is None else how.taken(shape)
-    planar = _planar(x, shape, how.layout)
+    planar = planar_of(x, shape, how.layout)
     view = _processed(numeric(x), how.spatial, planar)
     values = np.ascontiguousarray(view) if shape is None else arrange(view, shape, how.layout, planar)
-    places = _layout(view, shape, how.layout, planar)
+    places = places_of(view, shape, how.layout, planar)
     if how.channels == "bgr" and (places is None or places[0] * places[3] != 3):
         raise DataError(f"channels: expected images of three colours for bgr, got {x.dtype} {show(x.shape)}")
     return Input.of(values, places, x, _raw(x, planar, how.spatial))
@@ -159,7 +146,7 @@ def raw_image(x: NDArray[Any], spatial: Spatial = PLAIN) -> Raw | None:
 
     None for what is neither.
     """
-    return _raw(x, _planar(x, None, "auto"), spatial)
+    return _raw(x, planar_of(x, None, "auto"), spatial)
 
 
 def _raw(x: NDArray[Any], planar: bool | None, spatial: Spatial) -> Raw | None:
@@ -171,30 +158,6 @@ def _raw(x: NDArray[Any], planar: bool | None, spatial: Spatial) -> Raw | None:
     return Raw(np.ascontiguousarray(image).reshape(*image.shape[:2], -1), spatial)
 
 
-def _planar(x: NDArray[Any], shape: Shape | None, layout: Layout) -> bool | None:
-    """Whether the colours of a raw image come first, not last; None for what is no image of 1, 3 or 4 colours."""
-    if x.ndim not in (2, 3):
-        return None
-    if x.ndim == 3 and layout in ("nchw", "nhwc") and shape is not None and None not in shape and _fits(x, shape):
-        return layout == "nchw"
-    if x.ndim == 2 or x.shape[2] in _COLOURS:
-        return False
-    return True if x.shape[0] in _COLOURS else None
-
-
-def _layout(
-    x: NDArray[Any], shape: Shape | None, layout: Layout, planar: bool | None
-) -> tuple[int, int, int, int] | None:
-    """(outer, height, width, inner) of an image once arranged for a model of that input shape; None for no image."""
-    if planar is None:
-        return None
-    height, width, colours = _sides(x, planar) or (0, 0, 0)
-    if shape is not None and colours > 1:
-        places = np.arange(x.size, dtype=np.float32).reshape(x.shape)
-        planar ^= arrange(places, shape, layout, planar).ravel()[1] != 1  # the arrangement moves the colours
-    return (colours, height, width, 1) if planar else (1, height, width, colours)
-
-
 def _processed(x: NDArray[Any], spatial: Spatial, planar: bool | None) -> NDArray[Any]:
     """The input behind the spatial pipeline, colours where they were; `DataError` for what is no image."""
     if spatial == PLAIN:
@@ -203,19 +166,6 @@ def _processed(x: NDArray[Any], spatial: Spatial, planar: bool | None) -> NDArra
         raise DataError(f"preprocessing: expected an image to resize, crop or mask, got {show(x.shape)}")
     image = spatial.apply(np.ascontiguousarray(np.moveaxis(x, 0, -1)) if planar else x)
     return np.moveaxis(image, -1, 0) if planar else image
-
-
-def _arrangements(x: NDArray[Any], layout: Layout, planar: bool) -> Iterator[NDArray[Any]]:
-    """Ways to read one input: as it is, with a channel axis added, moved or dropped, flattened."""
-    if layout in ("auto", "nchw") and x.ndim in (2, 3):
-        yield x[None] if x.ndim == 2 else x if planar else np.moveaxis(x, -1, 0)
-    if layout in ("auto", "nhwc") and x.ndim in (2, 3):
-        yield x[..., None] if x.ndim == 2 else np.moveaxis(x, 0, -1) if planar else x
-    if layout == "auto":
-        yield x
-        yield x.squeeze()
-    if layout == "flat" or x.squeeze().ndim <= 2:  # colour flattens in more than one order: then it must be asked for
-        yield x.reshape(-1)
 
 
 def numeric(x: NDArray[Any]) -> NDArray[Any]:
@@ -236,45 +186,3 @@ def numeric(x: NDArray[Any]) -> NDArray[Any]:
     if not np.isfinite(x).all():
         raise DataError("the input holds NaN or infinite values; clean the data first")
     return x
-
-
-def _order(view: NDArray[Any]) -> tuple[tuple[int, ...], ...]:
-    """Equal for views of one array that hold its values in the same places."""
-    return view.shape, tuple(step for step, n in zip(view.strides, view.shape, strict=True) if n > 1)
-
-
-def arrange(x: NDArray[Any], shape: Shape, layout: Layout, planar: bool | None) -> NDArray[Any]:
-    """One input, with colours first where `planar`, as the model's shape wants it, C-contiguous.
-
-    `DataError` where it does not fit, or where the model's free axes leave the layout open.
-    """
-    if layout == "auto" and x.ndim == 3 and len(shape) == 3 and shape[0] is None and shape[2] is None:
-        raise DataError(f"the model's input {show(shape)} leaves its layout open; pass `layout=nchw` or `layout=nhwc`")
-    x = np.ascontiguousarray(x)
-    if layout != "auto" and None not in shape and _fits(x, shape):
-        return x
-    found = {_order(view): view for view in _arrangements(x, layout, bool(planar)) if _fits(view, shape)}
-    if len(found) > 1:
-        raise DataError(
-            f"{show(x.shape)} fits the model's {show(shape)} in {len(found)} ways; "
-            "pass `layout=nchw` or `layout=nhwc` to take it as it is"
-        )
-    if found:
-        return np.ascontiguousarray(*found.values())
-    long = [n for n in shape if n != 1]
-    vector = x.squeeze().ndim == 1 and (len(long) < 3 or layout == "flat")  # a colour image's order is not guessed
-    unrolled = vector or (len(long) == 1 and x.squeeze().ndim <= 2)
-    if unrolled and None not in long and x.size == math.prod(n or 0 for n in shape):
-        return x.reshape([n or 0 for n in shape])
-    others = (name for name in LAYOUTS if any(_fits(view, shape) for view in _arrangements(x, name, bool(planar))))
-    advice = next((f"pass `layout={name}`" for name in others), None) or ways(_sides(x, planar), shape, layout)
-    got = f"got {x.dtype} {show(x.shape)}"
-    raise DataError(f"expected an input that fits the model's {show(shape)} (layout {layout}), {got}; {advice}")
-
-
-def _sides(x: NDArray[Any], planar: bool | None) -> tuple[int, int, int] | None:
-    """Height, width and colours of an image; None for what is none."""
-    if planar is None:
-        return None
-    colours, height, width = (1, *x.shape) if x.ndim == 2 else x.shape if planar else (x.shape[2], *x.shape[:2])
-    return height, width, colours

@@ -14,8 +14,9 @@ from ..calibration_file import read_calibration
 from ..errors import ArgumentError, DataError, ProviderError, RunError, SmoothcertError
 from ..evidence import Evidence
 from ..inputs.datasets import Dataset, loaded
+from ..model.arrangement import Shape
 from ..model.file import ModelFile
-from ..model.preprocess import Shape, prepared
+from ..model.preprocess import prepared
 from ..model.providers import PROVIDERS
 from ..published_file import with_published
 from ..smoothing.calibration import Calibration
