@@ -27,6 +27,7 @@ from smoothcert.cli.groups import changed, grouped
 from smoothcert.cli.options import part_names
 from smoothcert.cli.parse import attack
 from smoothcert.cli.parts import parts
+from smoothcert.cli.preprocessing import Normalisation, Pixels
 from smoothcert.inputs.spatial import INTERPOLATIONS
 from smoothcert.model.arrangement import LAYOUTS
 from smoothcert.model.providers import PROVIDERS
@@ -142,8 +143,8 @@ CHOICES: dict[str, tuple[type, str, Any]] = {
     "bound": (opt.Statistics, "bound", BOUNDS),
     "error rule": (opt.ToCertify, "error_rule", get_args(ErrorRule)),
     "border": (opt.ToCertify, "border", WARP_BORDERS),
-    "interpolation": (opt.Spatial, "interpolation", INTERPOLATIONS),
-    "layout": (opt.Normalisation, "layout", LAYOUTS),
+    "interpolation": (Pixels, "interpolation", INTERPOLATIONS),
+    "layout": (Normalisation, "layout", LAYOUTS),
     "provider": (opt.Machine, "provider", PROVIDERS),
     "precision": (export.Written, "precision", (*PRECISIONS, *INT8)),
 }

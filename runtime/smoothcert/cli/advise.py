@@ -14,6 +14,7 @@ from ..files.demo_files import shown
 from . import options as opt
 from .groups import grouped
 from .parts import SEE
+from .preprocessing import Normalisation, Pixels
 
 if TYPE_CHECKING:
     from ..model.classifier import OrtClassifier
@@ -57,8 +58,8 @@ def advise(
         str,
         opt.statistic(metavar="R,R,...", help="Radii of the table, with one --smooth; for factors, of the logarithm."),
     ] = "",
-    normalisation: opt.Normalisation,
-    spatial: opt.Spatial,
+    normalisation: Normalisation,
+    spatial: Pixels,
     machine: opt.Machine,
     limit: Annotated[
         int | None, opt.of_run(help="Try that many inputs. (default: 100, or as many as half a minute allows)")

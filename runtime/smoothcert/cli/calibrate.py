@@ -13,6 +13,7 @@ from ..errors import require
 from . import options as opt
 from .groups import grouped
 from .parts import SEE
+from .preprocessing import Normalisation, Pixels, ahead
 
 if TYPE_CHECKING:
     from ..calibration_file import CalibrationFile
@@ -87,12 +88,12 @@ class Draws:
 class Source:
     """How images are read and brought to the model's pixels: as the options say, or as a model does."""
 
-    spatial: opt.Spatial = field(default_factory=opt.Spatial)
+    spatial: Pixels = field(default_factory=Pixels)
     model: Annotated[
-        Path | None, opt.ahead(parser=opt.path, metavar="FILE", help="Preprocess, and read files, as this model says.")
+        Path | None, ahead(parser=opt.path, metavar="FILE", help="Preprocess, and read files, as this model says.")
     ] = None
     grey: Annotated[
-        bool | None, opt.ahead("--grey/--colour", help="How image files are read. (default: colour, or as the model)")
+        bool | None, ahead("--grey/--colour", help="How image files are read. (default: colour, or as the model)")
     ] = None
 
     def opened(self, data: Path, threads: int | None) -> tuple[Dataset, Spatial]:
@@ -106,7 +107,7 @@ class Source:
             from ..model.classifier import OrtClassifier
 
             require(channels is None, "--grey, --colour: the model says which; leave them out with --model")
-            classifier = OrtClassifier(self.model, threads=1, preprocess=preprocess(opt.Normalisation(), self.spatial))
+            classifier = OrtClassifier(self.model, threads=1, preprocess=preprocess(Normalisation(), self.spatial))
             way, channels, sound = classifier.preprocess.spatial, classifier.channels, classifier.sound
         return open_dataset(data, channels, sound), way
 

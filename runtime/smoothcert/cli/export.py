@@ -12,6 +12,7 @@ import typer
 from ..errors import require
 from . import options as opt
 from .groups import grouped
+from .preprocessing import Normalisation, Pixels
 from .quantised import EightBits
 
 if TYPE_CHECKING:
@@ -39,8 +40,8 @@ Output = Annotated[
 class Written:
     """What every export takes: preprocessing ahead of the model, what the file says of itself, and the proof."""
 
-    normalisation: opt.Normalisation = field(default_factory=opt.Normalisation)
-    spatial: opt.Spatial = field(default_factory=opt.Spatial)
+    normalisation: Normalisation = field(default_factory=Normalisation)
+    spatial: Pixels = field(default_factory=Pixels)
     input_layout: Annotated[
         Literal["nchw", "nhwc"] | None,
         to_write(metavar="NAME", help="Order of axes that the file shall take: nchw or nhwc. (default: its own)"),
@@ -157,9 +158,7 @@ def denoised(
     said = preprocess(written.normalisation, written.spatial)
     pair = paired(model, *parsed(denoiser, denoiser_sigma), output=output, preprocess=said)
     print(
-        "\n".join(
-            export_denoised(pair, out, replace(written, normalisation=opt.Normalisation()).options(pair.shape)).lines
-        )
+        "\n".join(export_denoised(pair, out, replace(written, normalisation=Normalisation()).options(pair.shape)).lines)
     )
 
 

@@ -10,6 +10,7 @@ import typer
 from ..errors import DataError
 from . import options as opt
 from .export import Model, Output
+from .preprocessing import ahead, size
 
 if TYPE_CHECKING:
     from smoothcert_exporters.conventions.ranking import Ranking
@@ -36,9 +37,7 @@ def inspect(
     output: Output = None,
     resize: Annotated[
         Any,
-        opt.ahead(
-            parser=opt.size, metavar="SIZE", help="With DATA: size to try, for a model that takes any. (default: 224)"
-        ),
+        ahead(parser=size, metavar="SIZE", help="With DATA: size to try, for a model that takes any. (default: 224)"),
     ] = None,
     limit: Annotated[int, opt.of_run(min=1, help="Take at most this many inputs of DATA.")] = 200,
     skip: opt.Skip = 0,

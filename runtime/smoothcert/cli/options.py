@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 import typer
 
 from ..files.demo_files import PREFIX, demo_file
+from .preprocessing import Normalisation, Pixels
 
 
 def part_names(incomplete: str) -> list[tuple[str, str]]:
@@ -26,27 +26,15 @@ def path(text: str) -> Path:
     return demo_file(text.removeprefix(PREFIX)) if text.startswith(PREFIX) else Path(text)
 
 
-def size(text: str) -> int | str:
-    """A side in pixels, or `WIDTHxHEIGHT`."""
-    text = text.strip()
-    if not re.fullmatch("[0-9]{1,6}(x[0-9]{1,6})?", text):
-        raise typer.BadParameter(f"expected a side in pixels, such as 256, or WIDTHxHEIGHT, got {text!r}")
-    return text if "x" in text else int(text)
-
-
 Mode = Literal["fixed", "radius", "target", "slices", "enumerate"]
 Bound = Literal["one-sided", "two-sided"]
 Guarantee = Literal["exact", "path", "paper"]
 ErrorRule = Literal["tight", "paper"]
 Border = Literal["black", "wrap", "reflect101", "replicate"]
-Interpolation = Literal["nearest", "bilinear", "bicubic", "area", "lanczos"]
-PadAlign = Literal["centre", "start"]
-Layout = Literal["auto", "nchw", "nhwc", "flat"]
 Provider = Literal["cpu", "cuda", "tensorrt"]
 
 to_certify = partial(typer.Option, rich_help_panel="What to certify")
 statistic = partial(typer.Option, rich_help_panel="Statistics")
-ahead = partial(typer.Option, rich_help_panel="Preprocessing")
 on_machine = partial(typer.Option, rich_help_panel="Machine")
 of_run = partial(typer.Option, rich_help_panel="Run")
 to_show = partial(typer.Option, rich_help_panel="What to show")
@@ -233,74 +221,6 @@ class Statistics:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Normalisation:
-    """From the data's values to those that the model takes."""
-
-    scale: Annotated[
-        float | None,
-        ahead(
-            help="Factor on the values: 1 where --mean and --std are in levels of 0 to 255. "
-            "(default: 1/255 for 8-bit inputs, else 1)"
-        ),
-    ] = None
-    mean: Annotated[
-        str,
-        ahead(
-            metavar="M,M,M",
-            help="Subtracted after that, one value, or one for each channel in the model's order: 0.485,0.456,0.406.",
-        ),
-    ] = ""
-    std: Annotated[str, ahead(metavar="S,S,S", help="Divided by after that, likewise.")] = ""
-    layout: Annotated[
-        Layout, ahead(metavar="NAME", help="Order of the axes of the model's input: auto, nchw, nhwc or flat.")
-    ] = "auto"
-
-
-@dataclass(frozen=True, kw_only=True)
-class Spatial:
-    """From images of any size to the model's pixels."""
-
-    channels: Annotated[
-        str,
-        ahead(
-            metavar="NAME",
-            help="Order of the model's colours: rgb (default), bgr, or grey, made of colours and given to all channels "
-            "of the model. grey=bt709, grey=mean: by other weights than those of bt601.",
-        ),
-    ] = ""
-    resize: Annotated[
-        Any,
-        ahead(
-            parser=size,
-            metavar="SIZE",
-            help="Resize images so that the shorter side has that length in pixels, or, by WIDTHxHEIGHT, to that size.",
-        ),
-    ] = None
-    interpolation: Annotated[
-        Interpolation | None,
-        ahead(metavar="NAME", help="Of --resize: bilinear (default), nearest, bicubic, area or lanczos."),
-    ] = None
-    antialias: Annotated[bool, ahead("--antialias", help="Average areas where --resize shrinks.")] = False
-    pad: Annotated[
-        str,
-        ahead(
-            metavar="COLOUR",
-            help="With --resize: keep the ratio of the sides, and fill the rest of WIDTHxHEIGHT, or of the square, "
-            "with black, white, grey, a level 0 to 255, or three: 114,114,114.",
-        ),
-    ] = ""
-    pad_align: Annotated[
-        PadAlign | None,
-        ahead(metavar="NAME", help="With --pad, where the image stands: centre (default) or start, top left."),
-    ] = None
-    crop: Annotated[int | None, ahead(metavar="PIXELS", help="Then cut out the central square of this side.")] = None
-    mask: Annotated[
-        str,
-        ahead(metavar="NAME[=SHARE]", help="Then black out all but a circle or rectangle of this share of the sides."),
-    ] = ""
-
-
-@dataclass(frozen=True, kw_only=True)
 class Machine:
     """What the model runs on."""
 
@@ -343,6 +263,6 @@ class Setting:
     """How and where a run is made."""
 
     normalisation: Normalisation = field(default_factory=Normalisation)
-    spatial: Spatial = field(default_factory=Spatial)
+    spatial: Pixels = field(default_factory=Pixels)
     machine: Machine = field(default_factory=Machine)
     run: Run = field(default_factory=Run)

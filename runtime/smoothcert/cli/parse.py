@@ -19,6 +19,7 @@ from ..smoothing import TRANSFORMS, UNSMOOTHED, Attack, Range, Smoothing, Transf
 from ..smoothing.bundle import CodeNoise
 from ..surrogate_file import open_surrogate
 from . import options as opt
+from .preprocessing import Normalisation, Pixels
 
 
 def numbers(option: str, text: str) -> tuple[float, ...]:
@@ -169,7 +170,7 @@ def denoiser(text: str, sigma: float | None) -> tuple[Path, Denoiser]:
     return opt.path(name), Denoiser.of(words, sigma)
 
 
-def spatial(how: opt.Spatial) -> Spatial:
+def spatial(how: Pixels) -> Spatial:
     """The pipeline that --channels grey, --resize, --interpolation, --antialias, --pad, --crop and --mask name."""
     mask, _, share = how.mask.partition("=")
     shares = numbers("--mask", share) or (1.0,)
@@ -197,7 +198,7 @@ def _colours(text: str) -> tuple[Channels, str]:
     return ("bgr" if text == "bgr" else "rgb"), ""
 
 
-def preprocess(values: opt.Normalisation, pixels: opt.Spatial) -> Preprocess | None:
+def preprocess(values: Normalisation, pixels: Pixels) -> Preprocess | None:
     """What the options say of preprocessing; None where they say nothing, and the model's metadata may."""
     means = numbers("--mean", values.mean), numbers("--std", values.std)
     said = Preprocess(values.scale, *means, values.layout, spatial(pixels), _colours(pixels.channels)[0])

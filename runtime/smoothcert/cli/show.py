@@ -22,8 +22,8 @@ from ..runs.folder import Entry, RunFolder
 from ..runs.opening import OpenRun
 from ..runs.preflight import Preflight, preflight
 from ..runs.recipe import Recipe
-from . import options as opt
 from .messages import as_options
+from .preprocessing import Normalisation
 
 
 def print_notes(classifier: Classifier | None) -> None:
@@ -47,7 +47,7 @@ def print_report(recipe: Recipe, entries: Sequence[Entry], radii: Sequence[float
 def print_warning(entries: Sequence[Entry]) -> None:
     """On stderr, where it is so: what makes the numbers of a run mean less than they seem to."""
     if line := Answers.of(entries).warning:
-        options = {field.name: f"--{field.name}" for field in fields(opt.Normalisation)}
+        options = {field.name: f"--{field.name}" for field in fields(Normalisation)}
         print(f"warning: {as_options(line, options, named=False)}", file=sys.stderr)
 
 

@@ -15,6 +15,7 @@ from ..errors import ModelError, first_line, require
 from . import options as opt
 from .calibrate import Limit, Source, to_measure
 from .groups import grouped
+from .preprocessing import Normalisation, Pixels
 
 app = typer.Typer(
     help="Train a surrogate: networks that imitate a transformation, for smoothing in their code.", no_args_is_help=True
@@ -161,7 +162,7 @@ def finetune(
     ] = True,
     sigma: Annotated[float, of_noise(help="Noise in training, as a multiple of the fitted one.")] = 1.0,
     steps: Steps,
-    normalisation: opt.Normalisation,
+    normalisation: Normalisation,
     plugin: opt.Plugin = [],  # noqa: B006
     quiet: opt.Quiet = False,
 ) -> None:
@@ -184,7 +185,7 @@ def finetune(
     spatial, colours = Spatial.of(trained.plan.spatial), trained.plan.image[0]
     channels = 3 if spatial.grey else colours if colours in (1, 3) else None
     images = Images.of(open_dataset(data, channels), data.name, spatial)
-    said = preprocess(normalisation, opt.Spatial())
+    said = preprocess(normalisation, Pixels())
     tuning = Tuning(
         model=model,
         preprocess=said.recipe if said else {},
