@@ -243,6 +243,16 @@ def test_the_run_that_is_printed_works_and_leaves_out_what_advice_has_seen(cli: 
     assert "2 inputs" in ran.out
 
 
+def test_behind_a_denoiser_advice_is_on_the_two_together(cli: Cli, few_digits: Path) -> None:
+    model, denoiser = "demo:digits-clean.onnx", ("--denoiser", "demo:digits-denoiser.onnx")
+    given = ("advise", model, few_digits, "--smooth", "noise=1", "--radii", "0.5", "--limit", 3, "--samples", 64)
+    alone, behind = (cli(*given, *some, "--tsv").out.splitlines()[-1].split("\t") for some in ((), denoiser))
+    name = cli(*given, "--tsv").out.splitlines()[0].split("\t").index("expected")
+    assert float(behind[name]) > float(alone[name]) + 0.3
+    (line,) = [one for one in cli(*given, *denoiser).out.splitlines() if one.startswith("smoothcert certify ")]
+    assert " ".join(denoiser) in line
+
+
 def test_tables_a_log_and_a_picture(cli: Cli, tmp_path: Path) -> None:
     given = ("advise", MODEL, IMAGES, "--limit", 10, "--samples", 32, "--png", "a.png")
     done = cli(*given, "--smooth", "noise", "--smooth", "blur")
@@ -275,6 +285,7 @@ def test_tables_a_log_and_a_picture(cli: Cli, tmp_path: Path) -> None:
         (("--n", 0), "--n: expected at least 1 sample"),
         (("--radii", "1"), "--radii: expected with one --smooth"),
         (("--smooth", "noise", "--radii", "-1"), "--radii: expected radii > 0"),
+        (("--denoiser-sigma", "0.5"), "--denoiser-sigma: expected with --denoiser alone"),
         (("--png", "a.jpeg2"), "--png: expected a name that ends in .png"),
     ],
     ids=str,

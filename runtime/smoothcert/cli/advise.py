@@ -47,6 +47,10 @@ def advise(
             "blur=1,2,law=uniform. (default: every part that fits the data and needs no calibration)",
         ),
     ] = [],  # noqa: B006 - Typer's own lists
+    denoiser: opt.Denoiser = "",
+    denoiser_sigma: Annotated[
+        float | None, opt.to_certify(metavar="SIGMA", help="Noise that the denoiser is told of, at every scale.")
+    ] = None,
     output: opt.Output = None,
     plugin: opt.Plugin = [],  # noqa: B006
     samples: Annotated[
@@ -80,14 +84,15 @@ def advise(
     from ..report.pictures import require_name
     from ..runs.advice import Wanted
     from ..runs.advice import advise as ask
-    from .launch import classifier_of
+    from .launch import classifier_of, denoiser_of
     from .parse import numbers, preprocess
     from .show import print_notes
 
     if png is not None:
         require_name(png)  # before anything takes time
     wanted = Wanted(tuple(smooth), numbers("--radii", radii), samples, n=n, alpha=alpha, skip=skip, limit=limit)
-    classifier = classifier_of(model, output, machine, preprocess(normalisation, spatial))
+    said = preprocess(normalisation, spatial)
+    classifier = classifier_of(model, output, machine, said, denoiser_of(denoiser, denoiser_sigma))
     if not tsv:
         print_notes(classifier)
     there = open_dataset(data, classifier.channels, classifier.sound)

@@ -15,7 +15,7 @@ from ..model.preprocess import Preprocess
 from ..runs.asked import Files, new_run
 from ..runs.folder import RunFolder
 from ..runs.folder_name import folder_name
-from ..smoothing import Noise, Smoothing
+from ..smoothing import Noise
 from . import options as opt
 from .groups import changed
 from .parse import denoiser, preprocess, smoothing, surrogate_path
@@ -25,7 +25,8 @@ from .show import print_notes, show_run
 def launch(model: Path, data: Path, asked: opt.ToCertify, algorithm: Algorithm, setting: opt.Setting) -> None:
     """Open model and data, run, print. `SmoothcertError` where an input failed."""
     run, how = setting.run, smoothing(asked, algorithm)
-    ahead = _denoiser(asked, how)
+    own = next((part.scale for part in how.parts if isinstance(part, Noise)), None)
+    ahead = denoiser_of(asked.denoiser, asked.denoiser_sigma, own)
     said = preprocess(setting.normalisation, setting.spatial)
     classifier = classifier_of(model, asked.output, setting.machine, said, ahead)
     print_notes(classifier)
@@ -70,13 +71,10 @@ def classifier_of(
     )
 
 
-def _denoiser(asked: opt.ToCertify, how: Smoothing) -> tuple[Path, Denoiser] | None:
-    """What --denoiser names; told of the smoothing's noise unless --denoiser-sigma says otherwise."""
-    if not asked.denoiser:
-        require(asked.denoiser_sigma is None, "--denoiser-sigma: expected with --denoiser alone")
-        return None
-    own = next((part.scale for part in how.parts if isinstance(part, Noise)), None)
-    return denoiser(asked.denoiser, own if asked.denoiser_sigma is None else asked.denoiser_sigma)
+def denoiser_of(text: str, sigma: float | None, own: float | None = None) -> tuple[Path, Denoiser] | None:
+    """What --denoiser names; told of `sigma`, or else of the smoothing's own noise."""
+    require(bool(text) or sigma is None, "--denoiser-sigma: expected with --denoiser alone")
+    return denoiser(text, own if sigma is None else sigma) if text else None
 
 
 def _unnamed(asked: opt.ToCertify, setting: opt.Setting) -> dict[str, Any]:
