@@ -49,6 +49,8 @@ class Evidence:
     test's. The draws are those of (`key`, `index`); `slack` bounds the total variation between their law and the
     smoothing's, `attack_model` says which attacker the law answers. `errors`: bounds (E, e), measured for this input
     alone: an error above E has probability e at most. `slices`: pieces of an attack's range, each with its looks.
+    `pilot`: the votes that chose the class and the slices' `reach` (deviations of the noise), attack by attack: see
+    `algorithms.reach`; without it, as runs of earlier versions are, the reach is half a deviation.
     `distances` (first, second, deviations): how far attacks move this input's code, see `smoothing.coverage`.
     """
 
@@ -62,6 +64,8 @@ class Evidence:
     attack_model: str = "float-unclipped"
     errors: tuple[tuple[float, float], ...] = ()
     slices: tuple[Slice, ...] = ()
+    pilot: tuple[Look, ...] = ()
+    reach: float = 0.0
     distances: tuple[tuple[float, float, float], ...] = ()
 
     @property
@@ -82,6 +86,7 @@ class Evidence:
             "attack_model": self.attack_model,
             **({"errors": [list(pair) for pair in self.errors]} if self.errors else {}),
             **({"slices": [[s.low, s.high, _plain(s.looks)] for s in self.slices]} if self.slices else {}),
+            **({"pilot": _plain(self.pilot), "reach": self.reach} if self.pilot else {}),
             **({"distances": [list(row) for row in self.distances]} if self.distances else {}),
         }
 
@@ -92,7 +97,9 @@ class Evidence:
             looks = _looks(typed(value["looks"], _Looks))
             cut = typed(value.get("slices", []), list[tuple[float, float, _Looks]])
             slices = [Slice(low, high, _looks(inner)) for low, high, inner in cut]
-            return typed({**value, "key": int(value["key"], 16), "looks": looks, "slices": slices}, Evidence)
+            pilot = _looks(typed(value.get("pilot", []), _Looks))
+            made = {"key": int(value["key"], 16), "looks": looks, "slices": slices, "pilot": pilot}
+            return typed({**value, **made}, Evidence)
 
 
 def _plain(looks: tuple[Look, ...]) -> list[list[int]]:

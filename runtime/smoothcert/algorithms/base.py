@@ -26,6 +26,7 @@ class Algorithm(ABC):
     attack: Attack | None  # the set of attacks asked about; None for the largest radius
     mode: ClassVar[str]  # what recipes call it
     certifies: ClassVar[bool] = True  # whether certificates speak of attacks, and not of the input alone
+    before: ClassVar[Mapping[str, Any]] = {}  # numbers that recipes of earlier versions leave out, and had
     enumerates: ClassVar[bool] = False  # whether every attack of the set is asked about
 
     @property

@@ -6,44 +6,53 @@ import math
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import numpy as np
 
-from ..bounds.confidence import SequentialTest, geometric_looks
+from ..bounds.confidence import SequentialTest, first_looks, geometric_looks
 from ..certificate import Certificate
 from ..errors import DataError, require
 from ..evidence import Evidence, Look, Slice, top
 from ..inputs.input import Input
-from ..sampling import ESTIMATION, Sampler
+from ..sampling import ESTIMATION, SELECTION, Sampler
 from ..smoothing import TRANSFORMS, Attack, Range, Smoothing, Transform
 from ..smoothing.slicing import Slicing
 from ..smoothing.transform import attacked, transform_of
+from . import pilot
 from .base import Algorithm, conclude, require_sizes, totals, why_only_abstain
+from .pilot import HALF
 from .sequential import claims, drawn, possible
 
-_SHARE = 0.5  # of a standard deviation of the noise: what an image may move within a slice
+_USUAL = 1.0  # the reach that most inputs get which a slice's votes agree on
 
 
 @dataclass(frozen=True)
 class Slices(Algorithm):
     """Is the class kept under every attack of a range? By noise alone, on pixels or on the codes of a surrogate.
 
-    Within a slice, what the model sees moves by at most half a deviation of the noise: in l2, by a bound that is proved
-    for the code that runs (`transforms.enclosure`), or as codes, by their `Coverage`. A slice stands when the noise
-    certifies that distance around the image at its middle: sequentially, with at most n votes, and an equal share of
-    alpha for each slice. One that is futile ends it.
+    `n0` pilot votes, at a few attacks of the range, choose the class, and a reach in deviations of the noise for which
+    slices and votes are fewest. Within a slice, what the model sees moves by no more than that: in l2, by a bound that
+    is proved for the code that runs (`transforms.enclosure`), or as codes, by their `Coverage`. A slice stands when the
+    noise certifies that distance around the image at its middle: sequentially, with at most n votes. All must stand, so
+    that each is tested with all of alpha: theory.md section 7. One that is futile ends it.
+
+    `n0` None is how earlier versions did it: half a deviation, the class of the first slice, an equal share of alpha
+    for each.
     """
 
     mode: ClassVar[str] = "slices"
+    before: ClassVar[Mapping[str, Any]] = {"n0": None}
     attack: Attack
     n: int = 100_000
     alpha: float = 0.001
     border: str = "black"
     interpolation: str = "bilinear"
+    n0: int | None = 320
 
     def __post_init__(self) -> None:
-        require_sizes(self.n, self.alpha)
+        require_sizes(self.n, self.alpha, pilot.POINTS if self.n0 is None else self.n0)
+        require(self.n0 is None or self.n0 >= pilot.POINTS, f"n0: expected {pilot.POINTS} or more, got {self.n0}")
         ranges = dict(self.attack)
         one = len(ranges) == 1 and self.name in TRANSFORMS and ranges[self.name].points is None
         one = one and not TRANSFORMS[self.name].is_planar() and TRANSFORMS[self.name].kind != "norm"
@@ -81,12 +90,21 @@ class Slices(Algorithm):
         return {self.name: own.get(self.name, self.transform)}
 
     def needed(self, smoothing: Smoothing) -> float:
-        return smoothing.shifted(_SHARE)
+        return smoothing.shifted(HALF)
 
-    def test(self, smoothing: Smoothing, slices: int, slack: float = 0.0) -> SequentialTest:
-        """The test of one slice. Shares of alpha are rounded down to a power of two, so that inputs share tests."""
+    def goal(self, smoothing: Smoothing) -> str:
+        return Algorithm.goal(self, smoothing) + ("" if self.n0 is None else ", by input more")
+
+    def test(self, smoothing: Smoothing, slices: int, slack: float = 0.0, reach: float = HALF) -> SequentialTest:
+        """The test of one slice.
+
+        Earlier versions shared alpha, by shares rounded down to a power of two, so that inputs share tests.
+        """
+        p0 = smoothing.shifted(reach) + slack
+        if self.n0 is not None:
+            return SequentialTest((p0,), self.alpha, first_looks(p0, self.alpha, self.n), given=True)
         share = self.alpha / 2 ** math.ceil(math.log2(max(slices, 1)))
-        return SequentialTest((self.needed(smoothing) + slack,), share, geometric_looks(64, self.n))
+        return SequentialTest((p0,), share, geometric_looks(64, self.n))
 
     def slicing(self, x: Input, smoothing: Smoothing) -> Slicing:
         """The slices of one input."""
@@ -94,38 +112,76 @@ class Slices(Algorithm):
         return smoothing.slicing(x, self.transforms(smoothing)[self.name])
 
     def pieces(self, x: Input, smoothing: Smoothing) -> int:
-        slices = len(self.slicing(x, smoothing).cut(self.whole, _SHARE))
+        slicing, slices = self.slicing(x, smoothing), 0
+        if self.n0 is None:
+            slices = len(slicing.cut(self.whole, HALF))
+        else:
+            points = slicing.points(self.whole, pilot.POINTS)
+            agreed = [Look(self.n0 // len(points), 0, self.n0 // len(points))] * len(points)
+            costs = self._costs(agreed, slicing, smoothing, 0.0)
+            slices = len(slicing.cut(self.whole, pilot.chosen(costs)))
         require(self.claimable(smoothing, slices), f"{slices} slices: {why_only_abstain(self, smoothing)}")
         return slices
 
     def problems(self, x: Input, evidence: Evidence, smoothing: Smoothing) -> list[str]:
-        cuts = [(s.low, s.high) for s in evidence.slices]
+        cuts, reach = [(s.low, s.high) for s in evidence.slices], evidence.reach or HALF
+        if not cuts:
+            return []  # given up for its pilot
         try:
-            if self.slicing(x, smoothing).covers(cuts, self.whole, _SHARE):
-                return []
+            slicing = self.slicing(x, smoothing)
+            if not slicing.covers(cuts, self.whole, reach):
+                return [f"the slices are not those of this image: it moves farther in one than {reach:g} deviations"]
+            if self.n0 is not None:
+                costs = self._costs(evidence.pilot, slicing, smoothing, evidence.slack)
+                if not pilot.is_chosen(reach, costs):
+                    return [f"expected a reach of {pilot.chosen(costs):g} deviations by its pilot, got {reach:g}"]
         except (DataError, ValueError) as error:
             return [str(error)]
-        return ["the slices are not those of this image: it moves farther in one than half a deviation of the noise"]
+        return []
 
     def draw(self, sampler: Sampler, smoothing: Smoothing) -> Evidence:
         """Votes, slice by slice from the identity outwards, or else from the upper end, until one is futile."""
-        slicing, raw = self.slicing(sampler.x, smoothing), sampler.x.raw or sampler.x.image()
-        transform, cuts = self.transforms(smoothing)[self.name], slicing.cut(self.whole, _SHARE)
-        test = self.test(smoothing, len(cuts), sampler.made.slack)
+        slicing, transform = self.slicing(sampler.x, smoothing), self.transforms(smoothing)[self.name]
+        slack, reach, label = sampler.made.slack, HALF, None
+        first, selection = tuple[Look, ...](), Counter[int]()
+        if self.n0 is not None:
+            points = slicing.points(self.whole, pilot.POINTS)
+            samplers = [_moved(sampler, transform, point) for point in points]
+            each = self.n0 // len(points)
+            first, selection = pilot.cast([s.counts(SELECTION + 8 * (i + 1), 0, each) for i, s in enumerate(samplers)])
+            label = first[0].label
+            if not pilot.hopeless(first, self.needed(smoothing)):
+                reach = pilot.chosen(self._costs(first, slicing, smoothing, slack))
+        found = replace(sampler.evidence(self.mode, selection, {}), pilot=first, reach=reach if first else 0.0)
+        if first and pilot.hopeless(first, self.needed(smoothing)):
+            return found
+        cuts = slicing.cut(self.whole, reach)
+        test = self.test(smoothing, len(cuts), slack, reach)
         slices = [Slice(low, high) for low, high in cuts]
         votes: Counter[int] = Counter()
-        label: int | None = None
         for i in self._order(cuts):
-            pixels = np.empty_like(sampler.x.pixels)
-            raw.place(attacked(raw.image, [(transform, slicing.middle(cuts[i]))]), pixels)
-            there = replace(sampler, x=sampler.x.moved(pixels))
+            there = _moved(sampler, transform, slicing.middle(cuts[i]))
             looks, more = drawn(there, ESTIMATION + 8 * (i + 1), test, label)
             slices[i] = replace(slices[i], looks=looks)
             votes.update(more)
             label = looks[-1].label
             if not test.claims(looks[-1].n, looks[-1].count):
                 break
-        return replace(sampler.evidence(self.mode, {}, votes), slices=tuple(slices))
+        return replace(found, estimation=dict(votes), slices=tuple(slices))
+
+    def _costs(self, votes: Sequence[Look], slicing: Slicing, smoothing: Smoothing, slack: float) -> dict[float, float]:
+        """See `pilot.costs`."""
+        points = slicing.points(self.whole, pilot.POINTS)
+        require(len(points) == len(votes), f"expected a pilot at {len(points)} attacks, got {len(votes)}")
+        parts = pilot.parts(points)
+
+        def test(reach: float) -> SequentialTest | None:
+            if smoothing.shifted(reach) + slack >= 1:
+                return None
+            found = self.test(smoothing, 1, slack, reach)
+            return found if found.claims(self.n, self.n) else None
+
+        return pilot.costs(votes, lambda reaches: slicing.numbers(parts, reaches), test)
 
     def _order(self, cuts: Sequence[tuple[float, float]]) -> list[int]:
         identity = self.transform.identity
@@ -134,7 +190,10 @@ class Slices(Algorithm):
 
     def decide(self, evidence: Evidence, smoothing: Smoothing) -> Certificate:
         """The class that every slice claims; the last look of each is replayed."""
-        test = self.test(smoothing, len(evidence.slices), evidence.slack)
+        if lost := pilot.hopeless(evidence.pilot, self.needed(smoothing)):
+            reason = f"lost by its pilot: class {lost.label} got {lost.count} of {lost.n} votes at one of the attacks"
+            return conclude(self, smoothing, evidence, reason=reason)
+        test = self.test(smoothing, len(evidence.slices), evidence.slack, evidence.reach or HALF)
         order = self._order([(s.low, s.high) for s in evidence.slices])
         for done, i in enumerate(order):
             s = evidence.slices[i]
@@ -149,13 +208,20 @@ class Slices(Algorithm):
 
     def consistent(self, evidence: Evidence, smoothing: Smoothing) -> bool:
         """Slices side by side over the whole range, looks at the schedule until each stands, one class throughout."""
-        slices = evidence.slices
+        slices, first = evidence.slices, evidence.pilot
+        if (self.n0 is None and (first or evidence.reach)) or not (
+            self.n0 is None or pilot.possible(evidence, self.n0)
+        ):
+            return False
+        if pilot.hopeless(first, self.needed(smoothing)):
+            return not slices and not evidence.estimation and not evidence.looks and evidence.reach == HALF
         ends = [end for s in slices for end in (s.low, s.high)]
         side_by_side = [self.whole.low, *ends[1::2]] == [*ends[::2], self.whole.high]
         if not slices or ends != sorted(ends) or (smoothing.gapless and not side_by_side):
             return False
-        test = self.test(smoothing, len(slices), evidence.slack)
-        total, kept, label, lost = 0, 0, None, False
+        test = self.test(smoothing, len(slices), evidence.slack, evidence.reach or HALF)
+        total, kept, lost = 0, 0, False
+        label = first[0].label if first else None
         for i in self._order([(s.low, s.high) for s in slices]):
             looks = slices[i].looks
             if lost != (not looks):
@@ -166,14 +232,17 @@ class Slices(Algorithm):
                 return False
             total, kept, label = total + looks[-1].n, kept + looks[-1].count, looks[-1].label
             lost = not test.claims(looks[-1].n, looks[-1].count)
-        once = sum(bool(s.looks) for s in slices) == 1  # then the votes are the first slice's
+        once = not first and sum(bool(s.looks) for s in slices) == 1  # then the votes are the first slice's
         followed = not once or label == top(evidence.estimation)
-        agree = totals(evidence) == (0, total) and evidence.estimation.get(label or 0, 0) == kept
+        agree = (
+            totals(evidence) == (sum(look.n for look in first), total)
+            and evidence.estimation.get(label or 0, 0) == kept
+        )
         return agree and followed and not evidence.looks
 
     def samples(self, smoothing: Smoothing) -> tuple[int, int]:
         """Of one slice: the first look that unanimous votes end, and n."""
-        test = self.test(smoothing, 64)
+        test = self.test(smoothing, 64, 0.0, HALF if self.n0 is None else _USUAL)
         return next((n for n in test.looks if test.claims(n, n)), self.n), self.n
 
     def largest(self, smoothing: Smoothing) -> float:
@@ -183,3 +252,10 @@ class Slices(Algorithm):
     def claimable(self, smoothing: Smoothing, slices: int) -> bool:
         """Whether unanimous votes claim a slice, of so many that share alpha."""
         return bool(self.test(smoothing, slices).claims(self.n, self.n))
+
+
+def _moved(sampler: Sampler, transform: Transform, value: float) -> Sampler:
+    """Of the image under the attack of that value."""
+    pixels, raw = np.empty_like(sampler.x.pixels), sampler.x.raw or sampler.x.image()
+    raw.place(attacked(raw.image, [(transform, value)]), pixels)
+    return replace(sampler, x=sampler.x.moved(pixels))

@@ -6,6 +6,7 @@ theory.md section 8. `n` samples, `k` of them with the class in question, `alpha
 from __future__ import annotations
 
 import functools
+import math
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import Literal
@@ -22,6 +23,7 @@ BOUNDS: tuple[Bound, ...] = ("one-sided", "two-sided")
 SAFE = 1 - 1e-9  # every alpha is used at alpha * SAFE: the special functions round the unsound way half the time
 _TAIL = 1e-25  # probability of the lowest counts, which are dropped at a look and charged as if they had crossed
 _FUTILE = 0.02
+_LATER = 0.7  # of what is left of alpha at a look, where it is spent early: what later looks keep
 
 
 def require_alpha(alpha: float) -> None:
@@ -102,16 +104,17 @@ def _spread(lo: int, mass: NDArray[np.float64], m: int, p: float) -> tuple[int, 
 
 
 @functools.lru_cache(maxsize=256)
-def boundary(p0: float, alpha: float, looks: tuple[int, ...]) -> tuple[int, ...]:
+def boundary(p0: float, alpha: float, looks: tuple[int, ...], early: bool = False) -> tuple[int, ...]:
     """Counts b_1..b_K: under p <= p0, P(count_j >= b_j at any look j) <= alpha. Exact, by binomial dynamic programming.
 
-    Half of alpha is spent evenly over the looks, the other half at the last. The probability of crossing grows with p,
-    so that p = p0 is the worst case. b_j = n_j + 1 where no count may cross.
+    Half of alpha is spent evenly over the looks, the other half at the last; `early`: at each look 30 % of what is
+    left, and all of it at the last. The probability of crossing grows with p, so that p = p0 is the worst case.
+    b_j = n_j + 1 where no count may cross.
     """
     lo, mass, crossed, seen = 0, np.ones(1), 0.0, 0
     bounds = []
     for j, n in enumerate(looks, start=1):
-        spend = alpha if j == len(looks) else alpha * j / (2 * len(looks))
+        spend = alpha if j == len(looks) else alpha * (1 - _LATER**j if early else j / (2 * len(looks)))
         lo, mass = _spread(lo, mass, n - seen, p0)
         above = np.cumsum(mass[::-1])[::-1]
         allowed = np.flatnonzero(crossed + above <= spend)
@@ -135,6 +138,25 @@ def crossing_probability(bounds: tuple[int, ...], looks: tuple[int, ...], p: flo
         crossed += float(mass[keep:].sum())
         mass, seen = mass[:keep], n
     return crossed
+
+
+@functools.lru_cache(maxsize=4096)
+def expected_votes(bounds: tuple[int, ...], looks: tuple[int, ...], p: float) -> float:
+    """The votes that a test of these boundaries takes on average until it claims a class of probability p."""
+    lo, mass, seen, expected = 0, np.ones(1), 0, 0.0
+    for b, n in zip(bounds, looks, strict=True):
+        if (left := float(mass.sum())) < 1e-9:
+            break
+        expected += left * (n - seen)
+        lo, mass = _spread(lo, mass, n - seen, p)
+        mass, seen = mass[: max(b - lo, 0)], n
+    return expected
+
+
+def first_looks(p0: float, alpha: float, last: int, growth: float = 1.25, multiple: int = 4) -> tuple[int, ...]:
+    """Looks of a test that spends alpha early: the first is where votes that all agree claim p > p0."""
+    first = math.ceil(math.log((1 - _LATER) * alpha * SAFE) / math.log(p0))
+    return geometric_looks(min(first, last), last, growth, multiple)
 
 
 @functools.lru_cache(maxsize=256)
@@ -178,11 +200,15 @@ class SequentialTest:
     The class followed is the running favourite until the first claim. A false claim needs the most probable class to
     cross its own first false boundary (probability `share * alpha` at most), or another class to cross the first one.
     `share` is such that both together stay within alpha, for any number of classes: theory.md section 8.
+
+    `given`: the class comes from other votes. Nothing else can be claimed, so that it has all of alpha, and spends it
+    early: the test is for many that are true at once.
     """
 
     p0s: tuple[float, ...]
     alpha: float
     looks: tuple[int, ...]
+    given: bool = False
 
     def __post_init__(self) -> None:
         require(len(self.p0s) > 0, "targets: expected at least one")
@@ -197,12 +223,12 @@ class SequentialTest:
 
         The most of a few for which false claims are proved to stay within alpha at every target; 1/2 always does.
         """
-        return _share(self.p0s, self.alpha, self.looks)
+        return 1.0 if self.given else _share(self.p0s, self.alpha, self.looks)
 
     @property
     def boundaries(self) -> tuple[tuple[int, ...], ...]:
         """One boundary (a count per look) for each target."""
-        return tuple(boundary(p0, self.share * self.alpha * SAFE, self.looks) for p0 in self.p0s)
+        return tuple(boundary(p0, self.share * self.alpha * SAFE, self.looks, self.given) for p0 in self.p0s)
 
     def claims(self, n: int, count: int, claimed: int = 0) -> int:
         """How many targets stand after a look at n samples with `count` votes, `claimed` before it."""

@@ -50,6 +50,8 @@ class Evidence(TypedDict):
     attack_model: AttackModel
     errors: NotRequired[list[tuple[Number, Number]]]
     slices: NotRequired[list[tuple[Number, Number, list[Look]]]]
+    pilot: NotRequired[list[Look]]
+    reach: NotRequired[Annotated[float, Meta(ge=0, le=10)]]
     distances: NotRequired[list[tuple[Number, Number, Number]]]
 
 

@@ -60,5 +60,5 @@ def _algorithm_of(recipe: Recipe) -> Algorithm:
     for name, sha256 in numbers.pop("plugins", {}).items():
         require_plugin(name, sha256)
     numbers.pop("options", None)  # of attacks: said for people, and no others can be asked for
-    found: Algorithm = built(numbers, mode, "recipe: [algorithm]")
+    found: Algorithm = built({**mode.before, **numbers}, mode, "recipe: [algorithm]")
     return found

@@ -17,6 +17,7 @@ from .coverage import Coverage
 from .cutting import MOST, Cutting, enclosable, farthest
 from .ranges import Range
 from .transform import TRANSFORMS, Transform
+from .widths import numbers
 
 Cut = tuple[float, float]  # the lowest and the highest attack of a slice
 
@@ -34,6 +35,14 @@ class Slicing(Protocol):
 
     def middle(self, cut: Cut) -> float:
         """The attack around which a slice's samples are drawn."""
+        ...
+
+    def points(self, whole: Range, count: int) -> list[float]:
+        """At most so many attacks of the range, ascending, its ends among them."""
+        ...
+
+    def numbers(self, parts: Sequence[Cut], allowed: Sequence[float]) -> list[list[float]]:
+        """About how many slices each part needs for each of the ascending reaches; infinite for too many."""
         ...
 
 
@@ -62,6 +71,13 @@ class PixelSlicing:
 
     def middle(self, cut: Cut) -> float:
         return sum(cut) / 2
+
+    def points(self, whole: Range, count: int) -> list[float]:
+        return _spread(self.transform, whole, count)
+
+    def numbers(self, parts: Sequence[Cut], allowed: Sequence[float]) -> list[list[float]]:
+        distances = [reach * self.sigma for reach in allowed]
+        return numbers(self.transform, parts, distances, partial(farthest, self.raw, self.transform))
 
 
 @dataclass(frozen=True, eq=False)
@@ -108,6 +124,18 @@ class CodeSlicing:
         held = self._held(*cut)
         return held[len(held) // 2] if held else sum(cut) / 2
 
+    def points(self, whole: Range, count: int) -> list[float]:
+        members = self._members
+        if members is None:
+            return _spread(self.coverage.transform, whole, count)
+        return [members[i] for i in sorted({round(at) for at in np.linspace(0, len(members) - 1, count).tolist()})]
+
+    def numbers(self, parts: Sequence[Cut], allowed: Sequence[float]) -> list[list[float]]:
+        if self._members is None:
+            return numbers(self.coverage.transform, parts, allowed, self._within)
+        cuts = [len(self.cut(self.coverage.range, reach)) / len(parts) for reach in allowed]
+        return [cuts] * len(parts)
+
     def _held(self, low: float, high: float) -> list[float]:
         """The members of a slice."""
         return [member for member in self._members or () if low <= member <= high]
@@ -125,6 +153,13 @@ class CodeSlicing:
     def _codes(self) -> dict[float, NDArray[Any]]:
         members = self._members or []
         return dict(zip(members, self.coverage.codes_of(members), strict=True))
+
+
+def _spread(transform: Transform, whole: Range, count: int) -> list[float]:
+    """Attacks evenly over the range, in the coordinate where they add up."""
+    at = np.linspace(transform.coordinate(whole.low), transform.coordinate(whole.high), count)[1:-1].tolist()
+    inner = [min(max(transform.value(a), whole.low), whole.high) for a in at]
+    return sorted({whole.low, *inner, whole.high})
 
 
 def _few(cuts: list[Cut] | None, transform: Transform, whole: Range, advice: Callable[[], str]) -> list[Cut]:
