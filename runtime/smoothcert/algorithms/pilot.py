@@ -22,7 +22,7 @@ HALF = REACHES[0]  # the reach of runs of earlier versions
 POINTS = 5  # attacks of the range at which a pilot votes
 _LOW = 0.25  # that a lower estimate is above the truth
 _HOPELESS = 0.001  # that an input is given up for its pilot though every slice could stand
-_NEAR = 1.05  # times the least cost: what another processor's rounding may make of it
+_NEAR = 1.01  # times the least cost: what another processor's rounding may make of it
 
 Test = Callable[[float], SequentialTest | None]  # of a slice of that reach; None where it claims nothing
 

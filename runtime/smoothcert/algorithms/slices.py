@@ -17,7 +17,7 @@ from ..evidence import Evidence, Look, Slice, top
 from ..inputs.input import Input
 from ..sampling import ESTIMATION, SELECTION, Sampler
 from ..smoothing import TRANSFORMS, Attack, Range, Smoothing, Transform
-from ..smoothing.slicing import Slicing
+from ..smoothing.slicing import Cut, Slicing
 from ..smoothing.transform import attacked, transform_of
 from . import pilot
 from .base import Algorithm, conclude, require_sizes, totals, why_only_abstain
@@ -112,14 +112,12 @@ class Slices(Algorithm):
         return smoothing.slicing(x, self.transforms(smoothing)[self.name])
 
     def pieces(self, x: Input, smoothing: Smoothing) -> int:
-        slicing, slices = self.slicing(x, smoothing), 0
-        if self.n0 is None:
-            slices = len(slicing.cut(self.whole, HALF))
-        else:
+        slicing, reach = self.slicing(x, smoothing), HALF
+        if self.n0 is not None:  # as for an input on which all of the pilot agrees
             points = slicing.points(self.whole, pilot.POINTS)
-            agreed = [Look(self.n0 // len(points), 0, self.n0 // len(points))] * len(points)
-            costs = self._costs(agreed, slicing, smoothing, 0.0)
-            slices = len(slicing.cut(self.whole, pilot.chosen(costs)))
+            each = self.n0 // len(points)
+            reach = pilot.chosen(self._costs([Look(each, 0, each)] * len(points), slicing, smoothing, 0.0))
+        slices = len(slicing.cut(self.whole, reach))
         require(self.claimable(smoothing, slices), f"{slices} slices: {why_only_abstain(self, smoothing)}")
         return slices
 
@@ -142,21 +140,12 @@ class Slices(Algorithm):
     def draw(self, sampler: Sampler, smoothing: Smoothing) -> Evidence:
         """Votes, slice by slice from the identity outwards, or else from the upper end, until one is futile."""
         slicing, transform = self.slicing(sampler.x, smoothing), self.transforms(smoothing)[self.name]
-        slack, reach, label = sampler.made.slack, HALF, None
-        first, selection = tuple[Look, ...](), Counter[int]()
-        if self.n0 is not None:
-            points = slicing.points(self.whole, pilot.POINTS)
-            samplers = [_moved(sampler, transform, point) for point in points]
-            each = self.n0 // len(points)
-            first, selection = pilot.cast([s.counts(SELECTION + 8 * (i + 1), 0, each) for i, s in enumerate(samplers)])
-            label = first[0].label
-            if not pilot.hopeless(first, self.needed(smoothing)):
-                reach = pilot.chosen(self._costs(first, slicing, smoothing, slack))
-        found = replace(sampler.evidence(self.mode, selection, {}), pilot=first, reach=reach if first else 0.0)
-        if first and pilot.hopeless(first, self.needed(smoothing)):
+        found = self._piloted(sampler, slicing, smoothing)
+        if pilot.hopeless(found.pilot, self.needed(smoothing)):
             return found
+        reach, label = found.reach or HALF, found.pilot[0].label if found.pilot else None
         cuts = slicing.cut(self.whole, reach)
-        test = self.test(smoothing, len(cuts), slack, reach)
+        test = self.test(smoothing, len(cuts), sampler.made.slack, reach)
         slices = [Slice(low, high) for low, high in cuts]
         votes: Counter[int] = Counter()
         for i in self._order(cuts):
@@ -168,6 +157,19 @@ class Slices(Algorithm):
             if not test.claims(looks[-1].n, looks[-1].count):
                 break
         return replace(found, estimation=dict(votes), slices=tuple(slices))
+
+    def _piloted(self, sampler: Sampler, slicing: Slicing, smoothing: Smoothing) -> Evidence:
+        """The pilot's votes, and the reach that they choose; neither where earlier versions had none."""
+        if self.n0 is None:
+            return sampler.evidence(self.mode, {}, {})
+        points, transform = slicing.points(self.whole, pilot.POINTS), self.transforms(smoothing)[self.name]
+        each = self.n0 // len(points)
+        samplers = [_moved(sampler, transform, point) for point in points]
+        looks, votes = pilot.cast([s.counts(SELECTION + 8 * (i + 1), 0, each) for i, s in enumerate(samplers)])
+        reach = HALF
+        if not pilot.hopeless(looks, self.needed(smoothing)):
+            reach = pilot.chosen(self._costs(looks, slicing, smoothing, sampler.made.slack))
+        return replace(sampler.evidence(self.mode, votes, {}), pilot=looks, reach=reach)
 
     def _costs(self, votes: Sequence[Look], slicing: Slicing, smoothing: Smoothing, slack: float) -> dict[float, float]:
         """See `pilot.costs`."""
@@ -183,7 +185,7 @@ class Slices(Algorithm):
 
         return pilot.costs(votes, lambda reaches: slicing.numbers(parts, reaches), test)
 
-    def _order(self, cuts: Sequence[tuple[float, float]]) -> list[int]:
+    def _order(self, cuts: Sequence[Cut]) -> list[int]:
         identity = self.transform.identity
         start = self.whole.high if identity is None else identity
         return sorted(range(len(cuts)), key=lambda i: abs(sum(cuts[i]) / 2 - start))
@@ -209,12 +211,11 @@ class Slices(Algorithm):
     def consistent(self, evidence: Evidence, smoothing: Smoothing) -> bool:
         """Slices side by side over the whole range, looks at the schedule until each stands, one class throughout."""
         slices, first = evidence.slices, evidence.pilot
-        if (self.n0 is None and (first or evidence.reach)) or not (
-            self.n0 is None or pilot.possible(evidence, self.n0)
-        ):
+        none = not first and not evidence.reach
+        if evidence.looks or not (none if self.n0 is None else pilot.possible(evidence, self.n0)):
             return False
         if pilot.hopeless(first, self.needed(smoothing)):
-            return not slices and not evidence.estimation and not evidence.looks and evidence.reach == HALF
+            return not slices and not evidence.estimation and evidence.reach == HALF
         ends = [end for s in slices for end in (s.low, s.high)]
         side_by_side = [self.whole.low, *ends[1::2]] == [*ends[::2], self.whole.high]
         if not slices or ends != sorted(ends) or (smoothing.gapless and not side_by_side):
@@ -234,11 +235,8 @@ class Slices(Algorithm):
             lost = not test.claims(looks[-1].n, looks[-1].count)
         once = not first and sum(bool(s.looks) for s in slices) == 1  # then the votes are the first slice's
         followed = not once or label == top(evidence.estimation)
-        agree = (
-            totals(evidence) == (sum(look.n for look in first), total)
-            and evidence.estimation.get(label or 0, 0) == kept
-        )
-        return agree and followed and not evidence.looks
+        counted = totals(evidence) == (sum(look.n for look in first), total)
+        return counted and followed and evidence.estimation.get(label or 0, 0) == kept
 
     def samples(self, smoothing: Smoothing) -> tuple[int, int]:
         """Of one slice: the first look that unanimous votes end, and n."""

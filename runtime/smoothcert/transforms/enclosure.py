@@ -16,8 +16,12 @@ Both take what lies beyond the border pixel by pixel, and round to the nearest l
 
 from __future__ import annotations
 
+import functools
 import math
+import os
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from itertools import pairwise
 
 import cv2
@@ -26,6 +30,7 @@ from numpy.typing import NDArray
 
 from ..errors import require
 from ..inputs.levels import EIGHT_BIT
+from ..machine import cores
 from .checks import Image, eight_bit, require_name
 from .motions import Bounds, Floats, Motion, Sweep
 from .warps import WARP_BORDERS
@@ -34,6 +39,7 @@ FAR = 2.0**14  # pixels; OpenCV's fixed point keeps positions in 16 bits
 _STEP = 0.75  # pixels that a position may move in one step, so that its box meets 2 cells a side at most
 _STEPS = 4096  # at most in each part; beyond, distant pixels get the image's whole range
 _BLOCK = 8192  # pixels worked on at a time, to stay in the processor's cache
+_LARGE = 2 * _BLOCK  # pixels of an image whose parts are worth threads
 
 Ints = NDArray[np.int64]
 
@@ -74,7 +80,10 @@ def enclose(
     require(ordered, f"{motion.name}: expected {least:g} <= low <= high <= {most:g}, got low {low:g} and high {high:g}")
     require(pieces >= 1, f"enclosure: expected 1 piece or more, got {pieces}")
     ends = np.minimum(np.linspace(low, high, pieces + 1), high).tolist()
-    return (_part(motion, image, *part, border, interpolation) for part in pairwise(ends))
+    bounds = partial(_between, motion, image, border, interpolation)
+    if pieces > 1 and math.prod(image.shape[:2]) >= _LARGE and cores() > 1:
+        return _pool().map(bounds, pairwise(ends))
+    return map(bounds, pairwise(ends))
 
 
 def misses(channels: int, interpolation: str, extent: float, stretch: float) -> tuple[float, float]:
@@ -118,9 +127,20 @@ def _indices(size: int, border: str, margin: int) -> Ints:
     return (size - 1) - abs(index % (2 * size - 2) - (size - 1))
 
 
-def _part(
-    motion: Motion, image: Image, low: float, high: float, border: str, interpolation: str
+@functools.lru_cache(maxsize=1)
+def _pool() -> ThreadPoolExecutor:
+    return ThreadPoolExecutor(cores(), thread_name_prefix="smoothcert-enclosure")
+
+
+if hasattr(os, "register_at_fork"):  # a child has the pool's lists but none of its threads, and would wait for ever
+    os.register_at_fork(after_in_child=_pool.cache_clear)
+
+
+def _between(
+    motion: Motion, image: Image, border: str, interpolation: str, part: tuple[float, float]
 ) -> tuple[Image, Image]:
+    """The lowest and highest levels on one part of the interval."""
+    low, high = part
     height, width = image.shape[:2]
     first, last, stretch = motion.path(low, high)
     extent = math.hypot(width, height)
