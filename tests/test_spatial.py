@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +19,7 @@ from smoothcert import Noise, OrtClassifier, Preprocess, Rotation, Spatial, cert
 from smoothcert.errors import DataError, ModelError
 from smoothcert.inputs.grey import LUMA
 from smoothcert.inputs.levels import EIGHT_BIT
-from smoothcert.inputs.spatial import INTERPOLATIONS, Raw
+from smoothcert.inputs.spatial import INTERPOLATIONS, PLAIN, Raw
 from smoothcert.model.file import METADATA
 from smoothcert.model.preprocess import prepared
 
@@ -358,6 +359,16 @@ def test_a_models_own_preprocessing_is_used() -> None:
     votes = [certify(c, Noise(0.5), TALL, n=1000, key=4).evidence.estimation for c in (own, asked)]
     assert votes[0] == votes[1]
     assert min(votes[0].values()) > 50
+
+
+def test_a_way_to_the_pixels_may_be_asked_for_where_metadata_have_none() -> None:
+    """As it is of an export whose graph has the arithmetic, and whose metadata have the layout alone."""
+    arithmetic = replace(OWN, spatial=PLAIN)
+    model = with_metadata(MODEL, json.dumps(arithmetic.recipe))
+    for asked in (Preprocess(spatial=OWN.spatial), OWN):  # as on the command line, and as in a recipe
+        assert OrtClassifier(model, preprocess=asked).preprocess == OWN
+    with pytest.raises(ModelError, match="brings its own preprocessing"):
+        OrtClassifier(model, preprocess=Preprocess(scale=0.5, spatial=OWN.spatial))
 
 
 @pytest.mark.parametrize("asked", [*WHOLE, Preprocess(spatial=OWN.spatial)], ids=lambda p: str(p.recipe))

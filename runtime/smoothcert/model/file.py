@@ -13,6 +13,7 @@ from onnx import TensorProto, helper, numpy_helper
 from ..errors import ModelError
 from ..files.documents import typed
 from ..inputs.levels import EIGHT_BIT, PCM16, Levels
+from ..inputs.spatial import PLAIN
 from .arrangement import Shape
 from .card import ModelCard, entry
 from .graph.checks import random_operators, require_one_meaning
@@ -97,8 +98,14 @@ class ModelFile:
         return {prop.key: prop.value for prop in self.proto.metadata_props}
 
     def agreed(self, asked: Preprocess | None) -> Preprocess:
-        """The preprocessing asked for, or the metadata's; `ModelError` where they differ."""
+        """The preprocessing asked for, or the metadata's; `ModelError` where they differ.
+
+        Metadata that say nothing of images of other sizes leave that open: it may be asked for besides.
+        """
         own = self.preprocess
+        open_ = own is not None and own.spatial == PLAIN
+        if own and asked and open_ and replace(asked, spatial=PLAIN) in (Preprocess(), own):
+            return replace(own, spatial=asked.spatial)
         if own is not None and asked not in (None, own):
             raise ModelError(
                 f"the model brings its own preprocessing, {own.recipe}; leave the options for it out, "
