@@ -799,10 +799,10 @@ def test_the_preflight_counts_slices_and_the_time_to_cut_them(cli: Cli, monkeypa
     monkeypatch.setattr("smoothcert.cli.show.complete", lambda folder, run: iter(()))
     Path("r").mkdir()
     out = cli("certify", "m.onnx", "d.npz", *run).out
-    found = re.search(r"48 to 200 samples for each of about (\d+) slices.*: (\d+) s to (\d+) s$", out, re.MULTILINE)
+    found = re.search(r"48 to 200 samples for each of about (\d+) slices.*: (\d+) s if votes agree$", out, re.MULTILINE)
     assert found is not None
     assert int(found[1]) == slices
-    assert 15 <= int(found[2]) <= int(found[3])
+    assert int(found[2]) >= 15
 
 
 def test_an_image_too_large_to_enclose_fails_alone(cli: Cli) -> None:

@@ -57,7 +57,8 @@ def preflight_text(run: OpenRun, first: Preflight, done: int = 0) -> str:
     algorithm, smoothing = question.algorithm, question.smoothing.favourable
     left, numbers = len(question.indices) - done, sorted(set(algorithm.samples(smoothing)))
     samples = " to ".join(f"{n:,}" for n in numbers)
-    spent = " to ".join(duration(left * (first.cutting + first.slices * n / first.rate)) for n in numbers)
+    times = [duration(left * (first.cutting + first.slices * n / first.rate)) for n in numbers]
+    spent = " to ".join(times) if first.slices == 1 else f"{times[0]} if votes agree"
     each = f"for each of about {first.slices:,} slices" if first.slices > 1 else "each"
     inputs = f"{left} of {counted(len(question.indices), 'input')} left" if done else counted(left, "input")
     line = (
