@@ -16,7 +16,7 @@ import pytest
 from numpy.typing import NDArray
 from onnx import TensorProto
 
-from smoothcert import Denoiser, OrtClassifier, Preprocess, open_denoised
+from smoothcert import Denoiser, OrtClassifier, Preprocess, Spatial, open_denoised
 from smoothcert.errors import ModelError
 from smoothcert.inputs.levels import EIGHT_BIT
 from smoothcert.model.file import ModelFile
@@ -200,6 +200,12 @@ def test_words_are_the_recipe() -> None:
         ("noise", "expected range=LOW:HIGH, output="),
         ("clip=no,clip=no", "each once"),
         ("input.t=step", "input.t=step needs diffusion=linear or cosine"),
+        ("input.t=1,input.t=2", "expected input.t once, got 'input.t=2' as well"),
+        ("input.t=1e300", "input.t=VALUE, a number, sigma or step, got 1e+300"),
+        ("range=0:1e300", "expected range=LOW:HIGH, such as -1:1, got 0.0:1e+300"),
+        ("diffusion=1e-300", "a product of alphas between 0 and 1, got 1e-300"),
+        ("steps=\u00b9", "expected a whole number of steps"),
+        ("steps=50", "steps needs diffusion=linear or cosine"),
         ("input.t=often", "expected a number in 'input.t=often', got 'often'"),
     ],
 )
@@ -243,6 +249,7 @@ CLASSIFIERS: dict[str, tuple[bytes, Preprocess | None, Callable[[Array], Array]]
         Preprocess(mean=(0.1, 0.2, 0.3)),
         lambda x: np.moveaxis(x, 1, -1) - np.array([0.1, 0.2, 0.3]),
     ),
+    "grey, copied": (echo((3, 4, 5)), Preprocess(spatial=Spatial(grey="bt601")), lambda x: np.repeat(x, 3, axis=1)),
     "an old opset": (echo(COLOUR, opset=9), None, lambda x: x),
     "a fixed batch": (echo(COLOUR, batch=1), None, lambda x: x),
 }
@@ -251,7 +258,8 @@ CLASSIFIERS: dict[str, tuple[bytes, Preprocess | None, Callable[[Array], Array]]
 @pytest.mark.parametrize("name", CLASSIFIERS)
 def test_the_classifiers_own_preprocessing_is_behind(name: str) -> None:
     content, preprocess, oracle = CLASSIFIERS[name]
-    file, z = open_denoised(content, scaled(COLOUR), preprocess=preprocess), images(COLOUR)
+    shape = (1, 4, 5) if preprocess and preprocess.spatial.grey else COLOUR  # of what the denoiser gets
+    file, z = open_denoised(content, scaled(shape), preprocess=preprocess), images(shape)
     expected = oracle((z.astype(float) / 2).clip(0, 1)).reshape(len(z), -1)
     for size in (1, 2, 17):
         assert np.abs(scores(file, z, size) - expected).max() < 1e-5 * max(1, np.abs(expected).max())

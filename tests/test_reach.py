@@ -292,7 +292,15 @@ FORGED: dict[str, Callable[[Evidence], Evidence]] = {
     "another class": lambda e: replace(e, pilot=tuple(replace(look, label=0) for look in e.pilot)),
     "a class of fewer votes": lambda e: replace(e, selection={1: 100, 0: 220}),
     "slices left out": lambda e: replace(e, slices=()),
+    "open, and no more votes": lambda e: cast_anew(e, 64, 45),
+    "more votes that nothing asked for": lambda e: cast_anew(e, 16 * 64, 16 * 64),
 }
+
+
+def cast_anew(evidence: Evidence, n: int, count: int) -> Evidence:
+    """With the same votes at every attack of the pilot: n, of which `count` are for the class."""
+    looks, rest = tuple(Look(n, 1, count) for _ in evidence.pilot), len(evidence.pilot) * (n - count)
+    return replace(evidence, pilot=looks, selection={1: len(looks) * count, **({0: rest} if rest else {})})
 
 
 @pytest.mark.parametrize("how", FORGED)

@@ -456,3 +456,9 @@ def test_geometric_parts_need_a_calibration_on_raw_images_too() -> None:
     classifier = OrtClassifier(MODEL, preprocess=Preprocess(spatial=SEEN[0]))
     with pytest.raises(ValueError, match="smoothcert calibrate"):
         certify(classifier, Rotation(5.0), TALL, n=1000, key=1)
+
+
+def test_a_long_thin_image_is_refused_not_resized_to_fill_the_memory() -> None:
+    for wide in (30_000, 3000):
+        with pytest.raises(DataError, match="resize: expected at most 67,108,864 pixels, got "):
+            Spatial(resize=2**14).apply(np.zeros((1, wide), np.uint8))

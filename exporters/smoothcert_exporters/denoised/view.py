@@ -36,7 +36,8 @@ class View:
     @staticmethod
     def of(file: ModelFile, preprocess: Preprocess, network: Network) -> View:
         """The view of a classifier behind that denoiser; `ModelError` where the two do not fit."""
-        colours, sides, turned = _image_of(file, preprocess, network)
+        taken = preprocess.taken(file.shape)
+        colours, sides, turned = _image_of(taken, preprocess, network)
         if network.colours not in (None, colours):
             raise ModelError(
                 f"{network.where}: expected a denoiser of images with {_words(colours)}, as the classifier takes, got "
@@ -50,8 +51,8 @@ class View:
             )
         target = sides or noisy
         shape: tuple[int, ...] = (*target, colours) if turned else (colours, *target)
-        if len(file.shape) != 3:
-            shape = tuple(n or 0 for n in file.shape)
+        if len(taken) != 3:
+            shape = tuple(n or 0 for n in taken)
         whole = file.takes_integers or preprocess.scale is not None
         return View(colours, noisy, target, shape, turned, preprocess, EIGHT_BIT if whole else None)
 
@@ -75,9 +76,8 @@ def linear(new: int, old: int) -> NDArray[np.float32]:
     return np.asarray(weights / weights.sum(axis=1, keepdims=True), np.float32)
 
 
-def _image_of(file: ModelFile, preprocess: Preprocess, network: Network) -> tuple[int, tuple[int, int] | None, bool]:
-    """Colours, sides (None: left free) and order of axes of the images that a classifier takes."""
-    shape = file.shape
+def _image_of(shape: Shape, preprocess: Preprocess, network: Network) -> tuple[int, tuple[int, int] | None, bool]:
+    """Colours, sides (None: left free) and order of axes of the images that a classifier of that shape is given."""
     if len(shape) == 3:
         planar = _planar(shape, preprocess.layout, network.colours)
         colours, height, width = shape if planar else (shape[2], *shape[:2])

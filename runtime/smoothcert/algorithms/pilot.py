@@ -8,6 +8,7 @@ from __future__ import annotations
 import math
 from collections import Counter
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from itertools import pairwise
 
 import numpy as np
@@ -35,15 +36,22 @@ def cast(counts: Sequence[Counts]) -> tuple[tuple[Look, ...], Counter[int]]:
     return tuple(Look(sum(here.values()), label, here.get(label, 0)) for here in counts), votes
 
 
-def possible(evidence: Evidence, n0: int) -> bool:
-    """Whether `cast` could have left this pilot, of `n0` votes, and a reach."""
+def possible(evidence: Evidence, n0: int, needed: float) -> bool:
+    """Whether a draw could have left this pilot, of `n0` votes and more where those left it open, and a reach."""
     pilot, votes = evidence.pilot, evidence.selection
     if not 1 <= len(pilot) <= POINTS or evidence.reach not in REACHES or not votes:
         return False
     label, n = top(votes), n0 // len(pilot)
     fit = all(look.n in (n, _MORE * n) and look.label == label and 0 <= look.count <= look.n for look in pilot)
     total = sum(look.n for look in pilot), sum(look.count for look in pilot)
-    return fit and total == (sum(votes.values()), votes[label])
+    if not fit or total != (sum(votes.values()), votes[label]):
+        return False
+    return hopeless(pilot, needed, n0) is not None or all(_was_open(look, n, needed) != (look.n == n) for look in pilot)
+
+
+def _was_open(look: Look, n: int, needed: float) -> bool:
+    """Whether the first n of a look's votes may have left it open: with the fewest for its class that they can hold."""
+    return _is_low(replace(look, n=n, count=max(0, n - (look.n - look.count))), needed)
 
 
 def open_points(pilot: Sequence[Look], needed: float) -> dict[int, int]:

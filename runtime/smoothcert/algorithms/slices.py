@@ -215,10 +215,10 @@ class Slices(Algorithm):
     def consistent(self, evidence: Evidence, smoothing: Smoothing) -> bool:
         """Slices side by side over the whole range, looks at the schedule until each stands, one class throughout."""
         slices, first = evidence.slices, evidence.pilot
-        none = not first and not evidence.reach
-        if evidence.looks or not (none if self.n0 is None else pilot.possible(evidence, self.n0)):
+        none, needed = not first and not evidence.reach, self.needed(smoothing)
+        if evidence.looks or not (none if self.n0 is None else pilot.possible(evidence, self.n0, needed)):
             return False
-        if pilot.hopeless(first, self.needed(smoothing), self.n0):
+        if pilot.hopeless(first, needed, self.n0):
             return not slices and not evidence.estimation and evidence.reach == HALF
         ends = [end for s in slices for end in (s.low, s.high)]
         side_by_side = [self.whole.low, *ends[1::2]] == [*ends[::2], self.whole.high]

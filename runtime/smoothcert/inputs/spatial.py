@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from ..errors import DataError, require
 from ..files.documents import built
+from ..files.limits import IMAGE_PIXELS
 from .grey import LUMA, to_grey
 from .levels import EIGHT_BIT
 
@@ -27,6 +28,7 @@ INTERPOLATIONS = {
 MASKS = ("", "circle", "rectangle")
 COLOURS = {"black": "0", "white": "255", "grey": "128"}  # levels of names
 _ALIGNS = ("centre", "start")
+_WIDEST = 2**15 - 1  # pixels of a side that OpenCV resizes
 _MONOTONE = {"nearest", "bilinear", "area"}  # no negative weights: a brighter image never gives a darker pixel
 
 
@@ -159,6 +161,9 @@ class Spatial:
         size = self._size(width, height)
         if size == (width, height):
             return image
+        if size[0] * size[1] > IMAGE_PIXELS or max(size) > _WIDEST:
+            got = f"{size[0]}x{size[1]} for an image of {width}x{height}"
+            raise DataError(f"resize: expected at most {IMAGE_PIXELS:,} pixels, got {got}; crop it first")
         shrinks = self.antialias and size[0] <= width and size[1] <= height
         flag = cv2.INTER_AREA if shrinks else INTERPOLATIONS[self.interpolation]
         return cv2.resize(image, size, interpolation=flag).reshape(size[1], size[0], *image.shape[2:])

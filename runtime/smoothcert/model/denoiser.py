@@ -18,6 +18,7 @@ _CHOICES = {"output": ("image", "noise"), "channels": ("rgb", "bgr"), "variance"
 _SCHEDULES = ("linear", "cosine")
 _FILES = ("sha256", "model", "preprocess")  # in recipes and metadata, beside the conventions
 _INPUT = "input."
+_LARGEST, _LEAST = 1e6, 1e-6  # number that a denoiser is given, and product of alphas, that anyone has
 _WORDS = "range=LOW:HIGH, output=, channels=, diffusion=, steps=, variance=, clip= and input.NAME="
 
 
@@ -54,7 +55,7 @@ class Denoiser:
         object.__setattr__(self, "output", self.output or ("noise" if self.diffusion else "image"))
         object.__setattr__(self, "inputs", dict(self.inputs or {}))
         require_number("denoiser: range", low, high)
-        require(-math.inf < low < high < math.inf, f"denoiser: expected range=LOW:HIGH, such as -1:1, got {low}:{high}")
+        require(-_LARGEST < low < high < _LARGEST, f"denoiser: expected range=LOW:HIGH, such as -1:1, got {low}:{high}")
         for name, choices in _CHOICES.items():
             got = getattr(self, name)
             require(got in choices, f"denoiser: expected {name}={' or '.join(choices)}, got {got!r}")
@@ -65,7 +66,7 @@ class Denoiser:
             require(0 < self.sigma < math.inf, f"denoiser_sigma: expected a number above 0, got {self.sigma}")
         self._require_diffusion()
         for name, value in self.values.items():
-            fine = value in (SIGMA, STEP) or (isinstance(value, int | float) and math.isfinite(value))
+            fine = value in (SIGMA, STEP) or (isinstance(value, int | float) and abs(value) < _LARGEST)
             expected = f"{_INPUT}{name}=VALUE, a number, sigma or step"
             require(fine, f"denoiser: expected {expected}, got {value!r}")
             require(value != STEP or self.scheduled, f"denoiser: {_INPUT}{name}=step needs diffusion=linear or cosine")
@@ -74,8 +75,9 @@ class Denoiser:
         known = self.diffusion in ("", *_SCHEDULES) or isinstance(self.diffusion, float | int)
         expected = "diffusion=linear, cosine or a product of alphas between 0 and 1"
         require(known, f"denoiser: expected {expected}, got {self.diffusion!r}")
+        require(self.scheduled or self.steps == 1000, "denoiser: steps needs diffusion=linear or cosine; leave it out")
         if isinstance(self.diffusion, float | int):
-            require(0 < self.diffusion < 1, f"denoiser: expected {expected}, got {self.diffusion}")
+            require(_LEAST < self.diffusion < 1, f"denoiser: expected {expected}, got {self.diffusion}")
 
     @staticmethod
     def of(words: str, sigma: float | None = None) -> Denoiser:
@@ -85,6 +87,9 @@ class Denoiser:
         for word in words.split(",") if words else ():
             name, _, value = word.rpartition("=")
             if name.startswith(_INPUT):
+                require(
+                    name.removeprefix(_INPUT) not in inputs, f"denoiser: expected {name} once, got {word!r} as well"
+                )
                 inputs[name.removeprefix(_INPUT)] = value if value in (SIGMA, STEP) else _number(word, value)
                 continue
             known = name in _READ and name not in found
@@ -194,7 +199,7 @@ def _ends(word: str, value: str) -> tuple[float, float]:
 
 
 def _steps(word: str, value: str) -> int:
-    require(value.isdigit(), f"denoiser: expected a whole number of steps, got {word!r}")
+    require(value.isascii() and value.isdigit(), f"denoiser: expected a whole number of steps, got {word!r}")
     return int(value)
 
 
