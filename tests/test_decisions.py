@@ -16,6 +16,7 @@ import pytest
 
 from smoothcert import Attack, Brightness, Contrast, Gamma, Noise, Rotation, compose
 from smoothcert.algorithms import Algorithm, Enumerate, Fixed, Predict, Radius, Slices, Target, pilot
+from smoothcert.algorithms.boxes import outwards
 from smoothcert.evidence import Evidence, Slice
 from smoothcert.runs.decisions import Decisions, attack_models, problems
 from smoothcert.runs.folder import LEDGER, RECIPE, RunFolder
@@ -23,6 +24,7 @@ from smoothcert.runs.question import Question
 from smoothcert.runs.recipe import differences, run_key
 from smoothcert.sampling import Sampler
 from smoothcert.smoothing import UNSMOOTHED, Smoothing
+from smoothcert.smoothing.offsets import cut
 
 from .conftest import MODEL, Result
 from .test_calibrated import WIDE, smoothed
@@ -41,6 +43,7 @@ CASES: dict[str, tuple[Algorithm, Smoothing]] = {
     "targeted attack": (Target(n=5000, attack=BOX), AFFINE),
     "predict": (Predict(300), NOISE),
     "slices": (Slices(TURNED, 5000), NOISE),
+    "slices of a box": (Slices(Attack((*TURNED, *Attack.of({"brightness": (-0.03, 0.05)}))), 5000), NOISE),
     "slices without a pilot": (Slices(TURNED, 5000, n0=None), NOISE),
     "calibrated": (Target((2.0, 5.0, 8.0), 5000), smoothed(Rotation(6.0), attack=WIDE)),
 }
@@ -76,8 +79,9 @@ def sliced(algorithm: Slices, votes: Votes) -> Evidence:
     """As `Slices.draw`, with cuts at random in place of an image's."""
     from smoothcert.algorithms.sequential import drawn
 
-    inner = np.sort(votes.rng.uniform(-10, 10, votes.rng.integers(10, 30))).tolist()
-    slices = [Slice(low, high) for low, high in zip([-10.0, *inner], [*inner, 10.0], strict=True)]
+    inner, pieces = np.sort(votes.rng.uniform(-10, 10, votes.rng.integers(10, 30))).tolist(), cut(algorithm.levels, 4)
+    cuts = list(zip([-10.0, *inner], [*inner, 10.0], strict=True))
+    slices = [Slice(low, high) for _ in pieces for low, high in cuts]
     total: Counter[int] = Counter()
     label: int | None = None
     found = votes.evidence("slices", {}, {})
@@ -87,13 +91,14 @@ def sliced(algorithm: Slices, votes: Votes) -> Evidence:
         if pilot.hopeless(first, algorithm.needed(votes.smoothing), algorithm.n0):
             return replace(found, reach=0.5)
     test = algorithm.test(votes.smoothing, len(slices), votes.slack, found.reach or 0.5)
-    for i in algorithm._order([(s.low, s.high) for s in slices]):
+    for i in outwards(slices, pieces, 0.0):
         looks, more = drawn(cast(Sampler, votes), 0, test, label)
         slices[i] = replace(slices[i], looks=looks)
         total, label = total + more, looks[-1].label
         if not test.claims(looks[-1].n, looks[-1].count):
             break
-    return replace(found, estimation=total, slices=tuple(slices))
+    brightness = tuple(pieces) if len(pieces) > 1 else ()
+    return replace(found, estimation=total, slices=tuple(slices), brightness=brightness)
 
 
 def ledger(case: str, size: int) -> list[dict[str, Any]]:

@@ -27,6 +27,7 @@ from smoothcert.bounds.confidence import SequentialTest, crossing_probability, e
 from smoothcert.evidence import Evidence, Look
 from smoothcert.sampling import Sampler
 from smoothcert.smoothing import Attack, Range
+from smoothcert.smoothing.offsets import NONE, Piece
 from smoothcert.smoothing.slicing import Cut
 from smoothcert.smoothing.transform import TRANSFORMS
 from smoothcert.smoothing.widths import numbers
@@ -44,7 +45,10 @@ class Line:
         ends = np.linspace(whole.low, whole.high, math.ceil((whole.high - whole.low) / (2 * allowed)) + 1).tolist()
         return list(pairwise(ends))
 
-    def covers(self, cuts: Sequence[Cut], whole: Range, allowed: float) -> bool:
+    def pieces(self, allowed: float) -> list[Piece]:
+        return [NONE]
+
+    def covers(self, cuts: Sequence[Cut], whole: Range, allowed: float, pieces: Sequence[Piece] = (NONE,)) -> bool:
         return all(high - low <= 2 * allowed for low, high in cuts)
 
     def middle(self, cut: Cut) -> float:
@@ -110,7 +114,7 @@ def worst_middles() -> dict[float, float]:
 @pytest.fixture
 def mode(monkeypatch: pytest.MonkeyPatch) -> Slices:
     monkeypatch.setattr(Slices, "slicing", lambda *_: Line())
-    monkeypatch.setattr(module, "_moved", lambda sampler, transform, value: sampler.at(value))
+    monkeypatch.setattr(module, "_moved", lambda sampler, steps: sampler.at(steps[0][1]))
     return Slices(Attack.of({"rotation": (0.0, LENGTH)}), n=2000, alpha=ALPHA)
 
 

@@ -28,6 +28,7 @@ from scipy.special import ndtr, ndtri
 
 from smoothcert import ABSTAIN, Certificate, Evidence, Noise, OrtClassifier, compose
 from smoothcert.algorithms import Slices
+from smoothcert.algorithms.boxes import outwards, pieces_of
 from smoothcert.bounds.confidence import SequentialTest
 from smoothcert.certification import run, sampler_of
 from smoothcert.errors import DataError
@@ -156,7 +157,7 @@ def test_nor_with_other_borders_and_pixels(kind: str, options: dict[str, str]) -
 
 
 def test_a_distance_too_small_is_found_out(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(slicing, "farthest", lambda *arguments: farthest(*arguments) / 2)
+    monkeypatch.setattr(slicing, "farthest", lambda *arguments, **named: farthest(*arguments, **named) / 2)
     mode, (raw, sigma) = sliced("rotation", -5, 3), RAWS["grey"]
     assert overshoot(mode, raw, sigma, cut_of(mode, raw, sigma)) > 0.2
 
@@ -411,7 +412,7 @@ def test_a_class_that_some_angle_flips_is_hardly_ever_certified(n0: int | None) 
 
 
 def test_a_false_distance_certifies_what_is_false(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(slicing, "farthest", lambda *arguments: farthest(*arguments) / 2)
+    monkeypatch.setattr(slicing, "farthest", lambda *arguments, **named: farthest(*arguments, **named) / 2)
     wrong, _ = wrong_share(100)
     assert not within(wrong, 100, ALPHA)
 
@@ -463,7 +464,7 @@ def test_a_slice_at_its_threshold_is_claimed_no_more_often_than_its_share() -> N
 
 def test_a_share_that_is_not_divided_is_found_out(monkeypatch: pytest.MonkeyPatch) -> None:
     true = Slices.test
-    monkeypatch.setattr(Slices, "test", lambda mode, noise, count, slack=0.0: true(mode, noise, 1, slack))
+    monkeypatch.setattr(Slices, "test", lambda mode, noise, count, *others: true(mode, noise, 1, *others))
     reached, claimed, way = claims_at_the_threshold(200)
     assert not within(claimed, reached, ALPHA / len(way.cuts))
 
@@ -575,7 +576,7 @@ def split(evidence: Evidence) -> int:
 
 
 def last_reached(evidence: Evidence) -> int:
-    order = evidences()[0]._order([(s.low, s.high) for s in evidence.slices])
+    order = outwards(evidence.slices, pieces_of(evidence), 0.0)
     return next(i for i in reversed(order) if evidence.slices[i].looks)
 
 

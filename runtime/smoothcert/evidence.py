@@ -49,6 +49,7 @@ class Evidence:
     test's. The draws are those of (`key`, `index`); `slack` bounds the total variation between their law and the
     smoothing's, `attack_model` says which attacker the law answers. `errors`: bounds (E, e), measured for this input
     alone: an error above E has probability e at most. `slices`: pieces of an attack's range, each with its looks.
+    `brightness`: the pieces, in levels, of its range behind that attack, if there is one: `slices` has all for each.
     `pilot`: the votes that chose the class and the slices' `reach` (deviations of the noise), attack by attack: see
     `algorithms.reach`; without it, as runs of earlier versions are, the reach is half a deviation.
     `distances` (first, second, deviations): how far attacks move this input's code, see `smoothing.coverage`.
@@ -64,6 +65,7 @@ class Evidence:
     attack_model: str = "float-unclipped"
     errors: tuple[tuple[float, float], ...] = ()
     slices: tuple[Slice, ...] = ()
+    brightness: tuple[tuple[int, int], ...] = ()
     pilot: tuple[Look, ...] = ()
     reach: float = 0.0
     distances: tuple[tuple[float, float, float], ...] = ()
@@ -86,6 +88,7 @@ class Evidence:
             "attack_model": self.attack_model,
             **({"errors": [list(pair) for pair in self.errors]} if self.errors else {}),
             **({"slices": [[s.low, s.high, _plain(s.looks)] for s in self.slices]} if self.slices else {}),
+            **({"brightness": [list(piece) for piece in self.brightness]} if self.brightness else {}),
             **({"pilot": _plain(self.pilot), "reach": self.reach} if self.pilot else {}),
             **({"distances": [list(row) for row in self.distances]} if self.distances else {}),
         }

@@ -1,4 +1,7 @@
-"""A range of one geometric attack on one input, slice by slice: theory.md section 7; Li et al. 2021 (TSS)."""
+"""A range of one geometric attack on one input, slice by slice, brightness behind it or not: theory.md section 7.
+
+Source: Li et al. 2021 (TSS).
+"""
 
 from __future__ import annotations
 
@@ -16,10 +19,12 @@ from ..errors import DataError, require
 from ..evidence import Evidence, Look, Slice, top
 from ..inputs.input import Input
 from ..sampling import ESTIMATION, SELECTION, Sampler
-from ..smoothing import TRANSFORMS, Attack, Range, Smoothing, Transform
-from ..smoothing.slicing import Cut, Slicing
+from ..smoothing import TRANSFORMS, Attack, Range, Smoothing, Transform, offsets
+from ..smoothing.color import Brighten
+from ..smoothing.offsets import Piece
+from ..smoothing.slicing import Slicing
 from ..smoothing.transform import attacked, transform_of
-from . import pilot
+from . import boxes, pilot
 from .base import Algorithm, conclude, require_sizes, totals, why_only_abstain
 from .pilot import HALF
 from .sequential import claims, drawn, possible
@@ -37,6 +42,9 @@ class Slices(Algorithm):
     noise certifies that distance around the image at its middle: sequentially, with at most n votes. All must stand, so
     that each is tested with all of alpha: theory.md section 7. One that is futile ends it.
 
+    With an interval of brightness behind the attack, every cut of the attack's range comes with every piece of it: a
+    slice is such a pair.
+
     `n0` None is how earlier versions did it: half a deviation, the class of the first slice, an equal share of alpha
     for each.
     """
@@ -53,10 +61,12 @@ class Slices(Algorithm):
     def __post_init__(self) -> None:
         require_sizes(self.n, self.alpha, pilot.POINTS if self.n0 is None else self.n0)
         require(self.n0 is None or self.n0 >= pilot.POINTS, f"n0: expected {pilot.POINTS} or more, got {self.n0}")
-        ranges = dict(self.attack)
-        one = len(ranges) == 1 and self.name in TRANSFORMS and ranges[self.name].points is None
+        one = bool(self.attack.ranges) and self.name in TRANSFORMS and self.whole.points is None
         one = one and not TRANSFORMS[self.name].is_planar() and TRANSFORMS[self.name].kind != "norm"
-        require(one, f"slices: expected one interval of numbers, such as rotation=-10:10, got {self.attack}")
+        one = one and [name for name, _ in self.attack.ranges[1:]] in ([], [Brighten.name])
+        wanted = "one interval of numbers, such as rotation=-10:10, and behind it brightness or nothing"
+        require(one and self.name != Brighten.name, f"slices: expected {wanted}, got {self.attack}")
+        _ = self.levels  # refuses what is no interval of intensities
         self.transform.coordinate(self.whole.low)  # refuses factors that are not above 0
         if type(self.transform).enclose is not Transform.enclose:
             # Refuses what it cannot enclose; nothing is computed before its parts are asked for.
@@ -72,8 +82,16 @@ class Slices(Algorithm):
         return transform_of(self.name, {"border": self.border, "interpolation": self.interpolation})
 
     @property
+    def levels(self) -> Piece:
+        """The least and greatest offset of all pixels by brightness behind the attack."""
+        return offsets.levels_in(self.attack.ranges[1][1]) if self.attack.ranges[1:] else offsets.NONE
+
+    @property
     def named(self) -> Mapping[str, Transform]:
-        return {self.name: self.transform}
+        return self._with_brightness(self.transform)
+
+    def _with_brightness(self, transform: Transform) -> dict[str, Transform]:
+        return {self.name: transform} | {name: Brighten() for name, _ in self.attack.ranges[1:]}
 
     def attack_models(self, smoothing: Smoothing) -> tuple[str, ...]:
         """Slices are cut of 8-bit images alone."""
@@ -87,7 +105,7 @@ class Slices(Algorithm):
     def transforms(self, smoothing: Smoothing) -> Mapping[str, Transform]:
         """The smoothing's own, where it imitates the attack."""
         own = {part.name: part.transform for part in smoothing.parts}
-        return {self.name: own.get(self.name, self.transform)}
+        return self._with_brightness(own.get(self.name, self.transform))
 
     def needed(self, smoothing: Smoothing) -> float:
         return smoothing.shifted(HALF)
@@ -109,7 +127,7 @@ class Slices(Algorithm):
     def slicing(self, x: Input, smoothing: Smoothing) -> Slicing:
         """The slices of one input."""
         self.needed(smoothing)
-        return smoothing.slicing(x, self.transforms(smoothing)[self.name])
+        return smoothing.slicing(x, self.transforms(smoothing)[self.name], self.levels)
 
     def pieces(self, x: Input, smoothing: Smoothing) -> int:
         slicing, reach = self.slicing(x, smoothing), HALF
@@ -117,17 +135,17 @@ class Slices(Algorithm):
             points = slicing.points(self.whole, pilot.POINTS)
             each = self.n0 // len(points)
             reach = pilot.chosen(self._costs([Look(each, 0, each)] * len(points), slicing, smoothing, 0.0))
-        slices = len(slicing.cut(self.whole, reach))
+        slices = len(slicing.cut(self.whole, reach)) * len(slicing.pieces(reach))
         require(self.claimable(smoothing, slices), f"{slices} slices: {why_only_abstain(self, smoothing)}")
         return slices
 
     def problems(self, x: Input, evidence: Evidence, smoothing: Smoothing) -> list[str]:
-        cuts, reach = [(s.low, s.high) for s in evidence.slices], evidence.reach or HALF
-        if not cuts:
+        if not evidence.slices:
             return []  # given up for its pilot
+        cuts, pieces, reach = boxes.cuts_of(evidence), boxes.pieces_of(evidence), evidence.reach or HALF
         try:
             slicing = self.slicing(x, smoothing)
-            if not slicing.covers(cuts, self.whole, reach):
+            if not slicing.covers(cuts, self.whole, reach, pieces):
                 return [f"the slices are not those of this image: it moves farther in one than {reach:g} deviations"]
             if self.n0 is not None:
                 costs = self._costs(evidence.pilot, slicing, smoothing, evidence.slack)
@@ -139,32 +157,40 @@ class Slices(Algorithm):
 
     def draw(self, sampler: Sampler, smoothing: Smoothing) -> Evidence:
         """Votes, slice by slice from the identity outwards, or else from the upper end, until one is futile."""
-        slicing, transform = self.slicing(sampler.x, smoothing), self.transforms(smoothing)[self.name]
+        slicing = self.slicing(sampler.x, smoothing)
         found = self._piloted(sampler, slicing, smoothing)
         if pilot.hopeless(found.pilot, self.needed(smoothing), self.n0):
             return found
         reach, label = found.reach or HALF, found.pilot[0].label if found.pilot else None
-        cuts = slicing.cut(self.whole, reach)
-        test = self.test(smoothing, len(cuts), sampler.made.slack, reach)
-        slices = [Slice(low, high) for low, high in cuts]
+        cuts, pieces = slicing.cut(self.whole, reach), slicing.pieces(reach)
+        slices = [Slice(low, high) for _ in pieces for low, high in cuts]
+        test = self.test(smoothing, len(slices), sampler.made.slack, reach)
         votes: Counter[int] = Counter()
-        for i in self._order(cuts):
-            there = _moved(sampler, transform, slicing.middle(cuts[i]))
+        for i in boxes.outwards(slices, pieces, self._start):
+            value, level = slicing.middle(cuts[i % len(cuts)]), offsets.middle(pieces[i // len(cuts)])
+            there = _moved(sampler, self._steps(smoothing, value, level))
             looks, more = drawn(there, ESTIMATION + 8 * (i + 1), test, label)
             slices[i] = replace(slices[i], looks=looks)
             votes.update(more)
             label = looks[-1].label
             if not test.claims(looks[-1].n, looks[-1].count):
                 break
-        return replace(found, estimation=dict(votes), slices=tuple(slices))
+        said = tuple(pieces) if self.levels != offsets.NONE else ()
+        return replace(found, estimation=dict(votes), slices=tuple(slices), brightness=said)
+
+    def _steps(self, smoothing: Smoothing, value: float, level: int) -> list[tuple[Transform, Any]]:
+        """What the attacker does to the image, one after the other."""
+        return list(zip(self.transforms(smoothing).values(), (value, offsets.brightness(level)), strict=False))
 
     def _piloted(self, sampler: Sampler, slicing: Slicing, smoothing: Smoothing) -> Evidence:
         """The pilot's votes, and the reach that they choose; neither where earlier versions had none."""
         if self.n0 is None:
             return sampler.evidence(self.mode, {}, {})
-        points, transform = slicing.points(self.whole, pilot.POINTS), self.transforms(smoothing)[self.name]
-        each = self.n0 // len(points)
-        samplers = [_moved(sampler, transform, point) for point in points]
+        points = slicing.points(self.whole, pilot.POINTS)
+        each, (low, high) = self.n0 // len(points), self.levels
+        levels = [low, high, offsets.middle(self.levels), low, high]  # of POINTS, its ends with both ends of the range
+        moves = [self._steps(smoothing, *point) for point in zip(points, levels, strict=False)]
+        samplers = [_moved(sampler, steps) for steps in moves]
         counts = [Counter(there.counts(SELECTION + 8 * (i + 1), 0, each)) for i, there in enumerate(samplers)]
         needed = self.needed(smoothing)
         for i, n in pilot.open_points(pilot.cast(counts)[0], needed).items():
@@ -189,10 +215,9 @@ class Slices(Algorithm):
 
         return pilot.costs(votes, lambda reaches: slicing.numbers(parts, reaches), test)
 
-    def _order(self, cuts: Sequence[Cut]) -> list[int]:
-        identity = self.transform.identity
-        start = self.whole.high if identity is None else identity
-        return sorted(range(len(cuts)), key=lambda i: abs(sum(cuts[i]) / 2 - start))
+    @property
+    def _start(self) -> float:
+        return float(self.whole.high if self.transform.identity is None else self.transform.identity)
 
     def decide(self, evidence: Evidence, smoothing: Smoothing) -> Certificate:
         """The class that every slice claims; the last look of each is replayed."""
@@ -200,12 +225,15 @@ class Slices(Algorithm):
             reason = f"lost in the pilot: class {lost.label} got {lost.count} of {lost.n} votes at one of the attacks"
             return conclude(self, smoothing, evidence, reason=reason)
         test = self.test(smoothing, len(evidence.slices), evidence.slack, evidence.reach or HALF)
-        order = self._order([(s.low, s.high) for s in evidence.slices])
+        pieces = boxes.pieces_of(evidence)
+        order = boxes.outwards(evidence.slices, pieces, self._start)
         for done, i in enumerate(order):
             s = evidence.slices[i]
             if not claims(test, s.looks):
                 last = s.looks[-1] if s.looks else Look(0, 0, 0)
-                where = f"{self.name} {s.low:.4g}:{s.high:.4g} after {done} of {len(order)} slices stood"
+                least, most = map(offsets.brightness, pieces[i * len(pieces) // len(order)])
+                behind = f" with brightness {least:.3g}:{most:.3g}" if evidence.brightness else ""
+                where = f"{self.name} {s.low:.4g}:{s.high:.4g}{behind} after {done} of {len(order)} slices stood"
                 reason = f"slice lost: {where}, class {last.label} got {last.count} of {last.n} votes"
                 return conclude(self, smoothing, evidence, reason=reason)
         p_lower = test.p0s[0] - evidence.slack
@@ -219,15 +247,13 @@ class Slices(Algorithm):
         if evidence.looks or not (none if self.n0 is None else pilot.possible(evidence, self.n0, needed)):
             return False
         if pilot.hopeless(first, needed, self.n0):
-            return not slices and not evidence.estimation and evidence.reach == HALF
-        ends = [end for s in slices for end in (s.low, s.high)]
-        side_by_side = [self.whole.low, *ends[1::2]] == [*ends[::2], self.whole.high]
-        if not slices or ends != sorted(ends) or (smoothing.gapless and not side_by_side):
+            return not (slices or evidence.brightness or evidence.estimation) and evidence.reach == HALF
+        if not boxes.is_box(evidence, self.whole, self.levels, gapless=smoothing.gapless):
             return False
         test = self.test(smoothing, len(slices), evidence.slack, evidence.reach or HALF)
         total, kept, lost = 0, 0, False
         label = first[0].label if first else None
-        for i in self._order([(s.low, s.high) for s in slices]):
+        for i in boxes.outwards(slices, boxes.pieces_of(evidence), self._start):
             looks = slices[i].looks
             if lost != (not looks):
                 return False
@@ -256,8 +282,8 @@ class Slices(Algorithm):
         return bool(self.test(smoothing, slices).claims(self.n, self.n))
 
 
-def _moved(sampler: Sampler, transform: Transform, value: float) -> Sampler:
-    """Of the image under the attack of that value."""
+def _moved(sampler: Sampler, steps: Sequence[tuple[Transform, Any]]) -> Sampler:
+    """Of the image under those attacks, one after the other."""
     pixels, raw = np.empty_like(sampler.x.pixels), sampler.x.raw or sampler.x.image()
-    raw.place(attacked(raw.image, [(transform, value)]), pixels)
+    raw.place(attacked(raw.image, steps), pixels)
     return replace(sampler, x=sampler.x.moved(pixels))

@@ -192,7 +192,8 @@ class Statistics:
             help="fixed: --n samples for each input."
             "\n\nradius: a few samples first, then as few as the radius they promise needs."
             "\n\ntarget: samples until --radii or --attack is certified or out of reach."
-            "\n\nslices: --attack on rotation or scaling is cut into small steps, each covered by noise."
+            "\n\nslices: --attack on rotation, scaling or shear, alone or with brightness behind it, is cut into "
+            "small steps, each covered by noise."
             "\n\nenumerate: the model is asked about every member of a finite --attack, without samples.",
         ),
     ] = "fixed"

@@ -16,6 +16,7 @@ Sha256 = Annotated[str, Meta(pattern="^[0-9a-f]{64}$")]
 Key = Annotated[str, Meta(pattern="^[0-9a-f]{1,16}$")]
 AttackModel = Literal["integer", "float-unclipped", "enumerated"]
 Option = str | bool | int | float
+Offset = Annotated[int, Meta(ge=-255, le=255)]  # levels
 Look = tuple[Whole, Annotated[int, Meta(ge=-1, le=2**63 - 1)], Whole]
 
 
@@ -50,6 +51,7 @@ class Evidence(TypedDict):
     attack_model: AttackModel
     errors: NotRequired[list[tuple[Number, Number]]]
     slices: NotRequired[list[tuple[Number, Number, list[Look]]]]
+    brightness: NotRequired[list[tuple[Offset, Offset]]]
     pilot: NotRequired[list[Look]]
     reach: NotRequired[Annotated[float, Meta(ge=0, le=10)]]
     distances: NotRequired[list[tuple[Number, Number, Number]]]

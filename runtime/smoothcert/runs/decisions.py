@@ -55,7 +55,7 @@ class Decisions:
     def _decided(self, evidence: Evidence) -> dict[str, Any] | str:
         votes = frozenset(evidence.selection.items()), frozenset(evidence.estimation.items())
         measured = evidence.slack, evidence.errors, evidence.slices, evidence.pilot, evidence.reach, evidence.distances
-        case = (evidence.mode, *votes, evidence.looks, *measured)
+        case = (evidence.mode, *votes, evidence.looks, evidence.brightness, *measured)
         if case not in self._known:
             self._known[case] = self._decide(evidence)
         return self._known[case]

@@ -18,6 +18,7 @@ from ..errors import ArgumentError, require
 from ..inputs.input import Input
 from .attack import Attack
 from .noise import Noise
+from .offsets import NONE, Piece
 from .pairs import joint_laws
 from .part import Part
 from .perturbation import OnPixels
@@ -74,8 +75,8 @@ class Composition(Smoothing):
     def shifted(self, deviations: float) -> float:
         return self.p_star({"noise": deviations * self._alone.sigma})
 
-    def slicing(self, x: Input, transform: Transform) -> PixelSlicing:
-        return PixelSlicing.of(x, transform, self._alone.sigma)
+    def slicing(self, x: Input, transform: Transform, levels: Piece = NONE) -> PixelSlicing:
+        return PixelSlicing.of(x, transform, self._alone.sigma, levels)
 
     @property
     def _alone(self) -> Noise:

@@ -9,13 +9,16 @@ from functools import cached_property
 from itertools import accumulate, pairwise
 
 import numpy as np
+from numpy.typing import NDArray
 
 from ..errors import DataError, require
 from ..inputs.levels import EIGHT_BIT
 from ..inputs.spatial import Raw
 from ..transforms.enclosure import FAR
+from . import offsets
+from .offsets import NONE, Piece
 from .ranges import Range
-from .transform import Transform, attacked
+from .transform import Image, Transform, attacked
 
 MOST = 4096  # slices of one input
 _FINE = 0.9  # of what is allowed: what a slice's width aims at
@@ -36,15 +39,25 @@ def enclosable(raw: Raw | None) -> Raw:
     return raw
 
 
-def farthest(raw: Raw, transform: Transform, low: float, high: float) -> float:
-    """How far, in l2 and [0,1] intensities, what the model sees may be from the middle of the interval of attacks."""
-    middle = raw.processed(attacked(raw.image, [(transform, (low + high) / 2)])).astype(np.int64)
+def farthest(raw: Raw, transform: Transform, low: float, high: float, pieces: Sequence[Piece] = (NONE,)) -> float:
+    """How far, in l2 and [0,1] intensities, what the model sees may be from the middle of the interval of attacks.
+
+    `pieces` of brightness behind it: how far at most from the middle of each.
+    """
+    middle = attacked(raw.image, [(transform, (low + high) / 2)])
+    middles = [_seen(raw, middle, offsets.middle(piece)) for piece in pieces]
     found = 0
     for lowest, highest in transform.enclose(raw.image, low, high):
-        # What the model sees is monotone in the image: bounds go through the very code that runs.
-        change = np.maximum(middle - raw.processed(lowest), raw.processed(highest) - middle)
-        found = max(found, int(np.square(change).sum()))
+        for (least, greatest), there in zip(pieces, middles, strict=True):
+            # What the model sees is monotone in image and brightness: bounds go through the very code that runs.
+            change = np.maximum(there - _seen(raw, lowest, least), _seen(raw, highest, greatest) - there)
+            found = max(found, int(np.square(change).sum()))
     return math.sqrt(found) / EIGHT_BIT.unit
+
+
+def _seen(raw: Raw, image: Image, level: int) -> NDArray[np.int64]:
+    """What the model sees of the image with that offset."""
+    return raw.processed(offsets.brightened(image, level)).astype(np.int64)
 
 
 @dataclass(frozen=True)
@@ -52,12 +65,14 @@ class Cutting:
     """How one image's range is cut, along the coordinate where attacks add up.
 
     `distance(low, high)` bounds how far the image moves between two values of the attack; each call costs an enclosure.
+    `most`: slices that there may be.
     """
 
     transform: Transform
     whole: Range
     allowed: float
     distance: Callable[[float, float], float]
+    most: int = MOST
 
     @property
     def ends(self) -> tuple[float, float]:
@@ -77,7 +92,7 @@ class Cutting:
 
     @property
     def slices(self) -> list[tuple[float, float]] | None:
-        """The slices' values, side by side over the whole range; None where they would be more than `MOST`."""
+        """The slices' values, side by side over the whole range; None where they would be more than `most`."""
         (low, end), widest = self.ends, self.transform.widest
         if end - low > _WIDE * widest and self._too_many:
             return None
@@ -94,7 +109,7 @@ class Cutting:
                     return None
             elif high - low <= least:
                 return None
-            if len(cuts) == MOST and low < end:
+            if len(cuts) == self.most and low < end:
                 return None
             width = min(widest, width * min(2.0, max(0.25, self._times(distance))))
         return cuts

@@ -12,9 +12,12 @@ from numpy.typing import NDArray
 
 from ..errors import DataError, require
 from ..inputs.input import Input
+from ..inputs.levels import EIGHT_BIT
 from ..inputs.spatial import Raw
+from . import offsets
 from .coverage import Coverage
 from .cutting import MOST, Cutting, enclosable, farthest
+from .offsets import NONE, Piece
 from .ranges import Range
 from .transform import TRANSFORMS, Transform
 from .widths import numbers
@@ -23,13 +26,20 @@ Cut = tuple[float, float]  # the lowest and the highest attack of a slice
 
 
 class Slicing(Protocol):
-    """The slices of one transformation's attacks on one image. `allowed`: deviations of the noise, middle to ends."""
+    """The slices of one transformation's attacks on one image. `allowed`: deviations of the noise, middle to ends.
 
-    def cut(self, whole: Range, allowed: float) -> list[Cut]:
-        """Slices that cover the range; `DataError` where they would be more than `MOST`."""
+    With a range of brightness behind them, the slices of a box: each cut with each piece of brightness.
+    """
+
+    def pieces(self, allowed: float) -> list[Piece]:
+        """Of brightness, covering its range; `NONE` alone where there is none."""
         ...
 
-    def covers(self, cuts: Sequence[Cut], whole: Range, allowed: float) -> bool:
+    def cut(self, whole: Range, allowed: float) -> list[Cut]:
+        """Cuts that cover the range; `DataError` where slices would be more than `MOST`."""
+        ...
+
+    def covers(self, cuts: Sequence[Cut], whole: Range, allowed: float, pieces: Sequence[Piece] = (NONE,)) -> bool:
         """Whether these do, whoever cut them: other processors round, and so cut, otherwise."""
         ...
 
@@ -48,26 +58,41 @@ class Slicing(Protocol):
 
 @dataclass(frozen=True, eq=False)
 class PixelSlicing:
-    """By noise on pixels, and an enclosure of what the attack makes of the image. `ArgumentError` where it has none."""
+    """By noise on pixels, and an enclosure of what the attack makes of the image. `ArgumentError` where it has none.
+
+    `levels`: the least and greatest offset of a range of brightness behind the attack.
+    """
 
     raw: Raw
     transform: Transform
     sigma: float
+    levels: Piece = NONE
 
     @staticmethod
-    def of(x: Input, transform: Transform, sigma: float) -> PixelSlicing:
+    def of(x: Input, transform: Transform, sigma: float, levels: Piece = NONE) -> PixelSlicing:
         known = [name for name, kind in TRANSFORMS.items() if kind.enclose is not Transform.enclose]
         bounded = type(transform).enclose is not Transform.enclose
         require(bounded, f"slices: expected an attack of {' or '.join(known)} by noise, got {transform.name}")
-        return PixelSlicing(enclosable(x.raw), transform, sigma)
+        return PixelSlicing(enclosable(x.raw), transform, sigma, levels)
+
+    def pieces(self, allowed: float) -> list[Piece]:
+        return offsets.cut(self.levels, allowed * self.sigma / self._level)
 
     def cut(self, whole: Range, allowed: float) -> list[Cut]:
-        cutting = Cutting(self.transform, whole, allowed * self.sigma, partial(farthest, self.raw, self.transform))
-        return _few(cutting.slices, self.transform, whole, lambda: cutting.advice(self.sigma))
+        pieces, transform = self.pieces(allowed), self.transform
+        distance = partial(farthest, self.raw, transform, pieces=pieces)
+        cutting = Cutting(transform, whole, allowed * self.sigma, distance, MOST // len(pieces))
+        if self.levels == NONE:
+            return _few(cutting.slices, transform, whole, lambda: cutting.advice(self.sigma))
+        low, high = map(offsets.brightness, self.levels)
+        beside = f" with brightness {low:.3g}:{high:.3g}, in {len(pieces)} pieces,"
+        advice = "raise sigma, or take a smaller range of either"
+        return _few(cutting.slices, transform, whole, lambda: advice, beside)
 
-    def covers(self, cuts: Sequence[Cut], whole: Range, allowed: float) -> bool:
-        near = (farthest(self.raw, self.transform, *cut) <= allowed * self.sigma for cut in cuts)
-        return len(cuts) <= MOST and all(near)
+    def covers(self, cuts: Sequence[Cut], whole: Range, allowed: float, pieces: Sequence[Piece] = (NONE,)) -> bool:
+        if len(cuts) * len(pieces) > MOST or not offsets.cover(pieces, self.levels):
+            return False
+        return all(farthest(self.raw, self.transform, *cut, pieces) <= allowed * self.sigma for cut in cuts)
 
     def middle(self, cut: Cut) -> float:
         return sum(cut) / 2
@@ -76,8 +101,18 @@ class PixelSlicing:
         return _spread(self.transform, whole, count)
 
     def numbers(self, parts: Sequence[Cut], allowed: Sequence[float]) -> list[list[float]]:
-        distances = [reach * self.sigma for reach in allowed]
-        return numbers(self.transform, parts, distances, partial(farthest, self.raw, self.transform))
+        pieces = [self.pieces(reach) for reach in allowed]
+        lost = [self._level * max(map(offsets.farthest_offset, found)) for found in pieces]
+        left = [max(reach * self.sigma - less, 1e-12) for reach, less in zip(allowed, lost, strict=True)]
+        found = numbers(self.transform, parts, sorted(left), partial(farthest, self.raw, self.transform))
+        place = [sorted(left).index(distance) for distance in left]
+        return [[row[at] * len(its) for at, its in zip(place, pieces, strict=True)] for row in found]
+
+    @cached_property
+    def _level(self) -> float:
+        """How far an offset of one level moves what the model sees, where nothing saturates."""
+        black, white = (self.raw.processed(np.full_like(self.raw.image, level)).astype(float) for level in (0, 255))
+        return max(float(np.linalg.norm(white - black)), 1.0) / 255 / EIGHT_BIT.unit
 
 
 @dataclass(frozen=True, eq=False)
@@ -97,6 +132,9 @@ class CodeSlicing:
         listed = self.coverage.listed
         return None if listed is None else [value for value, _ in listed]
 
+    def pieces(self, allowed: float) -> list[Piece]:
+        return [NONE]
+
     def cut(self, whole: Range, allowed: float) -> list[Cut]:
         transform = self.coverage.transform
         self._require_covered(whole)
@@ -112,12 +150,13 @@ class CodeSlicing:
             left = left[size:]
         return cuts
 
-    def covers(self, cuts: Sequence[Cut], whole: Range, allowed: float) -> bool:
+    def covers(self, cuts: Sequence[Cut], whole: Range, allowed: float, pieces: Sequence[Piece] = (NONE,)) -> bool:
         self._require_covered(whole)
         if self._members is None:
             held = [whole.low, *(high for _, high in cuts)] == [*(low for low, _ in cuts), whole.high]
         else:
             held = all(any(low <= member <= high for low, high in cuts) for member in self._members)
+        held = held and [*pieces] == [NONE]
         return held and len(cuts) <= MOST and all(self._within(*cut) <= allowed for cut in cuts)
 
     def middle(self, cut: Cut) -> float:
@@ -162,9 +201,11 @@ def _spread(transform: Transform, whole: Range, count: int) -> list[float]:
     return sorted({whole.low, *inner, whole.high})
 
 
-def _few(cuts: list[Cut] | None, transform: Transform, whole: Range, advice: Callable[[], str]) -> list[Cut]:
+def _few(
+    cuts: list[Cut] | None, transform: Transform, whole: Range, advice: Callable[[], str], beside: str = ""
+) -> list[Cut]:
     """The slices; `DataError`, with the advice, where they were too many."""
     if cuts is None:
-        asked = f"{transform.name} {whole}"
+        asked = f"{transform.name} {whole}{beside}"
         raise DataError(f"slices: {asked} needs more than {MOST} slices, the most there may be; {advice()}")
     return cuts

@@ -11,6 +11,7 @@ from ..evidence import Evidence
 from ..inputs.input import Input
 from .attack import Attack
 from .calibration import Calibration
+from .offsets import NONE, Piece
 from .part import Part
 from .perturbation import Perturbation
 from .slicing import Slicing
@@ -145,8 +146,8 @@ class Smoothing(ABC):
         """
         raise ArgumentError("slices: expected a smoothing of noise alone; the attack itself is not smoothed")
 
-    def slicing(self, x: Input, transform: Transform) -> Slicing:
-        """How attacks on an input are cut into slices that the noise covers."""
+    def slicing(self, x: Input, transform: Transform, levels: Piece = NONE) -> Slicing:
+        """How attacks on an input, with those offsets of brightness behind, are cut into slices that noise covers."""
         raise ArgumentError("slices: expected a smoothing of noise alone; the attack itself is not smoothed")
 
     def require_ready(self) -> None:

@@ -20,6 +20,7 @@ from .attack import Attack
 from .bundle import Bundle, CodeNoise
 from .coded import CodeLaw, Codes, OnCodes
 from .coverage import Coverage, Distance
+from .offsets import NONE, Piece
 from .part import Part
 from .published import Published
 from .ranges import Range
@@ -169,7 +170,10 @@ class Surrogate(Smoothing):
             raise ArgumentError("slices: expected guarantee exact, got paper")
         return float(ndtr(deviations)) * _UP
 
-    def slicing(self, x: Input, transform: Transform) -> CodeSlicing:
+    def slicing(self, x: Input, transform: Transform, levels: Piece = NONE) -> CodeSlicing:
+        require(
+            levels == NONE, f"slices: expected {self.transform.name} alone by a surrogate, got brightness beside it"
+        )
         return CodeSlicing(self._coverage(x))
 
     def require_ready(self) -> None:
