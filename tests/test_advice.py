@@ -331,7 +331,10 @@ def test_inputs_sorted_by_class_are_warned_of(cli: Cli, tmp_path: Path) -> None:
         order = np.argsort(archive["y"], kind="stable")
         np.savez(tmp_path / "sorted.npz", x=archive["x"][order], y=archive["y"][order])
     given = ("--smooth", "noise=0.5", "--limit", 12, "--samples", 8)
-    assert "they are sorted" in cli("advise", MODEL, "sorted.npz", *given).err
+    assert "the data are sorted" in cli("advise", MODEL, "sorted.npz", *given).err
+    run = ("--smooth", "noise=0.5", "--n", 200, "--limit", 12, "-q")
+    assert "note: the 12 inputs taken have 1 of the labels" in cli("certify", MODEL, "sorted.npz", *run).out
+    assert "sorted" not in cli("certify", MODEL, IMAGES, *run).out
     assert cli("advise", MODEL, IMAGES, *given).err == ""
 
 

@@ -324,7 +324,7 @@ def run_job(smoothing: Smoothing, data: Path, algorithm: Any, model: Path = MODE
 
 def test_another_opencv_is_refused(cli: Cli, few_digits: Path) -> None:
     with np.load(few_digits) as archive:
-        smoothing = compose(*TURN, calibration=calibration(archive["x"][:1], "dataset-worst"))
+        smoothing = compose(*TURN, calibration=calibration(archive["x"][:1], "dataset-sampling"))
     run_job(smoothing, few_digits, Fixed(n=1000))
     recipe = RunFolder(Path("r")).recipe()
     recipe["smoothing"]["calibration"]["opencv"] = "3.0"

@@ -407,7 +407,7 @@ BAD: dict[str, tuple[bytes | None, dict[str, Any] | None, tuple[Any, ...], str]]
     "zero n": (GOOD, VECTORS, ("--n", 0), "smoothcert: --n: expected at least 1 sample"),
     "mode": (GOOD, VECTORS, ("--mode", "quick"), "Invalid value for '--mode'"),
     "bound": (GOOD, VECTORS, ("--bound", "both"), "Invalid value for '--bound'"),
-    "no radii": (GOOD, VECTORS, ("--mode", "target"), "expected ascending radii > 0, got none"),
+    "no radii": (GOOD, VECTORS, ("--mode", "target"), "such as 0.25,0.5, or an --attack, got none"),
     "radii that fall": (GOOD, VECTORS, ("--mode", "target", "--radii", "1,0.5"), "expected ascending radii"),
     "radii out of reach": (GOOD, VECTORS, ("--mode", "target", "--radii", "9"), "could only abstain"),
     "radii of words": (GOOD, VECTORS, ("--mode", "target", "--radii", "big"), "numbers separated by commas, got 'big'"),

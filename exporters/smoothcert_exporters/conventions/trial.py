@@ -17,6 +17,7 @@ from smoothcert.inputs.datasets import Dataset, Example, loaded
 from smoothcert.inputs.levels import EIGHT_BIT
 from smoothcert.model.classifier import OrtClassifier
 from smoothcert.model.file import METADATA, ModelFile
+from smoothcert.model.labels import require_labels
 from smoothcert.model.preprocess import Preprocess, prepared
 
 from ..adapt.pipeline import Pipeline
@@ -47,6 +48,7 @@ def rank_conventions(
     own = None if file.preprocess is None else file.preprocess.spatial.box
     subject = _subject(file, seen, sides or (None if own is None else own[::-1]))
     trial = _Trial(file, data, indices, threads, divided=subject.range == "levels" and not file.takes_integers)
+    require_labels(trial.classifier.classes, data, indices)
     tried, failed = dict[tuple[Preprocess, bool], Tried](), list[Exception]()
 
     def attempt(preprocess: Preprocess, *, own: bool = False) -> None:
@@ -125,7 +127,7 @@ class _Trial:
         del proto.metadata_props[:]
         proto.metadata_props.extend(kept)
         self._file, self._data, self._indices, self._divided = file, data, indices, divided
-        self._classifier = OrtClassifier(replace(file, proto=proto), threads=threads, preprocess=Preprocess(scale=1.0))
+        self.classifier = OrtClassifier(replace(file, proto=proto), threads=threads, preprocess=Preprocess(scale=1.0))
         self._prepared: tuple[Preprocess, list[NDArray[Any]]] | None = None
 
     def answers(self, preprocess: Preprocess) -> Answers:
@@ -135,11 +137,11 @@ class _Trial:
         found, groups = np.empty(len(rows), np.int64), dict[tuple[int, ...], list[int]]()
         for i, row in enumerate(rows):
             groups.setdefault(row.shape, []).append(i)
-        with ThreadPoolExecutor(self._classifier.threads) as pool:
+        with ThreadPoolExecutor(self.classifier.threads) as pool:
             for shape, places in groups.items():
                 network = tuple(m or n for m, n in zip(self._file.shape, shape, strict=True))
                 pipeline = Pipeline(preprocess, network)
-                size = self._classifier.batch_size(rows[places[0]].size)
+                size = self.classifier.batch_size(rows[places[0]].size)
                 batches = [places[i : i + size] for i in range(0, len(places), size)]
                 ask = partial(self._labels, rows, pipeline, divided, size)
                 for batch, labels in zip(batches, pool.map(ask, batches), strict=True):
@@ -154,7 +156,7 @@ class _Trial:
             batch = batch / np.float32(EIGHT_BIT.unit)
         batch = pipeline.apply(batch)
         filled = np.resize(batch, (size, *batch.shape[1:]))
-        return self._classifier.labels(filled, len(places), None)
+        return self.classifier.labels(filled, len(places), None)
 
     def _rows(self, preprocess: Preprocess) -> list[NDArray[Any]]:
         """The inputs in the model's layout behind `spatial`, before any arithmetic; read again for every pipeline."""

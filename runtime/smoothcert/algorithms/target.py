@@ -33,9 +33,10 @@ class Target(Algorithm):
         require_sizes(self.n, self.alpha)
         require_number("radii", *self.radii)
         ascending = all(a < b for a, b in zip(self.radii, self.radii[1:], strict=False))
+        got = ", ".join(f"{r:g}" for r in self.radii) or "none"
         require(
             (self.attack is not None and not self.radii) or (len(self.radii) > 0 and self.radii[0] > 0 and ascending),
-            f"radii: expected ascending radii > 0, got {', '.join(f'{r:g}' for r in self.radii) or 'none'}",
+            f"radii: expected ascending radii > 0, such as 0.25,0.5, or an `attack`, got {got}",
         )
         require(
             self.attack is None or not self.radii, "target mode: expected radii or an attack, got both; leave one out"

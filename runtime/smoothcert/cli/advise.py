@@ -114,12 +114,12 @@ def _watched(ask: Any, classifier: OrtClassifier, data: Any, wanted: Any, *, qui
 
 def _shown(advice: Advice, classifier: OrtClassifier, data: Any, skip: int, command: str) -> tuple[PartAdvice, ...]:
     """Print tables and lines; the log where there is no command to print."""
+    from ..model.labels import sorted_by_label
     from ..report import advised
     from ..report.terminal import console
-    from ..runs.advice import unlike
 
     parts = advised.parts_of(advice)
-    if line := unlike(advice, data, skip):
+    if line := sorted_by_label(data, range(skip, skip + advice.inputs)):
         print(f"warning: {line}", file=sys.stderr)
     if not command:
         print("\n".join(advised.advice_tsv(parts, advice)))

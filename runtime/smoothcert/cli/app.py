@@ -57,7 +57,8 @@ def _main() -> None:
             raise
         if not error.format_message():  # no arguments: the help has been printed
             sys.exit(2)
-        _fail(f"{error.format_message().rstrip('.')}; see smoothcert --help")
+        said, where = error.format_message().rstrip(".").replace("Value error, ", ""), getattr(error, "ctx", None)
+        _fail(f"{said}; see {where.command_path if where else 'smoothcert'} --help")
     sys.exit(code if isinstance(code, int) else 0)
 
 

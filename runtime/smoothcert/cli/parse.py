@@ -21,6 +21,11 @@ from ..surrogate_file import open_surrogate
 from . import options as opt
 from .preprocessing import Normalisation, Pixels
 
+_NO_SMOOTHING = (
+    "--smooth: expected at least one NAME=SCALE, such as noise=0.5, got none; attacks with finitely many results, such "
+    "as pixelate, need none with --mode enumerate"
+)
+
 
 def numbers(option: str, text: str) -> tuple[float, ...]:
     """`0.25,0.5` as finite numbers; none of an empty text."""
@@ -126,7 +131,7 @@ def smoothing(asked: opt.ToCertify, how: Algorithm) -> Smoothing:
     if any(text.startswith("surrogate=") for text in asked.smooth):
         return _surrogate(asked)
     require(asked.guarantee != "paper", "--guarantee paper: expected with --smooth surrogate=FOLDER alone")
-    require(bool(asked.smooth), "--smooth: expected at least one NAME=SCALE, such as noise=0.5, got none")
+    require(bool(asked.smooth), _NO_SMOOTHING)
     require(
         isinstance(how, Slices) or not asked.border,
         "--border: expected with --mode enumerate or slices; parts have border=...",
@@ -190,12 +195,14 @@ def spatial(how: Pixels) -> Spatial:
 
 def _colours(text: str) -> tuple[Channels, str]:
     """The order of the model's colours, and the weights of grey, that --channels names."""
-    name, _, luma = text.partition("=")
+    name, _, luma = text.lower().replace("gray", "grey").partition("=")
     if name == "grey":
         require(luma in ("", *LUMA), f"--channels grey: expected {', '.join(LUMA)}, got {luma!r}")
         return "rgb", luma or "bt601"
-    require(text in ("", "rgb", "bgr"), f"--channels: expected rgb, bgr, grey or grey=WEIGHTS, got {text!r}")
-    return ("bgr" if text == "bgr" else "rgb"), ""
+    require(
+        name in ("", "rgb", "bgr") and not luma, f"--channels: expected rgb, bgr, grey or grey=WEIGHTS, got {text!r}"
+    )
+    return ("bgr" if name == "bgr" else "rgb"), ""
 
 
 def preprocess(values: Normalisation, pixels: Pixels) -> Preprocess | None:

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Sequence
 from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
 
-from ..errors import ModelError, require
+from ..errors import DataError, ModelError, require
+from ..inputs.datasets import Dataset
 from ..inputs.input import Input
 from ..inputs.levels import Levels
 from .graph.checks import MOST_VALUES
 
 Labels = NDArray[np.int64]
+_TELLING = 8  # inputs, of which one label more or less is no chance
 
 
 @runtime_checkable
@@ -82,3 +85,25 @@ def to_labels(scores: NDArray[Any], batch: int, rows: int) -> Labels:
     if np.isnan(table).any():
         raise ModelError("the model gave NaN; a base classifier must give a label for every input")
     return np.asarray(np.argmax(table, axis=1), np.int64)
+
+
+def require_labels(classes: int | None, data: Dataset, indices: Iterable[int]) -> None:
+    """`DataError` where a label has no class in a model of so many; None: its graph does not say."""
+    for index in indices if classes else ():
+        label = data.label(index)
+        if label is not None and label >= (classes or 0):
+            got = f"{data.name(index)}: expected a label below the model's {classes} classes, got {label}"
+            raise DataError(f"{got}; name folders, or number labels, from 0 on in the model's order")
+
+
+def sorted_by_label(data: Dataset, indices: Sequence[int]) -> str:
+    """A line where labels show that these inputs are unlike the rest, as the first of sorted data are; else empty."""
+    taken = {data.label(index) for index in indices}
+    spread = {data.label(int(i)) for i in np.linspace(0, len(data) - 1, len(indices))}
+    if len(indices) < _TELLING or 2 * len(taken) > len(spread):
+        return ""
+    return (
+        f"the {len(indices)} inputs taken have {len(taken)} of the labels, as many spread over the data have "
+        f"{len(spread)}: the data are sorted, and no figure here speaks of the rest; give them in random order, such "
+        "as a .csv manifest of shuffled lines"
+    )

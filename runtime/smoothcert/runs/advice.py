@@ -7,8 +7,6 @@ from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
 
-import numpy as np
-
 from ..algorithms.base import require_sizes
 from ..bounds.forecast import Forecast, Planned, expected, forecast, forecast_share
 from ..certification import require_one_function
@@ -16,11 +14,12 @@ from ..errors import DataError, require
 from ..inputs.datasets import Dataset, selection
 from ..inputs.input import Input
 from ..model.classifier import OrtClassifier
+from ..model.labels import require_labels
 from ..sampling import Sampler
 from ..smoothing import Smoothing
 from .asked import first
 from .ladder import Ladder, fitting, ladder
-from .preflight import rate_of, require_labels
+from .preflight import rate_of
 from .voter import Row, Voter
 
 SECONDS = 35.0  # of votes, unless the number of inputs is given
@@ -140,7 +139,7 @@ def advise(
     indices = selection(len(data), skip=wanted.skip)
     if not indices:
         raise DataError(f"`skip` leaves none of {len(data)} inputs; take less")
-    require_labels(classifier, data, indices)
+    require_labels(classifier.classes, data, indices)
     x = classifier.prepare(first(data, indices).x)
     size = classifier.batch_size(x.values.size)
     votes = -(-wanted.samples // size) * size  # part of a batch costs as much as a whole one
@@ -201,17 +200,3 @@ def _planned(
 def _rung(smoothing: Smoothing, votes: int, x: Input, cast: list[tuple[int, float]]) -> Rung:
     slack, spent = smoothing.perturbation.samples(x).slack, sum(seconds for _, seconds in cast)
     return Rung(smoothing, votes, slack, tuple(count for count, _ in cast), votes * len(cast) / max(spent, 1e-9))
-
-
-def unlike(advice: Advice, data: Dataset, skip: int) -> str:
-    """A line where labels show that the inputs tried are unlike the rest, as those sorted by class are; else empty."""
-    rest = range(skip, len(data))
-    spread = {data.label(rest[int(i)]) for i in np.linspace(0, len(rest) - 1, advice.inputs)}
-    tried = set(advice.labels)
-    if 2 * len(tried) > len(spread):
-        return ""
-    return (
-        f"the first {advice.inputs} inputs have {len(tried)} of the labels, as many spread over the data have "
-        f"{len(spread)}: they are sorted, and no figure here speaks of the rest; give the data in random order, "
-        "such as a .csv manifest of shuffled lines"
-    )

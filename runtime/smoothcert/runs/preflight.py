@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import math
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 from itertools import islice
@@ -17,12 +17,11 @@ from numpy.typing import NDArray
 from ..algorithms import why_only_abstain
 from ..certification import LEVELS, in_levels, require_one_function, sampler_of
 from ..errors import DataError, require
-from ..inputs.datasets import Dataset
 from ..inputs.input import Input
 from ..inputs.levels import EIGHT_BIT, Levels, levels_of
 from ..inputs.recordings import changed_text, changes
 from ..model.card import ModelCard, smoothing_words
-from ..model.classifier import OrtClassifier
+from ..model.labels import require_labels, sorted_by_label
 from ..sampling import PROBE, Sampler
 from ..smoothing import Noise, Part
 from .asked import first, readable
@@ -67,7 +66,7 @@ def preflight(run: OpenRun) -> Preflight:
     smoothing, algorithm = run.question.smoothing, run.question.algorithm
     best = smoothing.favourable
     require(algorithm.largest(best) > 0, why_only_abstain(algorithm, best))
-    require_labels(run.classifier, run.data, run.question.indices)
+    require_labels(run.classifier.classes, run.data, run.question.indices)
     raw = first(run.data, run.question.indices).x
     levels = levels_of(raw)
     is_levels = levels is not None
@@ -94,6 +93,8 @@ def preflight(run: OpenRun) -> Preflight:
     notes |= {f"note: {text}": True for text in [changed_text(changes(looked), len(looked))] if text}
     if line := trained_otherwise(run.classifier.card, smoothing.parts, x):
         notes[f"{line}; smoothcert advise MODEL DATA shows what each scale would certify"] = True
+    if line := sorted_by_label(run.data, run.question.indices):
+        notes[f"note: {line}"] = True
     rate = rate_of(sampler, size * run.classifier.threads)
     warning = LEVELS if in_levels(run.classifier, floats) else ""
     return Preflight(size, rate, slices, cutting, tuple(note for note, holds in notes.items() if holds), warning)
@@ -121,16 +122,6 @@ def _mismatch(run: OpenRun) -> dict[str, bool]:
 
 def _unrounded(levels: Levels) -> str:
     return _UNROUNDED.format(levels.name, 8 * levels.dtype.itemsize)
-
-
-def require_labels(classifier: OrtClassifier, data: Dataset, indices: Sequence[int]) -> None:
-    """`DataError` where a label has no class in the model."""
-    classes = classifier.classes
-    for index in indices if classes else ():
-        label = data.label(index)
-        if label is not None and classes is not None and label >= classes:
-            name = data.name(index)
-            raise DataError(f"{name}: expected a label below the model's {classes} classes, got {label}")
 
 
 def trained_otherwise(card: ModelCard, parts: Iterable[Part], x: Input) -> str:
