@@ -790,13 +790,15 @@ def test_the_preflight_counts_slices_and_the_time_to_cut_them(cli: Cli, monkeypa
     np.savez("d.npz", x=np.stack([rough(16, 16)] * 30))
     run = ("--smooth", "noise=0.5", "--mode", "slices", "--attack", "rotation=-20:20", "--n", 200, "-q", "--run", "r")
     x = OrtClassifier("m.onnx", threads=1).prepare(rough(16, 16))
-    cutting, slices = PixelSlicing.cut, sliced("rotation", -20, 20, n0=320, n=200).pieces(x, noise(0.5))
+    covers, (slices, _) = PixelSlicing.covers, sliced("rotation", -20, 20, n0=320, n=200).pieces(x, noise(0.5))
+    asked = sliced("rotation", -20, 20, n0=320, n=200)
+    assert slices == pytest.approx(len(asked.slicing(x, noise(0.5)).cut(asked.whole, 1.0)), rel=0.3)
 
-    def slowly(*arguments: Any) -> list[tuple[float, float]]:
+    def slowly(*arguments: Any) -> bool:
         time.sleep(0.5)
-        return cutting(*arguments)
+        return covers(*arguments)
 
-    monkeypatch.setattr(PixelSlicing, "cut", slowly)
+    monkeypatch.setattr(PixelSlicing, "covers", slowly)
     monkeypatch.setattr("smoothcert.cli.show.complete", lambda folder, run: iter(()))
     Path("r").mkdir()
     out = cli("certify", "m.onnx", "d.npz", *run).out

@@ -105,9 +105,12 @@ class Algorithm(ABC):
         """Every attack of the set on `x`, as values of its parameters, for an algorithm that enumerates; else None."""
         return None
 
-    def pieces(self, x: Input, smoothing: Smoothing) -> int:
-        """How many parts of the attack are certified one by one; `DataError` for an input that the mode cannot take."""
-        return 1
+    def pieces(self, x: Input, smoothing: Smoothing) -> tuple[int, float]:
+        """About how many parts of the attack are certified one by one, and the seconds that cutting them takes.
+
+        `DataError` for an input that the mode cannot take.
+        """
+        return 1, 0.0
 
     def problems(self, x: Input, evidence: Evidence, smoothing: Smoothing) -> list[str]:
         """What in the evidence does not follow from the input itself, for `verify`."""

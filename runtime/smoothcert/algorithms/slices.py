@@ -6,6 +6,7 @@ Source: Li et al. 2021 (TSS).
 from __future__ import annotations
 
 import math
+import time
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -21,6 +22,7 @@ from ..inputs.input import Input
 from ..sampling import ESTIMATION, SELECTION, Sampler
 from ..smoothing import TRANSFORMS, Attack, Range, Smoothing, Transform, offsets
 from ..smoothing.color import Brighten
+from ..smoothing.cutting import MOST
 from ..smoothing.offsets import Piece
 from ..smoothing.slicing import Slicing
 from ..smoothing.transform import attacked, transform_of
@@ -30,6 +32,7 @@ from .pilot import HALF
 from .sequential import claims, drawn, possible
 
 _USUAL = 1.0  # the reach that most inputs get which a slice's votes agree on
+_TRIED = 1.2  # distances that are bounded for each cut that is made
 
 
 @dataclass(frozen=True)
@@ -65,7 +68,8 @@ class Slices(Algorithm):
         one = one and not TRANSFORMS[self.name].is_planar() and TRANSFORMS[self.name].kind != "norm"
         one = one and [name for name, _ in self.attack.ranges[1:]] in ([], [Brighten.name])
         wanted = "one interval of numbers, such as rotation=-10:10, and behind it brightness or nothing"
-        require(one and self.name != Brighten.name, f"slices: expected {wanted}, got {self.attack}")
+        one = one and not (self.name == Brighten.name and self.attack.ranges[1:])
+        require(one, f"slices: expected {wanted}, got {self.attack}")
         _ = self.levels  # refuses what is no interval of intensities
         self.transform.coordinate(self.whole.low)  # refuses factors that are not above 0
         if type(self.transform).enclose is not Transform.enclose:
@@ -129,15 +133,24 @@ class Slices(Algorithm):
         self.needed(smoothing)
         return smoothing.slicing(x, self.transforms(smoothing)[self.name], self.levels)
 
-    def pieces(self, x: Input, smoothing: Smoothing) -> int:
-        slicing, reach = self.slicing(x, smoothing), HALF
+    def pieces(self, x: Input, smoothing: Smoothing) -> tuple[int, float]:
+        slicing, reach, about = self.slicing(x, smoothing), HALF, math.inf
+        start = time.perf_counter()
         if self.n0 is not None:  # as for an input on which all of the pilot agrees
             points = slicing.points(self.whole, pilot.POINTS)
             each = self.n0 // len(points)
             reach = pilot.chosen(self._costs([Look(each, 0, each)] * len(points), slicing, smoothing, 0.0))
-        slices = len(slicing.cut(self.whole, reach)) * len(slicing.pieces(reach))
+            about, start = sum(row[0] for row in slicing.numbers(pilot.parts(points), [reach])), time.perf_counter()
+        beside = slicing.pieces(reach)
+        if about > MOST:  # refuses what would be too many
+            cuts, took = len(slicing.cut(self.whole, reach)), time.perf_counter() - start
+        else:
+            slicing.covers([(self.whole.low, self.whole.low)], self.whole, reach, beside)  # how long one takes
+            cuts = math.ceil(about / len(beside))
+            took = _TRIED * cuts * (time.perf_counter() - start)
+        slices = cuts * len(beside)
         require(self.claimable(smoothing, slices), f"{slices} slices: {why_only_abstain(self, smoothing)}")
-        return slices
+        return slices, took
 
     def problems(self, x: Input, evidence: Evidence, smoothing: Smoothing) -> list[str]:
         if not evidence.slices:

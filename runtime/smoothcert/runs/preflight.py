@@ -76,9 +76,7 @@ def preflight(run: OpenRun) -> Preflight:
     x = run.classifier.prepare(raw)
     smoothing = smoothing.of_input(x) if algorithm.certifies else smoothing
     sampler = sampler_of(algorithm, run.classifier, smoothing, x, key=0, index=0)
-    start = time.perf_counter()
-    slices = algorithm.pieces(x, smoothing)
-    cutting = time.perf_counter() - start
+    slices, cutting = algorithm.pieces(x, smoothing)
     require_one_function(run.classifier, sampler, smoothing, _first_prepared(run))
     size = sampler.classifier.batch_size(math.prod(sampler.made.shape))
     real = sampler.made.attack_model == "float-unclipped"
