@@ -365,6 +365,8 @@ def test_one_file_of_both(tmp_path: Path) -> None:
     assert done.batch is None
     again = export_denoised(pair, tmp_path / "again.onnx")
     assert again.sha256 == done.sha256
+    with pytest.raises(ModelError, match="has one ahead already"):
+        open_denoised(tmp_path / "again.onnx", scaled(COLOUR))
     classifier = OrtClassifier(tmp_path / "both.onnx")
     assert classifier.preprocess == Preprocess(layout="nchw")
     assert classifier.card.input_range == (0.0, 1.0)

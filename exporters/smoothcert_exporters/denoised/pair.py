@@ -114,6 +114,10 @@ def paired(
     `preprocess`: the classifier's; of it, `spatial` acts ahead of the denoiser, in whose pixels the noise is.
     """
     classifier = open_model(model, output)
+    if classifier.card.denoiser:
+        raise ModelError(
+            "denoiser: the model's file has one ahead already; leave this one out, or take the model alone"
+        )
     network = read_network(read_source(denoiser), how)
     return Pair(classifier, network, _agreed(classifier, preprocess or Preprocess()))
 
