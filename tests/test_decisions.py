@@ -86,9 +86,12 @@ def sliced(algorithm: Slices, votes: Votes) -> Evidence:
     label: int | None = None
     found = votes.evidence("slices", {}, {})
     if algorithm.n0:
-        first, selection = pilot.cast([votes.counts(0, 0, 64) for _ in range(5)])
+        counts, needed = [votes.counts(0, 0, 64) for _ in range(5)], algorithm.needed(votes.smoothing)
+        for i, n in pilot.open_points(pilot.cast(counts)[0], needed).items():
+            counts[i] += votes.counts(0, 64, n)
+        first, selection = pilot.cast(counts)
         found, label = replace(found, selection=selection, pilot=first, reach=1.0), first[0].label
-        if pilot.hopeless(first, algorithm.needed(votes.smoothing), algorithm.n0):
+        if pilot.hopeless(first, needed, algorithm.n0):
             return replace(found, reach=0.5)
     test = algorithm.test(votes.smoothing, len(slices), votes.slack, found.reach or 0.5)
     for i in outwards(slices, pieces, 0.0):
