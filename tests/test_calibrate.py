@@ -563,7 +563,7 @@ def test_images_with_colours_first_are_the_same_images(tmp_path: Path) -> None:
 
 def test_other_colours_and_small_images_are_named_and_the_rest_is_kept(data: Any, tmp_path: Path) -> None:
     class Mixed:
-        sha256 = data.sha256
+        sha256, rate = data.sha256, None
 
         def __len__(self) -> int:
             return len(data)
