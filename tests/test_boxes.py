@@ -444,7 +444,7 @@ def test_verify_refuses_a_box_that_is_not_covered(cli: Cli, few_digits: Path, ho
 
 BAD: dict[str, tuple[tuple[str, ...], str]] = {
     "brightness first": (("brightness=-0.1:0.1", "rotation=-1:1"), "and behind it brightness or nothing"),
-    "brightness alone": (("brightness=-0.1:0.1",), "and behind it brightness or nothing"),
+    "brightness alone": (("brightness=-0.1:0.1",), "expected an attack of rotation or scaling or shear"),
     "a grid": (("rotation=-1:1", "brightness=-0.1:0.1:3"), "expected an interval of brightness"),
     "too bright": (("rotation=-1:1", "brightness=-0.1:1.1"), "expected brightness between -1 and 1"),
     "too large": (("rotation=-180:180", "brightness=-1:1"), "raise sigma, or take a smaller range of either"),

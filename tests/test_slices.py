@@ -792,7 +792,8 @@ def test_the_preflight_counts_slices_and_the_time_to_cut_them(cli: Cli, monkeypa
     x = OrtClassifier("m.onnx", threads=1).prepare(rough(16, 16))
     covers, (slices, _) = PixelSlicing.covers, sliced("rotation", -20, 20, n0=320, n=200).pieces(x, noise(0.5))
     asked = sliced("rotation", -20, 20, n0=320, n=200)
-    assert slices == pytest.approx(len(asked.slicing(x, noise(0.5)).cut(asked.whole, 1.0)), rel=0.3)
+    fewest, most = (len(asked.slicing(x, noise(0.5)).cut(asked.whole, reach)) for reach in (1.0, 0.5))
+    assert fewest <= slices <= most
 
     def slowly(*arguments: Any) -> bool:
         time.sleep(0.5)
@@ -802,10 +803,10 @@ def test_the_preflight_counts_slices_and_the_time_to_cut_them(cli: Cli, monkeypa
     monkeypatch.setattr("smoothcert.cli.show.complete", lambda folder, run: iter(()))
     Path("r").mkdir()
     out = cli("certify", "m.onnx", "d.npz", *run).out
-    found = re.search(r"48 to 200 samples for each of about (\d+) slices.*: (\d+) s if votes agree$", out, re.MULTILINE)
+    found = re.search(r"48 to 200 samples for each of about (\d+) slices.*: (\d+) min if votes agree$", out, re.MULTILINE)
     assert found is not None
     assert int(found[1]) == slices
-    assert int(found[2]) >= 15
+    assert int(found[2]) >= 30 * slices * 0.5 / 60
 
 
 def test_an_image_too_large_to_enclose_fails_alone(cli: Cli) -> None:
