@@ -803,7 +803,9 @@ def test_the_preflight_counts_slices_and_the_time_to_cut_them(cli: Cli, monkeypa
     monkeypatch.setattr("smoothcert.cli.show.complete", lambda folder, run: iter(()))
     Path("r").mkdir()
     out = cli("certify", "m.onnx", "d.npz", *run).out
-    found = re.search(r"48 to 200 samples for each of about (\d+) slices.*: (\d+) min if votes agree$", out, re.MULTILINE)
+    found = re.search(
+        r"48 to 200 samples for each of about (\d+) slices.*: (\d+) min if votes agree$", out, re.MULTILINE
+    )
     assert found is not None
     assert int(found[1]) == slices
     assert int(found[2]) >= 30 * slices * 0.5 / 60
