@@ -14,11 +14,9 @@ import itertools
 import statistics
 import tempfile
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
-import onnxruntime
 from onnx import TensorProto, helper, numpy_helper
 
 from smoothcert import Denoiser, Noise, OrtClassifier, compose, demo_file, open_denoised
@@ -26,6 +24,7 @@ from smoothcert.sampling import ESTIMATION, Sampler
 from smoothcert_exporters.denoised.file import export_denoised
 from smoothcert_exporters.denoised.pair import paired
 
+from .bare import bare_loop
 from .measure import Contender, alternate, cores, environment, ratio, say, table, verdict
 from .models import NETWORKS, SEED
 
@@ -71,27 +70,12 @@ def loops(name: str, threads: int) -> dict[str, Contender]:
     x = classifier.prepare(np.random.default_rng(SEED).integers(0, 256, shape, dtype=np.uint8))
     sampler = Sampler(classifier, compose(Noise(SIGMA)).perturbation, x, key=SEED, index=0)
     batch = classifier.batch_size(x.values.size)
-    options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = options.inter_op_num_threads = 1
-    with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder) / "both.onnx"
-        export_denoised(paired(model, denoiser, how), path)
-        session = onnxruntime.InferenceSession(path.read_bytes(), options, providers=["CPUExecutionProvider"])
     inputs = np.random.default_rng(SEED).standard_normal((batch, *shape), dtype=np.float32)
-    pool, (given,) = ThreadPoolExecutor(threads), session.get_inputs()
-
-    def bare(count: int) -> None:
-        batches = iter(range(0, count, batch))
-
-        def work() -> None:
-            for _ in batches:
-                session.run(None, {given.name: inputs})
-
-        for future in [pool.submit(work) for _ in range(threads)]:
-            future.result()
-
+    with tempfile.TemporaryDirectory() as folder:
+        export_denoised(paired(model, denoiser, how), Path(folder) / "both.onnx")
+        bare = bare_loop(Path(folder) / "both.onnx", inputs, threads)
     return {
-        f"bare ONNX Runtime, batch {batch}": Contender(bare, batch * threads),
+        f"bare ONNX Runtime, batch {batch}": bare,
         f"smoothcert, batch {batch}": Contender(lambda count: sampler.counts(ESTIMATION, 0, count), batch * threads),
     }
 

@@ -13,12 +13,10 @@ import itertools
 import statistics
 import tempfile
 import time
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
 import onnx
-import onnxruntime
 from onnx import TensorProto, helper, numpy_helper
 from tests.surrogates import affine, write_bundle
 
@@ -26,6 +24,7 @@ from smoothcert import OrtClassifier, open_surrogate
 from smoothcert.sampling import ESTIMATION, Sampler
 from smoothcert.surrogate_file import OpenBundle
 
+from .bare import bare_loop
 from .measure import Contender, alternate, cores, environment, ratio, say, table, verdict
 from .models import NETWORKS, SEED
 
@@ -93,27 +92,6 @@ def bundle(folder: Path, name: str, ends: tuple[float, float]) -> OpenBundle:
     return open_surrogate(folder)
 
 
-def bare_loop(content: bytes, threads: int, batch: int) -> Contender:
-    """Nothing but `session.run`."""
-    options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = options.inter_op_num_threads = 1
-    session = onnxruntime.InferenceSession(content, options, providers=["CPUExecutionProvider"])
-    codes = np.random.default_rng(SEED).standard_normal((batch, SIZE), dtype=np.float32)
-    pool = ThreadPoolExecutor(threads)
-
-    def run(count: int) -> None:
-        batches = iter(range(0, count, batch))
-
-        def work() -> None:
-            for _ in batches:
-                session.run(None, {"code": codes})
-
-        for future in [pool.submit(work) for _ in range(threads)]:
-            future.result()
-
-    return Contender(run, batch * threads)
-
-
 def main() -> None:
     """Parse the command line, measure, print."""
     parser = argparse.ArgumentParser(description=str(__doc__).splitlines()[0])
@@ -132,7 +110,8 @@ def main() -> None:
     size = sampler.classifier.batch_size(SIZE)
     ours = Contender(lambda count: sampler.counts(ESTIMATION, 0, count), size * asked.threads)
     names = f"bare ONNX Runtime, batch {size}", f"smoothcert, batch {size}"
-    contenders = {names[0]: bare_loop(content, asked.threads, size), names[1]: ours}
+    codes = np.random.default_rng(SEED).standard_normal((size, SIZE), dtype=np.float32)
+    contenders = {names[0]: bare_loop(content, codes, asked.threads), names[1]: ours}
     rates, worst = alternate(contenders, seconds=asked.seconds, rounds=asked.rounds)
     say(f"other processes used up to {worst:.0%} of the CPU")
     value = ratio(rates, names[1], names[0])

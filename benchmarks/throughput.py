@@ -13,16 +13,15 @@ from __future__ import annotations
 import argparse
 import itertools
 import statistics
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
-import onnxruntime
 import torch
 
 from smoothcert import Noise, OrtClassifier, compose
 from smoothcert.sampling import ESTIMATION, Sampler
 
+from .bare import bare_loop
 from .measure import Contender, alternate, cores, environment, ratio, say, table, verdict
 from .models import NETWORKS, SEED, Network
 
@@ -74,25 +73,10 @@ def smoothcert_loop(
     return Contender(lambda count: sampler.counts(ESTIMATION, 0, count), batch * threads), batch
 
 
-def bare_loop(network: Network, threads: int, batch: int) -> Contender:
-    """Nothing but `session.run`."""
-    options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = options.inter_op_num_threads = 1
-    session = onnxruntime.InferenceSession(network.onnx, options, providers=["CPUExecutionProvider"])
-    inputs = np.random.default_rng(SEED).standard_normal((batch, 3, network.side, network.side), dtype=np.float32)
-    pool = ThreadPoolExecutor(threads)
-
-    def run(count: int) -> None:
-        batches = iter(range(0, count, batch))
-
-        def work() -> None:
-            for _ in batches:
-                session.run(None, {"image": inputs})
-
-        for future in [pool.submit(work) for _ in range(threads)]:
-            future.result()
-
-    return Contender(run, batch * threads)
+def bare_network(network: Network, threads: int, batch: int) -> Contender:
+    """Nothing but `session.run` on the network."""
+    shape = (batch, 3, network.side, network.side)
+    return bare_loop(network.onnx, np.random.default_rng(SEED).standard_normal(shape, dtype=np.float32), threads)
 
 
 def best_batch(network: Network, seconds: float) -> int:
@@ -117,7 +101,7 @@ def compare(network: Network, threads: int, seconds: float, rounds: int) -> list
     contenders = {
         usual_name: pytorch_loop(network, network.usual_batch),
         best_name: pytorch_loop(network, best, torch.channels_last),
-        bare_name: bare_loop(network, threads, size),
+        bare_name: bare_network(network, threads, size),
         our_name: ours,
     }
     rates, worst = alternate(contenders, seconds=seconds, rounds=rounds)

@@ -19,7 +19,7 @@ from smoothcert.smoothing import Smoothing
 
 from .measure import Contender, alternate, cores, environment, ratio, say, table, verdict
 from .models import NETWORKS, SEED, Network
-from .throughput import bare_loop, image
+from .throughput import bare_network, image
 
 SMOOTHINGS: Mapping[str, Smoothing] = {
     "noise": compose(Noise(0.5)),
@@ -63,7 +63,7 @@ def compare(network: Network, threads: int, seconds: float, rounds: int) -> list
     loops = {name: our_loop(network, smoothing, threads) for name, smoothing in SMOOTHINGS.items()}
     size = loops["noise"][1]
     bare = f"bare ONNX Runtime, batch {size}"
-    contenders = {bare: bare_loop(network, threads, size)} | {name: loop for name, (loop, _) in loops.items()}
+    contenders = {bare: bare_network(network, threads, size)} | {name: loop for name, (loop, _) in loops.items()}
     say(f"{network.name}: {rounds} rounds")
     rates, worst = alternate(contenders, seconds=seconds, rounds=rounds)
     say(f"{network.name}: other processes used up to {worst:.0%} of the CPU")

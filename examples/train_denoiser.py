@@ -14,6 +14,7 @@ of the frozen classifier behind the denoiser ("stability").
 
 import argparse
 import time
+from functools import partial
 from pathlib import Path
 
 import cv2
@@ -22,23 +23,20 @@ import numpy.typing as npt
 import onnxruntime as ort
 import torch
 import torch.nn.functional as F
-from scipy.special import betaincinv, ndtr
 from torch import Tensor, nn
 from train_digits import (
-    ALPHA,
     BATCH,
     DATA_FOLDER,
     MAX_SIGMA,
-    SAMPLES,
     SEED,
     SIDE,
-    SIGMA,
     DigitNet,
     Images,
     Labels,
     blur,
     export,
     load_images,
+    print_certified,
     train,
     uniform,
     warp,
@@ -142,14 +140,7 @@ def measure(folder: Path, x: Images, y: Labels) -> None:
     for behind in (False, True):
         print("behind the denoiser" if behind else "the classifier alone")
         print(f"clean accuracy        {(answers(x, behind=behind) == y).mean():.4f}  ({len(x)} images)")
-        counts = np.zeros(len(x), dtype=np.int64)
-        for index, (image, label) in enumerate(zip(x, y, strict=True)):
-            noise = np.rint(255 * SIGMA * rng.standard_normal((SAMPLES, SIDE, SIDE), dtype=np.float32))
-            counts[index] = (answers(image + noise.astype(np.int16), behind=behind) == label).sum()
-        p_lower = np.where(counts > 0, betaincinv(np.maximum(counts, 1), SAMPLES - counts + 1, ALPHA), 0)
-        for radius in (0.0, 0.25, 0.5, 0.75, 1.0):
-            certified = (p_lower > ndtr(radius / SIGMA)).mean()
-            print(f"certified at l2 {radius:<4}  {certified:.4f}  (sigma {SIGMA}, n {SAMPLES}, alpha {ALPHA})")
+        print_certified(partial(answers, behind=behind), x, y, (0.0, 0.25, 0.5, 0.75, 1.0), rng)
 
     feed = rng.standard_normal((64, 1, SIDE, SIDE), dtype=np.float32)
     start = time.perf_counter()

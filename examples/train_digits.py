@@ -15,6 +15,7 @@ Digits" data set (E. Alpaydin, C. Kaynak, 1998).
 import argparse
 import math
 import time
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import cv2
@@ -189,14 +190,7 @@ def measure(model: Path, data: Path) -> None:
         print(f"brightness {shift:+.1f}       {(predict(levels) == y).mean():.4f}")
 
     rng = np.random.default_rng(SEED)
-    counts = np.zeros(len(x), dtype=np.int64)
-    for index, (image, label) in enumerate(zip(x, y, strict=True)):
-        noise = np.rint(255 * SIGMA * rng.standard_normal((SAMPLES, SIDE, SIDE), dtype=np.float32))
-        counts[index] = (predict(image + noise.astype(np.int16)) == label).sum()
-    p_lower = np.where(counts > 0, betaincinv(np.maximum(counts, 1), SAMPLES - counts + 1, ALPHA), 0)
-    for radius in (0.5, 0.75, 1.0, 1.25, 1.5):
-        certified = (p_lower > ndtr(radius / SIGMA)).mean()
-        print(f"certified at l2 {radius:<4}  {certified:.4f}  (sigma {SIGMA}, n {SAMPLES}, alpha {ALPHA})")
+    print_certified(predict, x, y, (0.5, 0.75, 1.0, 1.25, 1.5), rng)
 
     feed = {"image": rng.standard_normal((64, 1, SIDE, SIDE), dtype=np.float32)}
     start = time.perf_counter()
@@ -205,6 +199,24 @@ def measure(model: Path, data: Path) -> None:
     speed = 200 * 64 / (time.perf_counter() - start)
     print(f"speed                 {speed:.0f} images/s, batch 64, one thread")
     print(f"size                  {model.stat().st_size} + {data.stat().st_size} bytes")
+
+
+def print_certified(
+    predict: Callable[[npt.NDArray[np.integer]], Labels],
+    x: Images,
+    y: Labels,
+    radii: Sequence[float],
+    rng: np.random.Generator,
+) -> None:
+    """Print the share of images that fixed numbers of noisy copies certify at each radius."""
+    counts = np.zeros(len(x), dtype=np.int64)
+    for index, (image, label) in enumerate(zip(x, y, strict=True)):
+        noise = np.rint(255 * SIGMA * rng.standard_normal((SAMPLES, SIDE, SIDE), dtype=np.float32))
+        counts[index] = (predict(image + noise.astype(np.int16)) == label).sum()
+    p_lower = np.where(counts > 0, betaincinv(np.maximum(counts, 1), SAMPLES - counts + 1, ALPHA), 0)
+    for radius in radii:
+        certified = (p_lower > ndtr(radius / SIGMA)).mean()
+        print(f"certified at l2 {radius:<4}  {certified:.4f}  (sigma {SIGMA}, n {SAMPLES}, alpha {ALPHA})")
 
 
 def main() -> None:

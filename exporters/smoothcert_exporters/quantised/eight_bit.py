@@ -16,7 +16,7 @@ from smoothcert.model.providers import installed
 from smoothcert.model.scores import NEIGHBOURS
 from smoothcert.model.sessions import Sessions
 from smoothcert.sampling import PROBE, Sampler
-from smoothcert.smoothing import Part
+from smoothcert.smoothing.calibration import plain
 
 from ..files import save
 from ..options import Quantisation
@@ -75,7 +75,7 @@ def eight_bit(
         "weights": scheme.weights,
         "reduce_range": scheme.reduce_range,
         "operators": list(picked.operators),
-        "smoothing": [_told(part) for part in asked.smoothing.parts],
+        "smoothing": [plain(part.description) for part in asked.smoothing.parts],
         "data_sha256": inputs.data.sha256,
         "inputs": len(inputs.measured),
         "copies": copies,
@@ -86,10 +86,6 @@ def eight_bit(
         f"of {len(inputs.measured)} inputs"
     )
     return EightBit(proto, agreed, record, (said,), _GPU if gpu else "")
-
-
-def _told(part: Part) -> dict[str, Any]:
-    return {name: value for name, value in part.description.items() if name != "unit"}
 
 
 def _opened(proto: onnx.ModelProto, path: Path, provider: str) -> tuple[ModelFile, OrtClassifier]:

@@ -10,13 +10,13 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from itertools import pairwise
+from typing import TypeVar
 
 import numpy as np
 
 from ..bounds.confidence import SequentialTest, expected_votes, lower_confidence_bound, upper_confidence_bound
 from ..evidence import Counts, Evidence, Look, top
 from ..smoothing.cutting import MOST
-from ..smoothing.slicing import Cut
 
 REACHES = (0.5, 0.6, 0.7, 0.85, 1.0, 1.2, 1.4, 1.7, 2.0, 2.5, 3.0)  # deviations of the noise
 HALF = REACHES[0]  # the reach of runs of earlier versions
@@ -26,6 +26,7 @@ _HOPELESS = 0.001  # that an input is given up for its first votes though every 
 _MORE = 16  # times as many votes where the first leave it open whether any reach does
 _NEAR = 1.01  # times the least cost: what another processor's rounding may make of it
 
+_Point = TypeVar("_Point")
 Test = Callable[[float], SequentialTest | None]  # of a slice of that reach; None where it claims nothing
 
 
@@ -97,8 +98,7 @@ def _votes(pilot: Sequence[Look], test: SequentialTest | None) -> list[float]:
     (p0,), (bounds,) = test.p0s, test.boundaries
     if any(_is_low(look, p0) for look in pilot):
         return []
-    pairs = list(pairwise(pilot)) or [(pilot[0], pilot[0])]
-    lows = (lower_confidence_bound(a.count + b.count, a.n + b.n, _LOW) for a, b in pairs)
+    lows = (lower_confidence_bound(a.count + b.count, a.n + b.n, _LOW) for a, b in parts(pilot))
     return [expected_votes(bounds, test.looks, low) for low in lows]
 
 
@@ -113,6 +113,6 @@ def is_chosen(reach: float, costs: dict[float, float]) -> bool:
     return reach == chosen(costs) or costs.get(reach, math.inf) <= _NEAR * least
 
 
-def parts(points: Sequence[float]) -> list[Cut]:
-    """The parts of the range between the points of a pilot."""
+def parts(points: Sequence[_Point]) -> list[tuple[_Point, _Point]]:
+    """The parts of the range between the points of a pilot, or what was found at them; one point is a part itself."""
     return list(pairwise(points)) or [(points[0], points[0])]

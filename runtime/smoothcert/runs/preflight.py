@@ -24,6 +24,7 @@ from ..model.card import ModelCard, smoothing_words
 from ..model.labels import require_labels, sorted_by_label
 from ..sampling import PROBE, Sampler
 from ..smoothing import Noise, Part
+from ..smoothing.calibration import plain
 from .asked import first, readable
 from .opening import OpenRun
 
@@ -103,8 +104,7 @@ def _cut_off(run: OpenRun) -> dict[str, bool]:
     said = run.classifier.card.quantisation
     if not said:
         return {}
-    described = (part.description for part in run.question.smoothing.parts)
-    parts = json.loads(json.dumps([{k: v for k, v in one.items() if k != "unit"} for one in described]))
+    parts = json.loads(json.dumps([plain(part.description) for part in run.question.smoothing.parts]))
     return {_RANGES.format(smoothing_words(said)): said.get("smoothing") != parts}
 
 

@@ -146,8 +146,8 @@ class Calibration:
 
     def require_parts(self, parts: tuple[Part, ...]) -> None:
         """`CalibrationError` where the file measured other parts."""
-        here = [_plain(part.description) for part in parts]
-        there = [_plain(part) for part in self.parts]
+        here = [plain(part.description) for part in parts]
+        there = [plain(part) for part in self.parts]
         if here != there:
             raise CalibrationError(
                 f"calibration: made for {_texts(there)}, got {_texts(here)}; calibrate this pipeline"
@@ -206,7 +206,8 @@ class Calibration:
             )
 
 
-def _plain(description: Mapping[str, Any]) -> dict[str, Any]:
+def plain(description: Mapping[str, Any]) -> dict[str, Any]:
+    """What determines a part, of its description: all but the unit, which is there for people."""
     return {k: v for k, v in description.items() if k != "unit"}
 
 
